@@ -1,0 +1,15 @@
+/* kin.h - everything. Short names for what is typed most: kin_map, kin_for, kin_malloc, kin_free. */
+#ifndef KIN_H
+#define KIN_H
+
+#include "kin/api.h"
+#include "kin/arena.h"
+#include "kin/error.h"
+#include "kin/heap.h"
+#include "kin/init.h"
+#include "kin/log.h"
+#include "kin/pool.h"
+#include "kin/process.h"
+#include "kin/progress.h"
+
+#endif

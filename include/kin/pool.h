@@ -1,0 +1,232 @@
+/*
+ * kin/pool.h - a pool of worker processes.
+ *
+ * Workers are started once and loop over tasks. A worker that dies, of whatever cause, fails (or has
+ * retried) only the task it was in, and is replaced; the map it took part in goes on.
+ *
+ * Threads  Any thread of the process that made the pool may map over it; maps run one after another.
+ *          Other processes may not (KIN_EPERM).
+ * Memory   Arrays in the heap (kin/heap.h) are used in place. Arrays in private memory are copied once
+ *          each way. Pointers *inside* items are the user's: they must lead into the heap, or (fork
+ *          only) to what existed unchanged since kin_pool_new.
+ * Ctrl-C   During a map, SIGINT ends the call with KIN_EINTR and the workers with it (new ones are
+ *          started by the next map), unless the program has a handler of its own, which stays.
+ */
+#ifndef KIN_POOL_H
+#define KIN_POOL_H
+
+#include "kin/api.h"
+#include "kin/arena.h"
+#include "kin/error.h"
+#include "kin/process.h"
+#include "kin/progress.h"
+
+KIN_BEGIN
+
+typedef struct kin_pool kin_pool;
+
+/* ---- tasks: what a task's function sees ------------------------------------------------------ */
+
+/* The running task; valid until its function returns. */
+typedef struct kin_task kin_task;
+
+/*
+ * A task of a map: `in` and `out` are this item's. 0: done. Anything else fails the task: a negative
+ * KIN_E code with the story kin_error_set() or kin_task_fail() left, or any other value.
+ */
+typedef int (*kin_task_fn)(kin_task *task, const void *in, void *out);
+
+/* A task of a loop over an index. */
+typedef int (*kin_for_fn)(kin_task *task, size_t index, void *context);
+
+KIN_API size_t kin_task_index(const kin_task *task);
+KIN_API void *kin_task_context(const kin_task *task);
+/* What the pool's initializer made in this worker; NULL without one. */
+KIN_API void *kin_task_state(const kin_task *task);
+/* 0, 1, ...: which worker's place this is. A replaced worker's successor has its number. */
+KIN_API int kin_task_worker(const kin_task *task);
+/* 0 the first time, 1 when it is retried after a death, ... */
+KIN_API int kin_task_attempt(const kin_task *task);
+
+/*
+ * Shared memory (aligned to 16) that goes with this task: if the task fails or dies, so does the
+ * memory; if it succeeds, it belongs to the caller's results (kin_map_args.results). This is how a
+ * task gives back a result of variable size: allocate it here and put the pointer into *out.
+ */
+KIN_API void *kin_task_malloc(kin_task *task, size_t size) KIN_CHECKED;
+
+/* Say why the task fails; returns KIN_EFAILED, so that `return kin_task_fail(task, "...")` reads well. */
+KIN_API int kin_task_fail(kin_task *task, const char *format, ...) KIN_PRINTF(2, 3);
+
+/* ---- the pool -------------------------------------------------------------------------------- */
+
+/*
+ * Run in each worker before its first task: leave the worker's state in *state. Non-zero: the worker
+ * cannot work (its error record is told by the map that needed it). `arg` is a copy of init_arg.
+ */
+typedef int (*kin_initializer_fn)(void **state, const void *arg);
+/* Run in each worker at its orderly end. */
+typedef void (*kin_finalizer_fn)(void *state);
+
+enum kin_pool_kind {
+    KIN_POOL_PROCESSES = 0, /* worker processes */
+    KIN_POOL_INLINE = 1     /* tasks run in the caller, one by one: for debugging. No limits hold. */
+};
+
+typedef struct kin_pool_options {
+    size_t size;
+    int workers;      /* 0: kin_cpu_count() */
+    int kind;         /* enum kin_pool_kind */
+    int start_method; /* enum kin_start_method */
+    const char *name; /* copied, up to 31 bytes; NULL: "pool-N" */
+    kin_initializer_fn initializer;
+    kin_finalizer_fn finalizer;
+    const void *init_arg; /* copied */
+    size_t init_arg_size;
+} kin_pool_options;
+
+#define KIN_POOL_OPTIONS(...)                                                                      \
+    (&(kin_pool_options){.size = sizeof(kin_pool_options), ##__VA_ARGS__})
+
+/* A pool with its workers started. NULL: KIN_EINVAL, KIN_ENOINIT, KIN_ENOMEM, KIN_ELIMIT, KIN_ESYSTEM. */
+KIN_API kin_pool *kin_pool_new(const kin_pool_options *options) KIN_CHECKED;
+
+/* Workers of the pool. */
+KIN_API int kin_pool_workers(const kin_pool *pool);
+
+/*
+ * Close the pool, let running work end, run the finalizers and wait up to `timeout` seconds for all
+ * of it. 0, KIN_ETIMEDOUT (call again, or free), or the first failure of a map that nobody looked at:
+ * neither returned by its call nor stored in its `errors`.
+ */
+KIN_API int kin_pool_finish(kin_pool *pool, double timeout) KIN_CHECKED;
+
+/* End the workers at once and release everything, results not taken included. NULL does nothing. */
+KIN_API void kin_pool_free(kin_pool *pool);
+
+/* ---- map ------------------------------------------------------------------------------------- */
+
+/* What a failed task left behind. */
+typedef struct kin_task_error {
+    size_t index;     /* which item */
+    int worker;       /* which worker's place */
+    int pid;          /* which process */
+    int attempts;     /* how often it was tried */
+    int result;       /* what the function returned, if it did */
+    kin_end end;      /* how the worker died of it; KIN_END_RUNNING if it did not */
+    double seconds;   /* how long the last attempt ran, to about the length of a tick (limits only) */
+    kin_error error;  /* code (KIN_EFAILED, KIN_EDIED, KIN_ETIMELIMIT, KIN_EMEMLIMIT, ...) and story */
+} kin_task_error;
+
+enum kin_on_failure {
+    KIN_STOP = 0,   /* stop at the first failure: no further task starts, running ones end */
+    KIN_COLLECT = 1 /* do all tasks, collect the failures */
+};
+
+typedef struct kin_map_args {
+    size_t size;
+    const void *in; /* count items of in_size bytes; NULL with in_size 0: tasks get NULL */
+    size_t in_size;
+    void *out; /* count items of out_size bytes; NULL with out_size 0: tasks get NULL */
+    size_t out_size;
+    size_t count;
+    void *context;       /* kin_task_context(): shared memory, or NULL; or with context_size private */
+    size_t context_size; /* memory that is copied for the time of the map. Changes are not copied back */
+    double time_limit;   /* seconds of wall time for each task; 0: none. Beyond it the worker is killed */
+    size_t memory_limit; /* bytes a task may use beyond what its worker used when ready; 0: none */
+    int retries;         /* how often a task whose worker died is tried again (not one that failed) */
+    int on_failure;      /* enum kin_on_failure */
+    size_t chunk;        /* items claimed at once; 0: adapts to the tasks' length */
+    kin_progress_fn progress;
+    void *progress_arg;
+    kin_task_error *errors; /* room for errors_capacity failures, filled in index order; or NULL */
+    size_t errors_capacity;
+    size_t *failures;    /* how many tasks failed; or NULL */
+    kin_arena **results; /* takes the memory tasks made with kin_task_malloc: an arena the caller owns
+                            (NULL stored if there was none). Without it the pool keeps it until
+                            kin_pool_free */
+} kin_map_args;
+
+#define KIN_MAP_ARGS(...) (&(kin_map_args){.size = sizeof(kin_map_args), ##__VA_ARGS__})
+
+/*
+ * Run fn over all items and wait. 0: all succeeded. Failed items' `out` is zeroed, others' is kept.
+ * Items that were not started because of KIN_STOP, a cancel or an interrupt are zeroed too and do not
+ * count as failures.
+ *
+ * KIN_EFAILED, KIN_EDIED, KIN_ETIMELIMIT, KIN_EMEMLIMIT
+ *                 tasks failed: the code of the failure with the lowest index among those seen
+ * KIN_ECANCELED   the progress function said so
+ * KIN_EINTR       Ctrl-C
+ * KIN_ECLOSED     the pool was finished
+ * KIN_ENOTSHARED  `context` is private memory
+ * KIN_EPERM       not the process that made the pool
+ */
+KIN_API int kin_pool_map(kin_pool *pool, kin_task_fn fn, const kin_map_args *args) KIN_CHECKED;
+
+/* The same over the indices 0 to count-1 (in, out unused); `context` as in kin_map_args. */
+KIN_API int kin_pool_for(kin_pool *pool, kin_for_fn fn, const kin_map_args *args) KIN_CHECKED;
+
+/*
+ * kin_map(pool, fn, in, out, count)      arrays in, out; int fn(kin_task *, const IN *, OUT *)
+ * kin_for(pool, fn, context, count)      int fn(kin_task *, size_t index, CONTEXT *)
+ *
+ * Types are checked at compile time against the arrays: gcc and clang warn in C and err in C++.
+ * `void *` arrays do not compile: their items have no size.
+ */
+#ifndef __cplusplus
+#define kin_map(pool, fn, in_array, out_array, item_count)                                         \
+    kin_pool_map((pool),                                                                           \
+                 (kin_task_fn)(0 ? (int (*)(kin_task *, const __typeof__(*(in_array)) *,           \
+                                            __typeof__(*(out_array)) *))0                          \
+                                 : (fn)),                                                          \
+                 &(kin_map_args){.size = sizeof(kin_map_args),                                     \
+                                 .in = (in_array),                                                 \
+                                 .in_size = KIN_ITEM_SIZE(in_array),                               \
+                                 .out = (out_array),                                               \
+                                 .out_size = KIN_ITEM_SIZE(out_array),                             \
+                                 .count = (item_count)})
+#define kin_for(pool, fn, shared_context, item_count)                                              \
+    kin_pool_for((pool),                                                                           \
+                 (kin_for_fn)(0 ? (int (*)(kin_task *, size_t, __typeof__(shared_context)))0 : (fn)), \
+                 &(kin_map_args){.size = sizeof(kin_map_args),                                     \
+                                 .context = (shared_context),                                      \
+                                 .count = (item_count)})
+/* sizeof one item; an array of void has none and is refused (a negative array size). */
+#define KIN_ITEM_SIZE(array)                                                                       \
+    (sizeof(char[__builtin_types_compatible_p(__typeof__(*(array)), void) ||                       \
+                         __builtin_types_compatible_p(__typeof__(*(array)), const void)            \
+                     ? -1                                                                          \
+                     : 1]) *                                                                       \
+     sizeof(*(array)))
+#endif
+
+KIN_END_DECLS
+
+#ifdef __cplusplus
+template <class In, class Out>
+KIN_CHECKED inline int kin_map(kin_pool *pool, int (*fn)(kin_task *, const In *, Out *), const In *in,
+                               Out *out, size_t count)
+{
+    kin_map_args args = {};
+    args.size = sizeof args;
+    args.in = in;
+    args.in_size = sizeof(In);
+    args.out = out;
+    args.out_size = sizeof(Out);
+    args.count = count;
+    return kin_pool_map(pool, reinterpret_cast<kin_task_fn>(fn), &args);
+}
+template <class Context>
+KIN_CHECKED inline int kin_for(kin_pool *pool, int (*fn)(kin_task *, size_t, Context *), Context *context,
+                               size_t count)
+{
+    kin_map_args args = {};
+    args.size = sizeof args;
+    args.context = context;
+    args.count = count;
+    return kin_pool_for(pool, reinterpret_cast<kin_for_fn>(fn), &args);
+}
+#endif
+
+#endif

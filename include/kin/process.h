@@ -1,0 +1,129 @@
+/*
+ * kin/process.h - processes as easy as threads.
+ *
+ * A kin_process lies in the family's heap: the pointer is valid in every member. Any member may ask
+ * about a process or wait for it; the one that started it keeps its descriptor and collects its
+ * status. The user's SIGCHLD handling is not touched, and nobody else's children are waited for.
+ *
+ * Children  start with default signal dispositions, an empty signal mask and stdin from /dev/null;
+ *          what the parent had printed but not yet flushed is flushed before, by the parent. They end
+ *          when their function returns (its value, 0 to 255, is the exit code), or by exit().
+ * Death    When a member's parent dies, by whatever means, the member is ended too, unless it was
+ *          started detached; and so on down. Whatever a member owned when it died is freed, and
+ *          whoever waited for it is woken.
+ * Ends     A normal exit of a process joins its children and ends its daemons (daemon = true), as in
+ *          Python.
+ * Threads  All calls may be made by any thread.
+ */
+#ifndef KIN_PROCESS_H
+#define KIN_PROCESS_H
+
+#include "kin/api.h"
+#include "kin/error.h"
+
+KIN_BEGIN
+
+typedef struct kin_process kin_process;
+
+/* A process's body. The value it returns, 0 to 255, is the exit code. Static functions will do. */
+typedef int (*kin_process_fn)(void *arg);
+
+typedef struct kin_process_options {
+    size_t size;
+    const char *name; /* copied, up to 31 bytes; NULL: "process-N" */
+    int start_method; /* enum kin_start_method */
+    bool daemon;      /* ended, not joined, when its parent exits */
+    bool detached;    /* goes on when its parent dies; neither joined nor ended at the parent's exit */
+} kin_process_options;
+
+#define KIN_PROCESS_OPTIONS(...)                                                                   \
+    (&(kin_process_options){.size = sizeof(kin_process_options), ##__VA_ARGS__})
+
+/* How a process ended. An exit code and a signal are never folded into one number. */
+enum kin_end_how {
+    KIN_END_RUNNING = 0,  /* it has not ended */
+    KIN_END_EXITED = 1,   /* exit_code is valid */
+    KIN_END_SIGNALED = 2, /* signal (and core_dumped) are valid */
+    KIN_END_UNKNOWN = 3   /* it ended, but its status was collected by someone else (the program's
+                             own waitpid, or SIGCHLD ignored) and it had no time to tell */
+};
+
+typedef struct kin_end {
+    int how; /* enum kin_end_how */
+    int exit_code;
+    int signal;
+    bool core_dumped;
+} kin_end;
+
+/*
+ * Start a process that runs fn(arg). `arg_size` bytes at `arg` are copied for the child, which sees
+ * the copy (aligned to 16; NULL if arg_size is 0); the caller may reuse its bytes on return.
+ *
+ * KIN_EINVAL   no function, or `arg` NULL with a size; or the function cannot be named for a spawned
+ *              child (it lies in no module: generated code)
+ * KIN_ENOINIT  kin_init was not called
+ * KIN_ENOTSUP  spawn from a program whose main did not call kin_init
+ * KIN_ELIMIT   too many members
+ * KIN_ESYSTEM  fork or exec failed
+ */
+KIN_API kin_process *kin_process_start(kin_process_fn fn, const void *arg, size_t arg_size,
+                                       const kin_process_options *options) KIN_CHECKED;
+
+/*
+ * Start a process that runs fn(pointer), where the pointer leads into shared memory (or is NULL).
+ * KIN_ENOTSHARED: it leads elsewhere (the caller's stack, say), where the child would see a copy.
+ */
+KIN_API kin_process *kin_process_start_shared(kin_process_fn fn, void *pointer,
+                                              const kin_process_options *options) KIN_CHECKED;
+
+/*
+ * Wait until it has ended and all it owned is recovered. 0 once it has (however it ended, see
+ * kin_process_end), KIN_ETIMEDOUT if not in time; KIN_EINVAL for joining oneself.
+ */
+KIN_API int kin_process_join(kin_process *process, double timeout);
+
+/* Send SIGTERM; SIGKILL. 0 also if it has ended already. Never hits another process by pid reuse. */
+KIN_API int kin_process_terminate(kin_process *process);
+KIN_API int kin_process_kill(kin_process *process);
+
+KIN_API bool kin_process_is_alive(kin_process *process);
+KIN_API int kin_process_pid(const kin_process *process);
+KIN_API const char *kin_process_name(const kin_process *process);
+
+/* How it ended; `how` is KIN_END_RUNNING while it has not. Never waits. */
+KIN_API int kin_process_end(kin_process *process, kin_end *out);
+
+/*
+ * The failure it left: what kin_error_* held in its main thread when its function returned non-zero, or,
+ * if it died, the sentence about that. `code` 0: none.
+ */
+KIN_API int kin_process_error(kin_process *process, kin_error *out);
+
+/*
+ * A descriptor that becomes readable when the process has ended, for poll loops. It belongs to the
+ * process object: do not close it. In the member that started it only; KIN_EPERM elsewhere.
+ */
+KIN_API int kin_process_sentinel(kin_process *process);
+
+/* Release the object; a process that still runs is ended (SIGKILL) and waited for. NULL does nothing. */
+KIN_API void kin_process_free(kin_process *process);
+
+/* The calling process; its parent in the family (NULL in the founder). Not to be freed. */
+KIN_API kin_process *kin_current_process(void);
+KIN_API kin_process *kin_parent_process(void);
+
+/*
+ * The children of the calling process that have not ended: up to `capacity` go to `out` (NULL if
+ * capacity is 0), their number, which may be larger, to `count`.
+ */
+KIN_API int kin_active_children(kin_process **out, size_t capacity, size_t *count);
+
+/* CPUs this process may use: affinity and the cgroup's quota (v1 and v2), rounded up; at least 1. */
+KIN_API int kin_cpu_count(void);
+
+/* "exit code 3", "signal 9 (SIGKILL)", ...: a text for an end, in `buffer`, which is returned. */
+KIN_API char *kin_end_text(const kin_end *end, char *buffer, size_t size);
+
+KIN_END_DECLS
+
+#endif
