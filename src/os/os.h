@@ -1,0 +1,127 @@
+/*
+ * os/os.h - the one contract behind which all Linux calls stand.
+ *
+ * Nothing here knows of regions, members or pools. Calls return 0 or a negative KIN_E code with the
+ * thread's record set (kin__fail_errno), unless their comment says otherwise.
+ */
+#ifndef KIN_OS_OS_H
+#define KIN_OS_OS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* ---- time.c -------------------------------------------------------------------------------- */
+
+/* Monotonic seconds; nanoseconds. */
+double kin__os_now(void);
+uint64_t kin__os_now_ns(void);
+
+/* The moment `timeout` seconds from now (infinity stays); and what is left until then, at least 0. */
+double kin__os_deadline(double timeout);
+double kin__os_left(double deadline);
+
+/* Whether a timeout is legal (not negative, not NaN). */
+bool kin__os_timeout_ok(double timeout);
+
+/* One turn of a spin loop. */
+static inline void kin__os_pause(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield" ::: "memory");
+#endif
+}
+
+/* ---- futex.c ------------------------------------------------------------------------------- */
+
+/*
+ * Sleep while *word == seen, up to `timeout` seconds, in shared memory. 0: woken, or the value
+ * differs, or for no reason (look again); KIN_ETIMEDOUT; KIN_EINTR: a signal handler ran. No record
+ * is set: these are outcomes.
+ */
+int kin__os_futex_wait(const _Atomic uint32_t *word, uint32_t seen, double timeout);
+void kin__os_futex_wake(const _Atomic uint32_t *word, int count);
+
+/* ---- memory.c ------------------------------------------------------------------------------ */
+
+/* A new memfd, CLOEXEC, not executable, of `size` bytes (sparse). The descriptor goes to `out`. */
+int kin__os_memfd_new(const char *name, size_t size, int *out);
+
+/*
+ * Map all of `fd` shared at exactly `base` (nothing may be there yet; NULL: anywhere), left out of
+ * core dumps. Where it lies goes to `out`.
+ */
+int kin__os_map_shared(int fd, void *base, size_t size, void **out);
+void kin__os_unmap(void *base, size_t size);
+
+/* Allocate machine memory for a range of the memfd / give it back. KIN_ENOMEM if there is none. */
+int kin__os_populate(int fd, size_t offset, size_t size);
+int kin__os_punch(int fd, size_t offset, size_t size);
+
+/* A private page that the kernel zeroes in every child, however that child was made. NULL: no memory. */
+void *kin__os_wiped_page(void);
+
+/* Bytes the machine, or the process's memory cgroup (v1 or v2), could still give. */
+size_t kin__os_memory_available(void);
+
+/* The largest file and address space this process may have (RLIMIT_FSIZE, RLIMIT_AS); SIZE_MAX: no limit. */
+size_t kin__os_file_limit(void);
+size_t kin__os_address_limit(void);
+
+/* Bytes of private data (what RLIMIT_DATA limits) this process has now; 0 if unknown. */
+size_t kin__os_private_data(void);
+/* Set the soft limit of it. */
+int kin__os_limit_private_data(size_t bytes);
+
+/* ---- process.c ----------------------------------------------------------------------------- */
+
+/* When process `pid` was started, in clock ticks since boot: with the pid it names a process for ever.
+ * 0 if there is no such process. */
+uint64_t kin__os_start_time(pid_t pid);
+
+/* A descriptor for a process, CLOEXEC; -1 if there is no such process (errno tells). */
+int kin__os_pidfd_open(pid_t pid);
+/* Whether that process has ended (all its threads). */
+bool kin__os_pidfd_ended(int pidfd);
+/* Wait for that: 0, KIN_ETIMEDOUT, KIN_EINTR (outcomes, no record). */
+int kin__os_pidfd_wait(int pidfd, double timeout);
+/* 0, also if it has ended; KIN_ESYSTEM. */
+int kin__os_pidfd_signal(int pidfd, int signal);
+
+/* How a child ended, taken from the kernel, which forgets it. False: not ended, or taken by someone else
+ * (*gone tells which). `code` and `status` as in siginfo_t: CLD_EXITED, CLD_KILLED, CLD_DUMPED. */
+bool kin__os_reap(int pidfd, int *code, int *status, bool *gone);
+
+/* The path of the program this process runs, in `buffer`; false if unknown. */
+bool kin__os_program_path(char *buffer, size_t size);
+
+/* Make the kernel send `signal` to the calling process when the thread that made it, or any later stand-in
+ * of the same process, ends. */
+int kin__os_parent_death_signal(int signal);
+
+/* Default dispositions for all signals, nothing blocked. Async-signal-safe. */
+void kin__os_reset_signals(void);
+
+/* Replace stdin by /dev/null. */
+void kin__os_null_stdin(void);
+
+/* Write out what stdio holds for output streams, skipping streams another thread holds: fflush(NULL) hangs
+ * if a thread sits in a read. */
+void kin__os_flush_output(void);
+
+/* The number of threads of this process; 0 if unknown. */
+int kin__os_thread_count(void);
+
+/* This thread's kernel id. */
+pid_t kin__os_thread_id(void);
+
+/* ---- cpu.c --------------------------------------------------------------------------------- */
+
+/* CPUs this process may use: affinity, cgroup v1 and v2 quota (rounded up), at least 1. */
+int kin__os_cpu_count(void);
+
+#endif

@@ -1,0 +1,162 @@
+/* os/process.c - processes as the kernel names them: pid with start time, pidfd. */
+#include "os/os.h"
+
+#include "base/failure.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+uint64_t kin__os_start_time(pid_t pid)
+{
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t length = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (length <= 0)
+        return 0;
+    text[length] = '\0';
+    /* Field 22; the name, field 2, may hold blanks and brackets, so count from its last bracket. */
+    char *at = strrchr(text, ')');
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return at ? strtoull(at + 1, NULL, 10) : 0;
+}
+
+int kin__os_pidfd_open(pid_t pid)
+{
+    return (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+}
+
+int kin__os_pidfd_wait(int pidfd, double timeout)
+{
+    struct pollfd one = {.fd = pidfd, .events = POLLIN};
+    struct timespec limit, *at = NULL;
+    if (!isinf(timeout)) {
+        if (timeout > 1e6)
+            timeout = 1e6;
+        limit.tv_sec = (time_t)timeout;
+        limit.tv_nsec = (long)((timeout - (double)limit.tv_sec) * 1e9);
+        at = &limit;
+    }
+    int ready = ppoll(&one, 1, at, NULL);
+    if (ready > 0)
+        return 0;
+    return ready == 0 ? KIN_ETIMEDOUT : KIN_EINTR;
+}
+
+bool kin__os_pidfd_ended(int pidfd)
+{
+    struct pollfd one = {.fd = pidfd, .events = POLLIN};
+    return poll(&one, 1, 0) > 0;
+}
+
+int kin__os_pidfd_signal(int pidfd, int signal)
+{
+    if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) == 0 || errno == ESRCH)
+        return 0;
+    return kin__fail_errno(KIN_ESYSTEM, errno, "could not send signal %d", signal);
+}
+
+bool kin__os_reap(int pidfd, int *code, int *status, bool *gone)
+{
+    siginfo_t info = {0};
+    *gone = false;
+    while (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
+        if (errno != EINTR) {
+            *gone = errno == ECHILD;
+            return false;
+        }
+    if (info.si_pid == 0)
+        return false;
+    *code = info.si_code;
+    *status = info.si_status;
+    return true;
+}
+
+bool kin__os_program_path(char *buffer, size_t size)
+{
+    ssize_t length = readlink("/proc/self/exe", buffer, size);
+    if (length <= 0 || (size_t)length >= size)
+        return false;
+    buffer[length] = '\0';
+    return true;
+}
+
+int kin__os_parent_death_signal(int signal)
+{
+    if (prctl(PR_SET_PDEATHSIG, signal) < 0)
+        return kin__fail_errno(KIN_ESYSTEM, errno, "could not ask for the parent's death signal");
+    return 0;
+}
+
+void kin__os_reset_signals(void)
+{
+    struct sigaction defaults;
+    memset(&defaults, 0, sizeof defaults);
+    defaults.sa_handler = SIG_DFL;
+    for (int number = 1; number <= SIGRTMAX; number++)
+        sigaction(number, &defaults, NULL); /* fails for SIGKILL, SIGSTOP and glibc's own: as it should */
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void kin__os_null_stdin(void)
+{
+    int fd = open("/dev/null", O_RDONLY);
+    if (fd < 0)
+        return;
+    if (fd != STDIN_FILENO) {
+        dup2(fd, STDIN_FILENO);
+        close(fd);
+    }
+}
+
+void kin__os_flush_output(void)
+{
+    /* fflush(NULL) would wait for a stream that another thread reads from. Streams the program opened
+     * itself are left to it: glibc offers no walk that does not block. */
+    FILE *const streams[] = {stdout, stderr};
+    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
+        if (ftrylockfile(streams[i]) == 0) {
+            if (__fpending(streams[i]) > 0)
+                fflush(streams[i]);
+            funlockfile(streams[i]);
+        }
+}
+
+int kin__os_thread_count(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    if (!tasks)
+        return 0;
+    int count = 0;
+    for (struct dirent *entry; (entry = readdir(tasks));)
+        count += entry->d_name[0] != '.';
+    closedir(tasks);
+    return count;
+}
+
+pid_t kin__os_thread_id(void)
+{
+    return (pid_t)syscall(SYS_gettid);
+}
