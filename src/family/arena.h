@@ -1,0 +1,27 @@
+/* family/arena.h - arenas inside kin; the user's side is kin/arena.h. */
+#ifndef KIN_FAMILY_ARENA_H
+#define KIN_FAMILY_ARENA_H
+
+#include "family/member.h"
+#include "kin/arena.h"
+
+/* The owner word: a member's id, or KIN__OWNER_FAMILY. */
+kin__id kin__arena_owner(const kin_arena *arena);
+
+/* An arena that belongs to `owner` from the start, though the caller allocates in it. */
+kin_arena *kin__arena_new_for(kin__id owner);
+
+/* Hand it to `owner`, one store (the journal's). KIN_EDIED if that member is gone. */
+int kin__arena_set_owner(kin_arena *arena, kin__id owner);
+
+/* Bytes allocated so far, as a mark; and undo all allocations after a mark: a task that failed. */
+size_t kin__arena_mark(const kin_arena *arena);
+void kin__arena_rollback(kin_arena *arena, size_t mark);
+
+/* Move all that is in `from` to `into` and free the empty `from`. */
+void kin__arena_merge(kin_arena *into, kin_arena *from);
+
+/* Free what a dead member owned. Idempotent; the caller holds its life lock. */
+void kin__arenas_recover(struct kin__member *dead);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * family/region.h - the memory that all members share, and where things lie in it.
+ *
+ * One sparse memfd, mapped MAP_SHARED at one address in every member, so that a pointer into it means
+ * the same everywhere. It has no name; it goes when its last member goes.
+ *
+ *   offset          what                          defined in
+ *   0               struct kin__region            here
+ *   KIN__AT_MEMBERS member slots                  family/member.h
+ *   KIN__AT_THREADS thread slots                  family/thread.h
+ *   KIN__AT_MODULES modules functions lie in      process/function.h
+ *   KIN__AT_HEAP    heap tables, then units       family/heap.h
+ *
+ *   field         written by   rule                          when the writer dies there
+ *   -----------   ----------   ---------------------------   ------------------------------------
+ *   all below     founder      before the first child        no family yet: the memory goes with it
+ */
+#ifndef KIN_FAMILY_REGION_H
+#define KIN_FAMILY_REGION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KIN__REGION_MAGIC 0x6e6f69676572696bull /* "kiregion" */
+#define KIN__LAYOUT 1                           /* of everything in the region; children must agree */
+
+#define KIN__AT_MEMBERS 0x10000u
+#define KIN__AT_THREADS 0x110000u
+#define KIN__AT_MODULES 0x910000u
+#define KIN__AT_HEAP 0xc00000u
+#define KIN__REGION_LEAST ((size_t)256 << 20)
+
+struct kin__region {
+    uint64_t magic;
+    uint32_t layout;
+    int32_t start_method; /* the family's default */
+    uint64_t base;
+    uint64_t size;
+    uint64_t nonce;      /* random: a spawned child proves that it was meant to come here */
+    uint64_t heap_limit; /* bytes the heap may use */
+    uint64_t pid_namespace; /* inode: members of another one cannot be watched, and are refused */
+    char version[16];    /* of the founder's libkin */
+};
+
+/* This process's view; NULL before kin_init. */
+extern struct kin__region *kin__region;
+extern int kin__region_fd;
+
+/* An area of the region. */
+static inline void *kin__region_at(size_t offset)
+{
+    return (char *)kin__region + offset;
+}
+
+/* Whether an address lies in the region. One comparison; false before kin_init. */
+extern uintptr_t kin__region_base, kin__region_size;
+static inline bool kin__region_holds(const void *pointer)
+{
+    return (uintptr_t)pointer - kin__region_base < kin__region_size;
+}
+
+/* Make a region: `size` 0 takes the largest that fits, 1 TiB at most. */
+int kin__region_new(size_t size, size_t heap_limit);
+
+/* Map an existing one from its descriptor, at `base`, in a spawned child; checks what it finds. */
+int kin__region_attach(int fd, uint64_t base, uint64_t size, uint64_t nonce);
+
+#endif
