@@ -5,24 +5,35 @@
  * reused, so that an owner word tells the dead from their slot's next user.
  *
  * Life and death   A member's main thread holds its slot's life lock from attach to its end: whoever
- *          can take that lock knows, without a system call, that the member is not alive; its pidfd
- *          then tells whether all of it has ended (other threads may run a few instructions longer).
- *          Recovery runs under the life lock: by anyone, and if the recoverer dies, by the next one.
+ *          cannot take that lock knows, without a system call, that the member is alive. Whoever can take
+ *          it asks the kernel whether all of the process has ended (other threads may run a few
+ *          instructions longer, and a main thread may leave by pthread_exit). Recovery runs under the
+ *          life lock, by anyone; if the recoverer dies, the next one begins again: every step may be
+ *          repeated.
  *
  *   field        written by       rule                            when the writer dies there
  *   ----------   --------------   -----------------------------   ---------------------------------
- *   state        see below        one store or CAS a step         as stored
- *   generation   who claims it    before state leaves FREE        slot is FREE: next claimer adds 1
- *   life         main thread      robust                          this *is* the sign of death
- *   pid, start   parent, member   before ALIVE                    STARTING: the parent's recovery frees
+ *   state        see below        one CAS a step; carries the     as stored; CLAIMED and STARTING name
+ *                                 starter's slot index            their starter, whose recovery frees
+ *   generation   who claims it    after the claim, plus 1         CLAIMED: as above
+ *   life         main thread      robust; made at first claim     this *is* the sign of death
+ *   pid          parent, member   before ALIVE                    STARTING: as above
+ *   attached     the member       before ALIVE                    STARTING: as above
  *   parent       parent           before STARTING                 STARTING: as above
  *   threads      journal          heap lock                       replayed
  *   arenas       journal          heap lock                       replayed
- *   process      parent           before the child runs           STARTING: as above
+ *   process      parent           before STARTING; the member     STARTING: as above
+ *   children     the member       one store; list of processes    its recovery walks the list
+ *                                 it started
  *
- *   FREE -> CLAIMED (who starts it, CAS) -> STARTING -> ALIVE (the member itself, CAS)
- *   CLAIMED, STARTING -> FREE   the start failed, or the starter died (recovery of the starter, CAS)
- *   ALIVE -> FREE               recovery, last step, under the life lock
+ *   FREE -> CLAIMED -> STARTING   who starts it
+ *   STARTING -> ALIVE             the member itself
+ *   CLAIMED, STARTING -> FREE     the start failed, or recovery of the starter
+ *   ALIVE -> FREE                 recovery, last step, under the life lock
+ *
+ *   M1  a slot that is not FREE has one starter or is ALIVE
+ *   M2  an ALIVE member's id differs from all ids there were before
+ *   M3  threads and arenas of a FREE slot are 0
  */
 #ifndef KIN_FAMILY_MEMBER_H
 #define KIN_FAMILY_MEMBER_H
@@ -42,16 +53,20 @@ typedef uint64_t kin__id; /* 0: nobody */
 enum kin__member_state { KIN__FREE = 0, KIN__CLAIMED, KIN__STARTING, KIN__ALIVE };
 
 struct kin__member {
-    _Atomic uint32_t state;
+    _Atomic uint32_t state; /* enum kin__member_state | starter's slot index << 8 */
     uint32_t generation;
     _Atomic int32_t pid;
     uint32_t threads; /* first of its thread slots, 0: none (family/thread.h) */
-    uint64_t start_time;
+    uint64_t attached; /* clock ticks since boot: a process with this pid that started later is another one */
     kin__id parent;
     uint64_t arenas; /* address of the first arena it owns, 0: none (family/arena.h) */
     struct kin_process *process;
+    struct kin_process *children;
     struct kin__lock life;
 } __attribute__((aligned(128)));
+
+/* Zero in a process that fork(), or whatever it was, has just made: it must attach first. */
+extern uint32_t *kin__alive_page;
 
 /* This process's member; attaches a process that a plain fork() made. NULL before kin_init, or when all
  * slots are taken (record set). */
@@ -61,5 +76,37 @@ kin__id kin__self_id(void); /* 0 where kin__self is NULL */
 /* The slot of an id, or NULL if that member is gone. */
 struct kin__member *kin__member_find(kin__id id);
 kin__id kin__member_id(const struct kin__member *member);
+static inline uint32_t kin__member_state(const struct kin__member *member)
+{
+    return atomic_load_explicit(&member->state, memory_order_acquire) & 0xff;
+}
+
+/* Take a slot for a new member, as its starter: CLAIMED. KIN_ELIMIT, KIN_ENOINIT. */
+int kin__member_claim(struct kin__member **out);
+/* Everything about it is written: let the child take it. */
+void kin__member_starting(struct kin__member *member);
+/* The start failed. */
+void kin__member_release(struct kin__member *member);
+/* In the new process, by its main thread: become this member. KIN_EDIED: the starter died meanwhile. */
+int kin__member_attach(struct kin__member *member);
+/* The founder: claim, start and attach at once. */
+int kin__member_found(void);
+
+/*
+ * Take back all that a member owned and free its slot, if it has ended. 0: it is gone; KIN_EBUSY: it is not, or
+ * someone else is at it. No record is set. Repeatable.
+ */
+int kin__member_recover(kin__id id);
+
+/* Recover members whose parent is gone (and plain forks, which no one watches). Returns how many such
+ * members are still there: look again soon. */
+int kin__members_sweep(void);
+
+/*
+ * Upper floors' parts, registered per process at start-up: `forked` runs in a child that a plain fork()
+ * made, before it takes its slot; `recover` runs for a dead member under its life lock, before its memory is
+ * taken back; it must be repeatable.
+ */
+void kin__member_hooks(void (*forked)(void), void (*recover)(struct kin__member *dead));
 
 #endif

@@ -1,0 +1,24 @@
+/* family/hooks.h - what upper floors registered with kin__member_hooks; private to each process. */
+#ifndef KIN_FAMILY_HOOKS_H
+#define KIN_FAMILY_HOOKS_H
+
+#include "family/member.h"
+#include "family/region.h"
+
+#define KIN__HOOKS_MAX 4
+
+struct kin__hooks {
+    struct {
+        void (*forked)(void);
+        void (*recover)(struct kin__member *dead);
+    } at[KIN__HOOKS_MAX];
+};
+
+extern struct kin__hooks kin__hooks;
+
+static inline struct kin__member *kin__members(void)
+{
+    return kin__region_at(KIN__AT_MEMBERS);
+}
+
+#endif
