@@ -1,0 +1,112 @@
+/* cases.c - what is measured, against whom, and what was promised. */
+#include "bench.h"
+
+#include <string.h>
+
+/* The number of items for which the METG of a pool with chunks is told: it falls as the number grows. */
+#define CHUNKED 10000
+
+#define ARRAYS_BYTES ((size_t)512 << 20)
+
+/* clang-format off */
+const struct bench_entry bench_entries[] = {
+    /* only         set           name                     who                runner        kind                count repeats guess */
+    {"metg-map",    "metg-map",    "metg-map",             "kin",             "run_kin",    BENCH_METG,         0,       0, 1e-4},
+    {"metg-map",    "metg-map",    "metg-map",             "kin+limits",      "run_kin",    BENCH_METG,         0,       0, 1e-4},
+    {"metg-map",    "metg-map",    "metg-map",             "openmp",          "run_openmp", BENCH_METG,         0,       0, 1e-4},
+    {"metg-map",    "metg-map",    "metg-map",             "forkpipe",        "run_c",      BENCH_METG,         0,       0, 1e-3},
+    {"metg-map",    "metg-map",    "metg-map",             "mp.Pool",         "run_mp.py",  BENCH_METG,         0,       0, 1e-3},
+    {"metg-map",    "metg-map",    "metg-map",             "mp.Pool-default", "run_mp.py",  BENCH_METG,         CHUNKED, 0, 1e-5},
+    {"metg-map",    "metg-map",    "metg-map:call",        "mp.Pool",         "run_mp.py",  BENCH_NANOSECONDS,  1,       100000, 0},
+
+    {"tasks-empty", "tasks-empty", "tasks-empty",          "kin",             "run_kin",    BENCH_TASKS,        0,       0, 0},
+    {"tasks-empty", "tasks-empty", "tasks-empty",          "kin+limits",      "run_kin",    BENCH_TASKS,        0,       0, 0},
+    {"tasks-empty", "tasks-empty", "tasks-empty",          "openmp",          "run_openmp", BENCH_TASKS,        0,       0, 0},
+    {"tasks-empty", "tasks-empty", "tasks-empty",          "forkpipe",        "run_c",      BENCH_TASKS,        0,       0, 0},
+    {"tasks-empty", "tasks-empty", "tasks-empty",          "mp.Pool",         "run_mp.py",  BENCH_TASKS,        0,       0, 0},
+    {"tasks-empty", "tasks-empty", "tasks-empty",          "mp.Pool-default", "run_mp.py",  BENCH_TASKS,        CHUNKED, 0, 0},
+
+    {"pool-start",  "pool-start",  "pool-start",           "kin",             "run_kin",    BENCH_MILLISECONDS, 2,       10, 0},
+    {"pool-start",  "pool-start",  "pool-start",           "mp.Pool",         "run_mp.py",  BENCH_MILLISECONDS, 2,       10, 0},
+
+    {"map-8mib",    "map-8mib",    "map-8mib",             "kin",             "run_kin",    BENCH_GIGABYTES,    ARRAYS_BYTES, 2, 0},
+    {"map-8mib",    "map-8mib",    "map-8mib:first",       "kin",             "run_kin",    BENCH_GIGABYTES,    ARRAYS_BYTES, 1, 0},
+    {"map-8mib",    "map-8mib",    "map-8mib",             "one-process",     "run_c",      BENCH_GIGABYTES,    ARRAYS_BYTES, 2, 0},
+    {"map-8mib",    "map-8mib",    "map-8mib",             "mp.Pool",         "run_mp.py",  BENCH_GIGABYTES,    ARRAYS_BYTES, 1, 0},
+    {"map-8mib",    "hand-over",   "map-8mib:hand-8mib",   "kin",             "run_kin",    BENCH_MICROSECONDS, 8,       200, 0},
+    {"map-8mib",    "hand-over",   "map-8mib:hand-512mib", "kin",             "run_kin",    BENCH_MICROSECONDS, 512,     200, 0},
+    {"map-8mib",    "hand-over",   "map-8mib:hand-8mib",   "mp.Pool",         "run_mp.py",  BENCH_MICROSECONDS, 8,       5, 0},
+
+    {"start-fork",  "start-fork",  "start-fork",           "kin",             "run_kin",    BENCH_MICROSECONDS, 0,       200, 0},
+    {"start-fork",  "start-fork",  "start-fork",           "bare",            "run_c",      BENCH_MICROSECONDS, 0,       200, 0},
+    {"start-fork",  "start-fork",  "start-fork",           "mp.Process",      "run_mp.py",  BENCH_MICROSECONDS, 0,       20, 0},
+
+    {"start-spawn", "start-spawn", "start-spawn",          "kin",             "run_kin",    BENCH_MICROSECONDS, 0,       50, 0},
+    {"start-spawn", "start-spawn", "start-spawn",          "posix_spawn",     "run_c",      BENCH_MICROSECONDS, 0,       50, 0},
+    {"start-spawn", "start-spawn", "start-spawn",          "mp.Process",      "run_mp.py",  BENCH_MICROSECONDS, 0,       3, 0},
+
+    {"malloc-64",   "malloc-64",   "malloc-64",            "kin",             "run_kin",    BENCH_NANOSECONDS,  0,       2000000, 0},
+    {"malloc-64",   "malloc-64",   "malloc-64",            "glibc",           "run_c",      BENCH_NANOSECONDS,  0,       2000000, 0},
+    {"malloc-64",   "malloc-64",   "malloc-64:batch",      "kin",             "run_kin",    BENCH_NANOSECONDS,  0,       2000000, 0},
+    {"malloc-64",   "malloc-64",   "malloc-64:batch",      "glibc",           "run_c",      BENCH_NANOSECONDS,  0,       2000000, 0},
+};
+/* clang-format on */
+const size_t bench_entry_count = sizeof bench_entries / sizeof *bench_entries;
+
+const struct bench_target bench_targets[] = {
+    {"METG by map against OpenMP dynamic's", "metg-map", "kin", "metg-map", "openmp", false, 1.5},
+    {"METG of Pool.map, chunksize 1, against kin's", "metg-map", "mp.Pool", "metg-map", "kin", true, 400},
+    {"METG of Pool.map, default chunks, against kin's", "metg-map", "mp.Pool-default", "metg-map", "kin",
+     true, 6},
+    {"pool of 2 to first results against Pool's", "pool-start", "kin", "pool-start", "mp.Pool", false, 0.1},
+    /* The same time: what is left between two equal things on a noisy machine. */
+    {"hand-over of 512 MiB against that of 8 MiB", "map-8mib:hand-512mib", "kin", "map-8mib:hand-8mib",
+     "kin", false, 1.25},
+    {"64 sums of 8 MiB against one process", "map-8mib", "kin", "map-8mib", "one-process", true, 1.7},
+    {"process start by fork against fork + wait", "start-fork", "kin", "start-fork", "bare", false, 1.5},
+    {"malloc + free of 64 bytes against glibc's", "malloc-64", "kin", "malloc-64", "glibc", false, 2},
+    {"the same, 1,000 at a time", "malloc-64:batch", "kin", "malloc-64:batch", "glibc", false, 2},
+};
+const size_t bench_target_count = sizeof bench_targets / sizeof *bench_targets;
+
+const char *bench_title(const char *name)
+{
+    static const char *const titles[][2] = {
+        {"metg-map", "METG(50 %) of a map on 2 workers: the shortest task at which half their time is "
+                     "useful (mp.Pool-default: of 10,000 tasks)"},
+        {"metg-map:call", "of that, what Python takes for the bare call of an empty task (ctypes)"},
+        {"tasks-empty", "empty tasks mapped on 2 workers"},
+        {"pool-start", "a new pool of 2 by fork, to its first 2 results"},
+        {"map-8mib", "the sums of 64 arrays of 8 MiB, 2 workers"},
+        {"map-8mib:first", "the same by new workers, which touch all that memory for the first time"},
+        {"map-8mib:hand-8mib", "an array of 8 MiB handed over: a map of 1 that reads a line of it"},
+        {"map-8mib:hand-512mib", "an array of 512 MiB handed over, the same way"},
+        {"start-fork", "a process started by fork and joined"},
+        {"start-spawn", "a process started as a new image and joined"},
+        {"malloc-64", "64 bytes: malloc, then free, one thread"},
+        {"malloc-64:batch", "64 bytes: 1,000 x malloc, then 1,000 x free, for one of each"},
+    };
+
+    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
+        if (!strcmp(titles[i][0], name))
+            return titles[i][1];
+    return "";
+}
+
+const char *bench_unit(enum bench_kind kind)
+{
+    switch (kind) {
+    case BENCH_METG:
+    case BENCH_MICROSECONDS:
+        return "us";
+    case BENCH_TASKS:
+        return "tasks/s";
+    case BENCH_GIGABYTES:
+        return "GB/s";
+    case BENCH_MILLISECONDS:
+        return "ms";
+    case BENCH_NANOSECONDS:
+        return "ns";
+    }
+    return "";
+}

@@ -1,0 +1,26 @@
+/* run_c.c - the runner of the peers that need nothing but the C library. */
+#include "run_c.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static double glibc_run(const struct bench_request *request)
+{
+    return bench_malloc_run(malloc, free, request);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct bench_contestant contestants[] = {
+        {"metg-map", "forkpipe", forkpipe_open, forkpipe_run, forkpipe_close},
+        {"tasks-empty", "forkpipe", forkpipe_open, forkpipe_run, forkpipe_close},
+        {"map-8mib", "one-process", one_process_open, one_process_run, one_process_close},
+        {"start-fork", "bare", NULL, bare_fork_run, NULL},
+        {"start-spawn", "posix_spawn", NULL, bare_spawn_run, NULL},
+        {"malloc-64", "glibc", NULL, glibc_run, NULL},
+    };
+
+    if (argc == 2 && !strcmp(argv[1], "nothing"))
+        return 0;
+    return bench_serve(argc, argv, contestants, sizeof contestants / sizeof *contestants);
+}

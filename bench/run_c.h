@@ -1,0 +1,21 @@
+/* run_c.h - the peers that need nothing but the C library, one file each. */
+#ifndef BENCH_RUN_C_H
+#define BENCH_RUN_C_H
+
+#include "runner.h"
+
+/* forkpipe.c: a pool by hand */
+void forkpipe_open(const char *who);
+double forkpipe_run(const struct bench_request *request);
+void forkpipe_close(void);
+
+/* bare.c: processes by hand */
+double bare_fork_run(const struct bench_request *request);
+double bare_spawn_run(const struct bench_request *request);
+
+/* one_process.c: the sums without a pool */
+void one_process_open(const char *who);
+double one_process_run(const struct bench_request *request);
+void one_process_close(void);
+
+#endif

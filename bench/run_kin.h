@@ -1,0 +1,25 @@
+/* run_kin.h - kin as a contestant, a case a file. */
+#ifndef BENCH_RUN_KIN_H
+#define BENCH_RUN_KIN_H
+
+#include "runner.h"
+
+/* kin_tasks.c: metg-map, tasks-empty; "kin+limits" has a progress function and both limits on */
+void kin_tasks_open(const char *who);
+double kin_tasks_run(const struct bench_request *request);
+void kin_tasks_close(void);
+
+/* kin_start.c: pool-start, start-fork, start-spawn */
+double kin_pool_start_run(const struct bench_request *request);
+double kin_start_fork_run(const struct bench_request *request);
+double kin_start_spawn_run(const struct bench_request *request);
+
+/* kin_arrays.c: map-8mib, hand-over */
+void kin_sums_open(const char *who);
+double kin_sums_run(const struct bench_request *request);
+void kin_sums_close(void);
+void kin_hand_over_open(const char *who);
+double kin_hand_over_run(const struct bench_request *request);
+void kin_hand_over_close(void);
+
+#endif

@@ -1,0 +1,178 @@
+"""run_mp.py - the runner of Python's multiprocessing: speaks as runner.h says.
+
+A task is the same machine code as everywhere: bench_work.so, called by ctypes from a plain function at
+module level, as one would write it. That call costs some 0.17 us; the case metg-map:call tells how much.
+"""
+import array
+import ctypes
+import multiprocessing
+import os
+import sys
+import time
+
+library = ctypes.CDLL(os.path.join(sys.argv[1], "bench_work.so"))
+c_work = library.bench_work
+c_work.argtypes = [ctypes.c_uint32]
+c_work.restype = ctypes.c_uint64
+c_sum = library.bench_sum
+c_sum.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+c_sum.restype = ctypes.c_double
+
+ARRAYS = 64
+ARRAY_LENGTH = 1 << 20
+
+
+def work(links):
+    return c_work(links)
+
+
+def sum_of(numbers):
+    # Bytes, as they pickle fastest; the sum reads them in place.
+    return c_sum(numbers, len(numbers) // 8)
+
+
+def one_line(numbers):
+    return numbers[len(numbers) // 2]
+
+
+def nothing():
+    pass
+
+
+def timed(repeats, run):
+    start = time.perf_counter()
+    for _ in range(repeats):
+        run()
+    return time.perf_counter() - start
+
+
+class Tasks:
+    def __init__(self, chunk):
+        self.chunk = chunk
+        self.pool = multiprocessing.Pool(2)
+
+    def run(self, name, count, links, repeats):
+        if name == "metg-map:call":
+            def calls():
+                for _ in range(count):
+                    work(0)
+            return timed(repeats, calls)
+        tasks = [links] * count
+        result = []
+
+        def one_map():
+            result[:] = self.pool.map(work, tasks, self.chunk)
+        took = timed(repeats, one_map)
+        right = c_work(links)
+        if len(result) != count or any(value != right for value in result):
+            raise ValueError("wrong results")
+        return took
+
+    def close(self):
+        self.pool.terminate()
+
+
+class Start:
+    """A new pool to its first results; its end is not measured."""
+
+    def run(self, name, count, links, repeats):
+        took = 0.0
+        for _ in range(repeats):
+            start = time.perf_counter()
+            pool = multiprocessing.Pool(2)
+            result = pool.map(work, [0] * count, 1)
+            took += time.perf_counter() - start
+            pool.close()
+            pool.join()
+            if result != [c_work(0)] * count:
+                raise ValueError("wrong results")
+        return took
+
+    def close(self):
+        pass
+
+
+class Sums:
+    def __init__(self):
+        self.arrays = [array.array("d", [i + 1]).tobytes() * ARRAY_LENGTH for i in range(ARRAYS)]
+        self.pool = multiprocessing.Pool(2)
+
+    def run(self, name, count, links, repeats):
+        result = []
+
+        def one_map():
+            result[:] = self.pool.map(sum_of, self.arrays, 1)
+        took = timed(repeats, one_map)
+        if result != [float((i + 1) * ARRAY_LENGTH) for i in range(ARRAYS)]:
+            raise ValueError("wrong results")
+        return took
+
+    def close(self):
+        self.pool.terminate()
+
+
+class HandOver:
+    def __init__(self):
+        self.array = b"\1" * (8 << 20)
+        self.pool = multiprocessing.Pool(2)
+
+    def run(self, name, count, links, repeats):
+        return timed(repeats, lambda: self.pool.map(one_line, [self.array], 1))
+
+    def close(self):
+        self.pool.terminate()
+
+
+class Process:
+    def __init__(self, method):
+        self.context = multiprocessing.get_context(method)
+
+    def run(self, name, count, links, repeats):
+        def one_process():
+            process = self.context.Process(target=nothing)
+            process.start()
+            process.join()
+            if process.exitcode != 0:
+                raise ValueError("the child failed")
+        return timed(repeats, one_process)
+
+    def close(self):
+        pass
+
+
+CONTESTANTS = {
+    ("metg-map", "mp.Pool"): lambda: Tasks(1),
+    ("metg-map", "mp.Pool-default"): lambda: Tasks(None),
+    ("tasks-empty", "mp.Pool"): lambda: Tasks(1),
+    ("tasks-empty", "mp.Pool-default"): lambda: Tasks(None),
+    ("pool-start", "mp.Pool"): Start,
+    ("map-8mib", "mp.Pool"): Sums,
+    ("hand-over", "mp.Pool"): HandOver,
+    ("start-fork", "mp.Process"): lambda: Process("fork"),
+    ("start-spawn", "mp.Process"): lambda: Process("spawn"),
+}
+
+
+def answer(text):
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main():
+    multiprocessing.set_start_method("fork")
+    try:
+        contestant = CONTESTANTS[sys.argv[2], sys.argv[3]]()
+        answer("ready")
+        for line in sys.stdin:
+            _, name, count, links, repeats = line.split()
+            seconds = contestant.run(name, int(count), int(links), int(repeats))
+            answer("ok %.9g" % seconds)
+        contestant.close()
+    except Exception as error:
+        answer("error %s: %s" % (type(error).__name__, error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
