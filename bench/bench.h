@@ -27,9 +27,9 @@ enum bench_kind {
 };
 
 struct bench_entry {
-    const char *only;   /* the case, as ONLY= names it */
-    const char *set;    /* entries of one set run in turn; those of one `who` share their process */
-    const char *name;   /* the record's case: that of `only`, or with a part, "map-8mib:first" */
+    const char *only; /* the case, as ONLY= names it */
+    const char *set;  /* entries of one set run in turn; those of one `who` share their process */
+    const char *name; /* the record's case: that of `only`, or with a part, "map-8mib:first" */
     const char *who;
     const char *runner; /* the program */
     enum bench_kind kind;
@@ -43,8 +43,9 @@ struct bench_row {
     const struct bench_entry *entry;
     size_t rounds;
     double samples[BENCH_MOST_ROUNDS];
-    double guess;    /* METG: where the next search begins */
-    double per_task; /* TASKS: seconds a task, to choose the number */
+    bool warm;        /* METG, TASKS: it has run once */
+    double guess;     /* METG: where the next search begins */
+    double per_task;  /* TASKS: seconds a task, to choose the number */
     char failed[160]; /* why, or "" */
 };
 

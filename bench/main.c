@@ -147,9 +147,12 @@ static void usage(FILE *to)
 static int parse(int argc, char **argv, struct bench_options *options)
 {
     static const struct option names[] = {
-        {"only", required_argument, NULL, 'o'},   {"quick", no_argument, NULL, 'q'},
-        {"json", required_argument, NULL, 'j'},   {"rounds", required_argument, NULL, 'r'},
-        {"python", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
+        {"only", required_argument, NULL, 'o'},
+        {"quick", no_argument, NULL, 'q'},
+        {"json", required_argument, NULL, 'j'},
+        {"rounds", required_argument, NULL, 'r'},
+        {"python", required_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     int option;

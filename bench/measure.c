@@ -144,10 +144,15 @@ int bench_measure(struct bench_row *row, struct bench_peer *peer, double link, b
     size_t repeats = quick ? (entry->repeats + 9) / 10 : entry->repeats;
     double seconds;
 
-    if (entry->kind == BENCH_METG)
-        return measure_metg(row, peer, link, quick, value);
-    if (entry->kind == BENCH_TASKS)
-        return measure_tasks(row, peer, quick, value);
+    if (entry->kind == BENCH_METG || entry->kind == BENCH_TASKS) {
+        /* Threads may start only now, and pages be touched for the first time. */
+        if (!row->warm &&
+            bench_peer_run(peer, entry, entry->count ? entry->count : 1000, 1, 1, &seconds, row->failed))
+            return -1;
+        row->warm = true;
+        return entry->kind == BENCH_METG ? measure_metg(row, peer, link, quick, value)
+                                         : measure_tasks(row, peer, quick, value);
+    }
     if (bench_peer_run(peer, entry, entry->count, 0, repeats, &seconds, row->failed))
         return -1;
     if (entry->kind == BENCH_GIGABYTES)

@@ -99,8 +99,8 @@ int bench_peer_start(struct bench_peer *peer, const struct bench_entry *entry, c
 {
     char path[4200];
     char *c_arguments[] = {path, (char *)entry->set, (char *)entry->who, NULL};
-    char *mp_arguments[] = {(char *)python, path, (char *)folder(), (char *)entry->set, (char *)entry->who,
-                            NULL};
+    char *mp_arguments[] = {(char *)python,     path, (char *)folder(), (char *)entry->set,
+                            (char *)entry->who, NULL};
     bool is_python = strstr(entry->runner, ".py") != NULL;
     int requests[2];
     int answers[2];

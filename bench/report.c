@@ -118,12 +118,12 @@ void bench_report_targets(const struct bench_row *rows, size_t count)
             continue;
         if (!any)
             printf("\ntargets (for information: they hold for an idle machine)\n"
-                   "  %-52s %9s %10s\n", "ratio", "measured", "target");
+                   "  %-52s %9s %10s\n",
+                   "ratio", "measured", "target");
         any = true;
         printf("  %-52s %9s  %s %-6s  %s\n", target->text, number(measured, texts[0]),
                target->at_least ? ">=" : "<=", number(target->limit, texts[1]),
-               (target->at_least ? measured >= target->limit : measured <= target->limit) ? "met"
-                                                                                         : "MISSED");
+               (target->at_least ? measured >= target->limit : measured <= target->limit) ? "met" : "MISSED");
     }
 }
 
@@ -147,8 +147,8 @@ int bench_report_json(const struct bench_row *rows, size_t count, const char *pa
         fprintf(file,
                 "%s\n  {\"case\": \"%s\", \"who\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", "
                 "\"repetitions\": %zu, \"min\": %.6g, \"max\": %.6g}",
-                separator, entry->name, entry->who, summary.median, bench_unit(entry->kind),
-                rows[i].rounds, summary.least, summary.most);
+                separator, entry->name, entry->who, summary.median, bench_unit(entry->kind), rows[i].rounds,
+                summary.least, summary.most);
         separator = ",";
     }
     fprintf(file, "\n]\n");
