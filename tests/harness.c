@@ -288,6 +288,7 @@ static void add_run(const struct test *test, int method, const char *suffix)
 
 static void make_runs(const struct test *tests, size_t count)
 {
+    the.count = 0;
     the.runs = calloc(2 * count + 1, sizeof *the.runs);
     if (!the.runs)
         abort();
