@@ -14,6 +14,13 @@
 #include <unistd.h>
 
 static _Thread_local kin_error last;
+_Thread_local unsigned kin__error_serial;
+
+static void keep(const kin_error *error)
+{
+    last = *error;
+    kin__error_serial++;
+}
 
 static void fill(kin_error *error, int code, int os_errno, const char *format, va_list args)
 {
@@ -38,7 +45,7 @@ int kin__fail(int code, const char *format, ...)
     kin_error error; /* the arguments may point into the record itself */
     fill(&error, code, 0, format, args);
     va_end(args);
-    last = error;
+    keep(&error);
     return code;
 }
 
@@ -49,13 +56,13 @@ int kin__fail_errno(int code, int os_errno, const char *format, ...)
     kin_error error;
     fill(&error, code, os_errno, format, args);
     va_end(args);
-    last = error;
+    keep(&error);
     return code;
 }
 
 int kin__fail_with(const kin_error *error)
 {
-    last = *error;
+    keep(error);
     last.message[sizeof last.message - 1] = '\0';
     return last.code;
 }
@@ -133,7 +140,7 @@ int kin_error_set(int code, const char *format, ...)
     kin_error error;
     fill(&error, code, 0, format, args);
     va_end(args);
-    last = error;
+    keep(&error);
     return code;
 }
 

@@ -4,6 +4,9 @@
 
 #include "kin/error.h"
 
+/* Counts the thread's failures: tells whether one was recorded since. */
+extern _Thread_local unsigned kin__error_serial;
+
 /* Fill the thread's record and return `code`. */
 int kin__fail(int code, const char *format, ...) KIN_PRINTF(2, 3);
 

@@ -85,6 +85,11 @@ uint64_t kin__os_start_time(pid_t pid);
 
 /* A descriptor for a process, CLOEXEC; -1 if there is no such process (errno tells). */
 int kin__os_pidfd_open(pid_t pid);
+/* For a child made just now: its pidfd; or, if the program has reaped it already (its own waitpid, SIGCHLD
+ * ignored), a descriptor that is always readable. -1: errno tells. */
+int kin__os_pidfd_of_child(pid_t pid);
+/* Kill a child that cannot be watched, and reap it. */
+void kin__os_kill_child(pid_t pid);
 /* Whether that process has ended (all its threads). */
 bool kin__os_pidfd_ended(int pidfd);
 /* Wait for that: 0, KIN_ETIMEDOUT, KIN_EINTR (outcomes, no record). */

@@ -13,6 +13,7 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -44,6 +45,26 @@ uint64_t kin__os_start_time(pid_t pid)
 int kin__os_pidfd_open(pid_t pid)
 {
     return (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+}
+
+int kin__os_pidfd_of_child(pid_t pid)
+{
+    int pidfd = kin__os_pidfd_open(pid);
+    if (pidfd < 0)
+        return errno == ESRCH ? eventfd(1, EFD_CLOEXEC) : -1;
+    siginfo_t info;
+    if (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD ||
+        kin__os_pidfd_ended(pidfd))
+        return pidfd;
+    close(pidfd); /* the pid means another process by now */
+    return eventfd(1, EFD_CLOEXEC);
+}
+
+void kin__os_kill_child(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
 }
 
 int kin__os_pidfd_wait(int pidfd, double timeout)

@@ -1,0 +1,167 @@
+/* family/guardian.c - see guardian.h. One epoll of pidfds and an eventfd that says "the list has changed". */
+#include "family/guardian.h"
+
+#include "base/failure.h"
+#include "base/log.h"
+#include "family/member.h"
+#include "os/os.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define ORPHAN_PERIOD_MS 10
+#define ORPHAN_PATIENCE 5.0 /* seconds; later sweeps find the rest */
+
+pthread_mutex_t kin__guardian_mutex = PTHREAD_MUTEX_INITIALIZER;
+struct kin__watch *kin__guardian_list;
+
+static int epoll_fd = -1;
+static int poke_fd = -1;
+static bool running;
+static _Atomic double orphans_until;
+
+bool kin__guardian_check(struct kin__watch *watch)
+{
+    if (!watch->over && kin__os_pidfd_ended(watch->pidfd)) {
+        watch->over = true;
+        if (epoll_fd >= 0)
+            epoll_ctl(epoll_fd, EPOLL_CTL_DEL, watch->pidfd, NULL);
+        watch->ended(watch);
+    }
+    return watch->over;
+}
+
+static void check_all(void)
+{
+    pthread_mutex_lock(&kin__guardian_mutex);
+    for (struct kin__watch *watch = kin__guardian_list, *next; watch; watch = next) {
+        next = watch->next;
+        kin__guardian_check(watch);
+    }
+    pthread_mutex_unlock(&kin__guardian_mutex);
+}
+
+static void *guard(void *unused)
+{
+    (void)unused;
+    pthread_setname_np(pthread_self(), "kin-guardian");
+    for (;;) {
+        struct epoll_event events[16];
+        bool orphans = kin__os_now() < atomic_load(&orphans_until);
+        int count = epoll_wait(epoll_fd, events, 16, orphans ? ORPHAN_PERIOD_MS : -1);
+        if (count < 0 && errno != EINTR)
+            return NULL; /* the descriptor is gone: the program closed what is not its own */
+        eventfd_t pokes;
+        eventfd_read(poke_fd, &pokes);
+        if (count > 0)
+            check_all(); /* which record is meant may have changed since: look at each under the mutex */
+        if (orphans && kin__members_sweep() == 0)
+            atomic_store(&orphans_until, 0);
+    }
+}
+
+static int watch_in_epoll(struct kin__watch *watch)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, watch->pidfd, &event);
+}
+
+static void close_descriptors(void)
+{
+    if (epoll_fd >= 0)
+        close(epoll_fd);
+    if (poke_fd >= 0)
+        close(poke_fd);
+    epoll_fd = poke_fd = -1;
+}
+
+static int open_descriptors(void)
+{
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN};
+    if (epoll_fd >= 0 && poke_fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, poke_fd, &event) == 0)
+        return 0;
+    int error = errno;
+    close_descriptors();
+    return kin__fail_errno(KIN_ESYSTEM, error, "could not start watching child processes");
+}
+
+int kin__guardian_start(void)
+{
+    if (running)
+        return 0;
+    if (open_descriptors() != 0)
+        return KIN_ESYSTEM;
+    for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next)
+        if (!watch->over)
+            watch_in_epoll(watch);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    pthread_attr_t how;
+    pthread_attr_init(&how);
+    pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
+    int error = pthread_create(&thread, &how, guard, NULL);
+    pthread_attr_destroy(&how);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) {
+        close_descriptors();
+        return kin__fail_errno(KIN_ESYSTEM, error, "could not start the guardian thread");
+    }
+    running = true;
+    return 0;
+}
+
+void kin__guardian_add(struct kin__watch *watch)
+{
+    watch->over = false;
+    watch->next = kin__guardian_list;
+    watch->link = &kin__guardian_list;
+    if (watch->next)
+        watch->next->link = &watch->next;
+    kin__guardian_list = watch;
+    if (running)
+        watch_in_epoll(watch);
+    int alive = 0;
+    for (struct kin__watch *other = kin__guardian_list; other; other = other->next)
+        alive += !other->over;
+    if (alive > 1 && !running && kin__guardian_start() < 0)
+        kin_log(KIN_LOG_WARNING, "%s; ends of children are noticed when someone waits", kin_error_message());
+}
+
+void kin__guardian_remove(struct kin__watch *watch)
+{
+    if (running && !watch->over)
+        epoll_ctl(epoll_fd, EPOLL_CTL_DEL, watch->pidfd, NULL);
+    *watch->link = watch->next;
+    if (watch->next)
+        watch->next->link = watch->link;
+}
+
+bool kin__guardian_runs(void)
+{
+    return running;
+}
+
+void kin__guardian_expect_orphans(void)
+{
+    atomic_store(&orphans_until, kin__os_now() + ORPHAN_PATIENCE);
+    if (kin__guardian_start() == 0)
+        eventfd_write(poke_fd, 1); /* it may be waiting without limit */
+}
+
+void kin__guardian_forked(void)
+{
+    pthread_mutex_init(&kin__guardian_mutex, NULL);
+    kin__guardian_list = NULL;
+    running = false;
+    atomic_store(&orphans_until, 0);
+    close_descriptors();
+}

@@ -1,0 +1,46 @@
+/*
+ * family/guardian.h - noticing at once that a child has ended, whoever is or is not waiting.
+ *
+ * A thread, but only when it is needed: with one child at a time, whoever joins it notices by
+ * itself, and an idle extra thread makes every fork dearer (86 to 148 us). It is started with the second
+ * living child. All signals are blocked in it. No SIGCHLD handler is taken and nobody else's
+ * children are waited for: it polls the pidfds of those it was told of.
+ */
+#ifndef KIN_FAMILY_GUARDIAN_H
+#define KIN_FAMILY_GUARDIAN_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+/* A child to watch, part of the watcher's own record of it. Private to the process. */
+struct kin__watch {
+    int pidfd;
+    bool over; /* `ended` was called */
+    void (*ended)(struct kin__watch *watch); /* called once, under kin__guardian_mutex */
+    struct kin__watch *next, **link;
+};
+
+/* Guards the list and all records in it; held during `ended`, that is, while a child is being reaped and recovered. */
+extern pthread_mutex_t kin__guardian_mutex;
+
+/* The living children, for walks under the mutex. */
+extern struct kin__watch *kin__guardian_list;
+
+/* With the mutex held: add; remove (the record may then be freed); call `ended` if the child has ended. */
+void kin__guardian_add(struct kin__watch *watch);
+void kin__guardian_remove(struct kin__watch *watch);
+bool kin__guardian_check(struct kin__watch *watch);
+
+/* Start the thread now (a pool does, as nobody may be waiting). With the mutex held. */
+int kin__guardian_start(void);
+
+/* Whether the guardian's thread runs: it does not count as one of the program's threads. */
+bool kin__guardian_runs(void);
+
+/* A member that had children died: look after the orphans until they are gone. With the mutex held. */
+void kin__guardian_expect_orphans(void);
+
+/* In a child after fork: the thread, its descriptors and the list are the parent's. */
+void kin__guardian_forked(void);
+
+#endif

@@ -1,0 +1,161 @@
+/*
+ * process/child.c - see child.h.
+ *
+ * A parent's death is told by PR_SET_PDEATHSIG. The kernel sends it when the *thread* that made the child
+ * ends, and again for each later stand-in of the same process, so the handler asks getppid(), which changes
+ * only when the whole parent is gone (kernel/exit.c: real_parent is set before the signal is sent). No thread
+ * and no descriptor is needed for it.
+ */
+#include "process/child.h"
+
+#include "base/failure.h"
+#include "base/log.h"
+#include "family/hooks.h"
+#include "family/thread.h"
+#include "os/os.h"
+#include "process/children.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/single_threaded.h>
+#include <unistd.h>
+
+#define PARENT_DIED (SIGRTMAX - 1)
+#define DAEMON_PATIENCE 1.0 /* seconds between SIGTERM and SIGKILL for daemons at exit */
+#define ORPHAN_EXIT (128 + SIGTERM)
+
+bool kin__flushed_all;
+
+static volatile pid_t expected_parent;
+
+static void on_parent_death(int number)
+{
+    (void)number;
+    if (getppid() != expected_parent)
+        _exit(ORPHAN_EXIT);
+}
+
+static void watch_parent(pid_t parent)
+{
+    expected_parent = parent;
+    struct sigaction action = {.sa_handler = on_parent_death, .sa_flags = SA_RESTART};
+    sigaction(PARENT_DIED, &action, NULL);
+    kin__os_parent_death_signal(PARENT_DIED);
+    if (getppid() != parent) /* it died before we asked */
+        _exit(ORPHAN_EXIT);
+}
+
+static void end_children(struct kin__member *me)
+{
+    for (kin_process *process = me->children; process; process = process->next)
+        if (process->daemon && !process->detached)
+            kin_process_terminate(process);
+    for (kin_process *process = me->children; process; process = process->next) {
+        if (process->detached)
+            continue;
+        if (process->daemon && kin_process_join(process, DAEMON_PATIENCE) == KIN_ETIMEDOUT)
+            kin_process_kill(process);
+        kin_process_join(process, KIN_FOREVER);
+    }
+}
+
+static void tell_end(struct kin__member *me, int code)
+{
+    kin_process *process = me->process;
+    if (!process)
+        return;
+    if (code != 0 && !process->error.code)
+        kin_error_get(&process->error);
+    process->told_code = code & 0xff;
+    /* Release: partner is the acquire in end_by_word. */
+    atomic_store_explicit(&process->told, 1, memory_order_release);
+}
+
+void kin__at_exit(int status, void *unused)
+{
+    (void)unused;
+    if (!kin__alive_page || !*kin__alive_page)
+        return; /* a plain fork that never used kin: nothing is its own */
+    struct kin__member *me = kin__self();
+    if (!me)
+        return;
+    end_children(me);
+    tell_end(me, status);
+}
+
+/* What the child printed is written out; what its parent had not written belongs to the parent, which
+ * flushed before the fork all that the child will flush here. */
+static void flush_own(void)
+{
+    if (kin__flushed_all && (__libc_single_threaded || kin__os_thread_count() == 1 + kin__guardian_runs()))
+        fflush(NULL);
+    else
+        kin__os_flush_output();
+}
+
+static int run(kin_process *process)
+{
+    kin_error_clear();
+    kin_process_fn fn = process->fork_fn;
+    if (process->start_method == KIN_START_SPAWN &&
+        kin__function_resolve(&process->function, (void (**)(void)) & fn) != 0) {
+        fprintf(stderr, "kin: process \"%s\" %s\n", process->name, kin_error_message());
+        return 127;
+    }
+    return fn(process->arg);
+}
+
+static void become(struct kin__member *member, pid_t parent)
+{
+    if (!member->process->detached)
+        watch_parent(parent);
+    if (kin__member_attach(member) != 0)
+        _exit(ORPHAN_EXIT);
+    atomic_store(&member->process->pid, (int32_t)getpid());
+}
+
+void kin__child_run_forked(struct kin__member *member, pid_t parent)
+{
+    kin__os_reset_signals();
+    kin__log_after_fork();
+    kin__thread_forget();
+    kin__children_forked();
+    become(member, parent);
+    kin__os_null_stdin();
+    int code = run(member->process);
+    end_children(member);
+    flush_own();
+    tell_end(member, code);
+    _exit(code & 0xff);
+}
+
+void kin__child_run_spawned(struct kin__member *member, pid_t parent)
+{
+    become(member, parent);
+    exit(run(member->process) & 0xff);
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&kin__guardian_mutex);
+}
+
+static void after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&kin__guardian_mutex);
+}
+
+static void after_fork_in_child(void)
+{
+    /* The rest is done when the child first calls kin, or by kin__child_run_forked. */
+    pthread_mutex_init(&kin__guardian_mutex, NULL);
+}
+
+void kin__child_setup(void)
+{
+    kin__member_hooks(kin__children_forked, kin__children_recover);
+    on_exit(kin__at_exit, NULL);
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}

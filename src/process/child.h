@@ -1,0 +1,22 @@
+/* process/child.h - what runs in a new process between its making and its function, and after it. */
+#ifndef KIN_PROCESS_CHILD_H
+#define KIN_PROCESS_CHILD_H
+
+#include "process/process_shared.h"
+
+/* In a process that fork made: become the member, run the function, end. */
+_Noreturn void kin__child_run_forked(struct kin__member *member, pid_t parent);
+
+/* In main of a spawned one: the same; ends by exit(), as the image is its own. */
+_Noreturn void kin__child_run_spawned(struct kin__member *member, pid_t parent);
+
+/* Normal end of any member: join children, end daemons, tell the exit code. Registered with on_exit. */
+void kin__at_exit(int status, void *unused);
+
+/* Whether the last flush before a fork covered all streams: only then may the child flush all. */
+extern bool kin__flushed_all;
+
+/* At start-up: the hooks, on_exit and pthread_atfork. Once a process image. */
+void kin__child_setup(void);
+
+#endif

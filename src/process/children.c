@@ -1,0 +1,194 @@
+/*
+ * process/children.c - see children.h.
+ *
+ * The end of a child is settled by its starter, in this order, so that a death in between leaves the rest to
+ * the next who asks:
+ *   E1  collect the status (the kernel's, or what the child told before its _exit)
+ *   E2  write end and error
+ *   E3  recover the member: its slot is free, its memory taken back
+ *   E4  ended = 1, wake
+ */
+#include "process/children.h"
+
+#include "base/failure.h"
+#include "base/log.h"
+#include "kin/heap.h"
+#include "os/os.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RECOVERY_PATIENCE 1.0 /* seconds */
+
+static void end_by_status(struct kin_process *process, int code, int status)
+{
+    kin_end *end = &process->end;
+    memset(end, 0, sizeof *end);
+    if (code == CLD_EXITED) {
+        end->how = KIN_END_EXITED;
+        end->exit_code = status;
+    } else {
+        end->how = KIN_END_SIGNALED;
+        end->signal = status;
+        end->core_dumped = code == CLD_DUMPED;
+    }
+}
+
+/* Someone else collected the status: the child's own word, or nothing. */
+static void end_by_word(struct kin_process *process)
+{
+    memset(&process->end, 0, sizeof process->end);
+    if (atomic_load_explicit(&process->told, memory_order_acquire)) {
+        process->end.how = KIN_END_EXITED;
+        process->end.exit_code = process->told_code;
+    } else {
+        process->end.how = KIN_END_UNKNOWN;
+    }
+}
+
+static void finish_end(struct kin_process *process)
+{
+    if (process->end.how != KIN_END_EXITED) {
+        char how[96];
+        kin__error_fill(&process->error, KIN_EDIED, "process \"%s\" (pid %d) ended: %s", process->name,
+                        (int)atomic_load(&process->pid), kin_end_text(&process->end, how, sizeof how));
+    }
+    atomic_store_explicit(&process->ended, 1, memory_order_release);
+    kin__os_futex_wake(&process->ended, INT_MAX);
+}
+
+/* The slot may not be free at once although the process is gone: someone else may be recovering it, and may
+ * be stopped while at it. Then it is left to them, or to the next sweep. */
+static void recover_surely(struct kin_process *process)
+{
+    struct kin__member *member = kin__member_find(process->id);
+    if (member && kin__member_state(member) == KIN__STARTING) {
+        kin__member_release(member); /* it died before it attached */
+        return;
+    }
+    double deadline = kin__os_deadline(RECOVERY_PATIENCE);
+    while (kin__member_recover(process->id) == KIN_EBUSY) {
+        if (kin__os_left(deadline) <= 0) {
+            kin_log(KIN_LOG_WARNING, "what process \"%s\" had is being recovered by a process that does not get on",
+                    process->name);
+            member->process = NULL;
+            return;
+        }
+        sched_yield();
+    }
+}
+
+static void child_ended(struct kin__watch *watch)
+{
+    struct kin__child *child = (struct kin__child *)watch;
+    struct kin_process *process = child->process;
+    int code, status;
+    bool gone;
+    if (kin__os_reap(watch->pidfd, &code, &status, &gone))
+        end_by_status(process, code, status);
+    else
+        end_by_word(process);
+    struct kin__member *member = kin__member_find(process->id);
+    if (member && member->children)
+        kin__guardian_expect_orphans();
+    recover_surely(process);
+    finish_end(process);
+    if (child->notify)
+        child->notify(child->notify_arg);
+}
+
+struct kin__child *kin__child_find(const struct kin_process *process)
+{
+    for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next)
+        if (((struct kin__child *)watch)->process == process)
+            return (struct kin__child *)watch;
+    return NULL;
+}
+
+int kin__child_add(struct kin_process *process, int pidfd)
+{
+    struct kin__child *child = calloc(1, sizeof *child);
+    if (!child)
+        return kin__fail(KIN_ENOMEM, "could not start process \"%s\": out of private memory", process->name);
+    child->watch.pidfd = pidfd;
+    child->watch.ended = child_ended;
+    child->process = process;
+    kin__guardian_add(&child->watch);
+    return 0;
+}
+
+void kin__child_forget(struct kin__child *child)
+{
+    kin__guardian_remove(&child->watch);
+    close(child->watch.pidfd);
+    free(child);
+}
+
+int kin__child_notify(struct kin_process *process, void (*notify)(void *arg), void *arg)
+{
+    pthread_mutex_lock(&kin__guardian_mutex);
+    struct kin__child *child = kin__child_find(process);
+    if (child) {
+        child->notify = notify;
+        child->notify_arg = arg;
+        if (child->watch.over && notify)
+            notify(arg);
+    }
+    pthread_mutex_unlock(&kin__guardian_mutex);
+    return child ? 0 : kin__fail(KIN_EPERM, "process \"%s\" was not started here", process->name);
+}
+
+void kin__children_forked(void)
+{
+    struct kin__watch *watch = kin__guardian_list;
+    kin__guardian_forked();
+    while (watch) {
+        struct kin__watch *next = watch->next;
+        close(watch->pidfd);
+        free(watch);
+        watch = next;
+    }
+}
+
+bool kin__process_settle(struct kin_process *process)
+{
+    if (atomic_load_explicit(&process->ended, memory_order_acquire))
+        return true;
+    kin__id starter = atomic_load(&process->starter);
+    if (starter && starter == kin__self_id()) {
+        pthread_mutex_lock(&kin__guardian_mutex);
+        struct kin__child *child = kin__child_find(process);
+        if (child)
+            kin__guardian_check(&child->watch);
+        pthread_mutex_unlock(&kin__guardian_mutex);
+        return atomic_load_explicit(&process->ended, memory_order_acquire);
+    }
+    if (kin__member_recover(process->id) != 0)
+        return false;
+    if (starter && kin__member_recover(starter) != 0)
+        return false; /* the starter lives and will tell how it ended */
+    end_by_word(process);
+    finish_end(process);
+    return true;
+}
+
+void kin__children_recover(struct kin__member *dead)
+{
+    while (dead->children) {
+        struct kin_process *process = dead->children;
+        dead->children = process->next;
+        if (kin__member_find(process->id))
+            atomic_store(&process->starter, 0);
+        else
+            kin_free(process);
+    }
+    struct kin_process *own = dead->process;
+    if (own && !atomic_load(&own->starter)) {
+        dead->process = NULL;
+        kin_free(own);
+    }
+}

@@ -1,0 +1,29 @@
+/* process/children.h - this process's record of each process it started: pidfd, object, and its end. */
+#ifndef KIN_PROCESS_CHILDREN_H
+#define KIN_PROCESS_CHILDREN_H
+
+#include "family/guardian.h"
+#include "process/process_shared.h"
+
+struct kin__child {
+    struct kin__watch watch; /* first: the guardian hands it back */
+    struct kin_process *process;
+    void (*notify)(void *arg); /* called after the end is settled, under the guardian's mutex; or NULL */
+    void *notify_arg;
+};
+
+/* All under kin__guardian_mutex. */
+struct kin__child *kin__child_find(const struct kin_process *process);
+int kin__child_add(struct kin_process *process, int pidfd);
+void kin__child_forget(struct kin__child *child); /* closes the pidfd; the object stays */
+
+/* Called when the process has ended, once: for the pool, which replaces workers. Never from a fork. */
+int kin__child_notify(struct kin_process *process, void (*notify)(void *arg), void *arg);
+
+/* In a child after fork. */
+void kin__children_forked(void);
+
+/* A dead member's list of processes it started: free those that ended, orphan the others. */
+void kin__children_recover(struct kin__member *dead);
+
+#endif

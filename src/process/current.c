@@ -1,0 +1,86 @@
+/* process/current.c - the calling process, its parent, its children, its CPUs. */
+#include "base/failure.h"
+#include "family/member.h"
+#include "kin/heap.h"
+#include "os/os.h"
+#include "process/children.h"
+#include "process/start.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The founder and plain forks were not started by kin; their object is made when first asked for. */
+static kin_process *make_own(struct kin__member *me)
+{
+    kin_process *process = kin_calloc(1, sizeof *process);
+    if (!process)
+        return NULL;
+    process->start_method = KIN_START_FORK;
+    process->id = kin__member_id(me);
+    atomic_store(&process->pid, (int32_t)getpid());
+    snprintf(process->name, sizeof process->name, "%s", me->parent ? "forked" : "main");
+    process->magic = KIN__PROCESS_MAGIC;
+    me->process = process;
+    return process;
+}
+
+kin_process *kin_current_process(void)
+{
+    static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
+    struct kin__member *me = kin__self();
+    if (!me || me->process)
+        return me ? me->process : NULL;
+    pthread_mutex_lock(&once);
+    kin_process *process = me->process ? me->process : make_own(me);
+    pthread_mutex_unlock(&once);
+    return process;
+}
+
+kin_process *kin_parent_process(void)
+{
+    struct kin__member *me = kin__self();
+    struct kin__member *parent = me ? kin__member_find(me->parent) : NULL;
+    return parent ? parent->process : NULL;
+}
+
+int kin_active_children(kin_process **out, size_t capacity, size_t *count)
+{
+    struct kin__member *me = kin__self();
+    if (!me)
+        return KIN_ENOINIT;
+    if (!count || (capacity && !out))
+        return kin__fail(KIN_EINVAL, "cannot list children: no place for the %s", count ? "list" : "count");
+    size_t found = 0;
+    pthread_mutex_lock(&kin__guardian_mutex);
+    for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next)
+        if (!kin__guardian_check(watch)) {
+            if (found < capacity)
+                out[found] = ((struct kin__child *)watch)->process;
+            found++;
+        }
+    pthread_mutex_unlock(&kin__guardian_mutex);
+    *count = found;
+    return 0;
+}
+
+int kin_cpu_count(void)
+{
+    return kin__os_cpu_count();
+}
+
+const char *kin__where(const void *pointer)
+{
+    pthread_attr_t about;
+    void *stack;
+    size_t size;
+    if (pthread_getattr_np(pthread_self(), &about) == 0) {
+        int error = pthread_attr_getstack(&about, &stack, &size);
+        pthread_attr_destroy(&about);
+        if (!error && (uintptr_t)pointer - (uintptr_t)stack < size)
+            return "the caller's stack";
+    }
+    return "the program's own heap, data or another mapping";
+}

@@ -1,0 +1,108 @@
+/* process/init.c - kin_init: found a family, or, as a spawned child, join one. */
+#include "kin/init.h"
+
+#include "base/failure.h"
+#include "family/heap.h"
+#include "family/member.h"
+#include "family/region.h"
+#include "process/child.h"
+#include "process/function.h"
+#include "process/function.h"
+#include "kin/process.h"
+#include "process/start.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_mutex_t init_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+/* "512M" and the like; 0: not set. */
+static int size_from_environment(const char *name, size_t *out)
+{
+    *out = 0;
+    const char *text = getenv(name);
+    if (!text || !*text)
+        return 0;
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
+    int shift = 0;
+    switch (*end) {
+    case 'G': case 'g': shift += 10; /* fall through */
+    case 'M': case 'm': shift += 10; /* fall through */
+    case 'K': case 'k': shift += 10; end++; break;
+    default: break;
+    }
+    if (end == text || *end || *text == '-' || value == 0 || value > (SIZE_MAX >> shift))
+        return kin__fail(KIN_EINVAL, "cannot use %s=\"%s\": it must be a number of bytes, like 512M", name, text);
+    *out = (size_t)value << shift;
+    return 0;
+}
+
+static int method_from_environment(int *method)
+{
+    const char *text = getenv("KIN_START_METHOD");
+    if (*method != KIN_START_DEFAULT || !text || !*text)
+        return 0;
+    if (strcmp(text, "fork") == 0)
+        *method = KIN_START_FORK;
+    else if (strcmp(text, "spawn") == 0)
+        *method = KIN_START_SPAWN;
+    else
+        return kin__fail(KIN_EINVAL, "cannot use KIN_START_METHOD=\"%s\": it must be fork or spawn", text);
+    return 0;
+}
+
+static int found_family(const kin_init_options *given)
+{
+    kin_init_options options;
+    int error = kin__options_read(&options, sizeof options, given, "init options");
+    if (!error && (options.start_method < KIN_START_DEFAULT || options.start_method > KIN_START_SPAWN))
+        error = kin__fail(KIN_EINVAL, "cannot use start method %d: it is not one of enum kin_start_method",
+                          options.start_method);
+    if (!error && !options.heap_limit)
+        error = size_from_environment("KIN_HEAP_LIMIT", &options.heap_limit);
+    if (!error && !options.region_size)
+        error = size_from_environment("KIN_REGION_SIZE", &options.region_size);
+    if (!error)
+        error = method_from_environment(&options.start_method);
+    if (!error)
+        error = kin__region_new(options.region_size, options.heap_limit);
+    if (error)
+        return error;
+    kin__region->start_method = options.start_method;
+    kin__function_init();
+    kin__function_init();
+    error = kin__heap_format();
+    if (!error)
+        error = kin__member_found();
+    if (!error)
+        kin__child_setup();
+    if (!error && !kin_current_process()) /* children may ask for their parent */
+        error = kin_error_code();
+    return error;
+}
+
+int kin_init_with(int *argc, char ***argv, const kin_init_options *options)
+{
+    pthread_mutex_lock(&init_mutex);
+    if (argc && argv)
+        kin__spawn_remember(*argv);
+    int error = 0;
+    if (!kin__region) {
+        kin__spawn_enter();
+        error = found_family(options);
+    }
+    pthread_mutex_unlock(&init_mutex);
+    return error;
+}
+
+int kin_init(int *argc, char ***argv)
+{
+    return kin_init_with(argc, argv, NULL);
+}
+
+const char *kin_version(void)
+{
+    return KIN_VERSION;
+}

@@ -1,0 +1,57 @@
+/*
+ * process/process_shared.h - a process as it lies in the heap.
+ *
+ *   field             written by         rule                          when the writer dies there
+ *   ---------------   ----------------   ---------------------------   --------------------------------
+ *   name to data      starter            before the child runs         not linked yet: the block stays behind
+ *   next              starter            one store each                its recovery walks the list
+ *   pid               starter or child   same value                    as stored
+ *   told, told_code   the process        code first, then told         not told: the status counts
+ *   error             the process, or    before told / ended           whoever settles writes it again
+ *                     who settles
+ *   end               who settles        before ended                  whoever settles writes it again
+ *   ended             who settles        0 to 1, one store, then wake   the next who asks settles
+ *
+ *   P1  ended == 1: end is final, the member is gone
+ *   P2  the starter settles; when the starter is gone, whoever asks
+ */
+#ifndef KIN_PROCESS_SHARED_H
+#define KIN_PROCESS_SHARED_H
+
+#include "family/member.h"
+#include "kin/process.h"
+#include "process/function.h"
+
+#include <stdatomic.h>
+
+#define KIN__PROCESS_MAGIC 0x636f7270u /* "proc" */
+
+struct kin_process {
+    uint32_t magic;
+    int32_t start_method;
+    kin__id id;
+    _Atomic kin__id starter; /* 0: gone, or there was none; its own recovery frees the object */
+    struct kin_process *next; /* in the starter's list of those it started */
+    _Atomic int32_t pid;
+    _Atomic uint32_t ended;
+    _Atomic uint32_t told;
+    int32_t told_code;
+    kin_end end;
+    bool daemon;
+    bool detached;
+    char name[32];
+    kin_error error;
+    kin_process_fn fork_fn;         /* under fork: the function itself, same address in parent and child */
+    struct kin__function function; /* under spawn: by reference */
+    size_t arg_size;
+    void *arg; /* into data, or the shared pointer that was given */
+    _Alignas(16) unsigned char data[];
+};
+
+/* NULL, or something else than a process: an error that says so. */
+int kin__process_check(const kin_process *process, const char *what);
+
+/* Let `ended` become true if the member has ended: collects status, recovers. True if it has. */
+bool kin__process_settle(kin_process *process);
+
+#endif

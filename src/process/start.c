@@ -1,0 +1,182 @@
+/* process/start.c - starting processes: fork here, spawn in spawn.c. */
+#include "process/start.h"
+
+#include "base/failure.h"
+#include "family/hooks.h"
+#include "kin/heap.h"
+#include "os/os.h"
+#include "process/child.h"
+#include "process/children.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/single_threaded.h>
+#include <unistd.h>
+
+int kin__start_method(int wanted)
+{
+    if (wanted == KIN_START_DEFAULT && kin__region)
+        wanted = kin__region->start_method;
+    return wanted == KIN_START_DEFAULT ? KIN_START_FORK : wanted;
+}
+
+/* What the child may flush at its end must be empty when it begins, or it is printed twice. */
+static void flush_before_fork(void)
+{
+    kin__flushed_all = __libc_single_threaded || kin__os_thread_count() == 1 + kin__guardian_runs();
+    if (kin__flushed_all)
+        fflush(NULL);
+    else
+        kin__os_flush_output();
+}
+
+static pid_t fork_member(struct kin__member *member)
+{
+    flush_before_fork();
+    pid_t parent = getpid();
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the parent's handlers must not run in the child */
+    pid_t pid = fork();
+    if (pid == 0)
+        kin__child_run_forked(member, parent);
+    int error = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (pid < 0)
+        return kin__fail_errno(KIN_ESYSTEM, error, "could not fork process \"%s\"", member->process->name);
+    return pid;
+}
+
+static kin_process *make_object(const struct kin__start *start, int method)
+{
+    static _Atomic unsigned numbers;
+    size_t copied = start->shared ? 0 : start->arg_size;
+    kin_process *process = kin_malloc(sizeof *process + copied);
+    if (!process)
+        return NULL;
+    memset(process, 0, sizeof *process);
+    process->start_method = method;
+    process->daemon = start->options.daemon;
+    process->detached = start->options.detached;
+    if (start->options.name)
+        snprintf(process->name, sizeof process->name, "%s", start->options.name);
+    else
+        snprintf(process->name, sizeof process->name, "process-%u", atomic_fetch_add(&numbers, 1) + 1);
+    process->fork_fn = start->fn;
+    process->arg_size = copied;
+    if (start->shared) {
+        process->arg = start->shared;
+    } else if (copied) {
+        memcpy(process->data, start->arg, copied);
+        process->arg = process->data;
+    }
+    process->magic = KIN__PROCESS_MAGIC;
+    if (method == KIN_START_SPAWN &&
+        kin__function_refer((void (*)(void))start->fn, &process->function, "a process's body") != 0) {
+        kin_free(process);
+        return NULL;
+    }
+    return process;
+}
+
+static int launch(kin_process *process, struct kin__member *member)
+{
+    pid_t pid = process->start_method == KIN_START_SPAWN ? kin__spawn_member(member) : fork_member(member);
+    if (pid < 0)
+        return (int)pid;
+    int32_t unset = 0; /* the child writes the same */
+    atomic_compare_exchange_strong(&process->pid, &unset, (int32_t)pid);
+    pthread_mutex_lock(&kin__guardian_mutex);
+    int pidfd = kin__os_pidfd_of_child(pid);
+    int error = pidfd < 0 ? kin__fail_errno(KIN_ESYSTEM, errno, "could not watch process \"%s\"", process->name)
+                          : kin__child_add(process, pidfd);
+    pthread_mutex_unlock(&kin__guardian_mutex);
+    if (error) {
+        kin__os_kill_child(pid);
+        kin__member_recover(process->id);
+        if (pidfd >= 0)
+            close(pidfd);
+    }
+    return error;
+}
+
+kin_process *kin__process_start(const struct kin__start *start)
+{
+    struct kin__member *me = kin__self();
+    if (!me)
+        return NULL;
+    int method = kin__start_method(start->options.start_method);
+    if (method != KIN_START_FORK && method != KIN_START_SPAWN) {
+        kin__fail(KIN_EINVAL, "cannot start a process by method %d: it is not one of enum kin_start_method", method);
+        return NULL;
+    }
+    if (method == KIN_START_SPAWN && kin__spawn_possible() != 0)
+        return NULL;
+    kin_process *process = make_object(start, method);
+    if (!process)
+        return NULL;
+    struct kin__member *member;
+    if (kin__member_claim(&member) != 0) {
+        kin_free(process);
+        return NULL;
+    }
+    process->id = kin__member_id(member);
+    atomic_store(&process->starter, kin__member_id(me));
+    member->process = process;
+    kin__member_starting(member);
+    if (launch(process, member) != 0) {
+        if (kin__member_find(process->id))
+            kin__member_release(member);
+        process->magic = 0;
+        kin_free(process);
+        return NULL;
+    }
+    pthread_mutex_lock(&kin__guardian_mutex);
+    process->next = me->children;
+    me->children = process;
+    pthread_mutex_unlock(&kin__guardian_mutex);
+    return process;
+}
+
+static int read_start(struct kin__start *start, kin_process_fn fn, const kin_process_options *options)
+{
+    memset(start, 0, sizeof *start);
+    if (!fn)
+        return kin__fail(KIN_EINVAL, "cannot start a process without a function");
+    start->fn = fn;
+    return kin__options_read(&start->options, sizeof start->options, options, "process options");
+}
+
+kin_process *kin_process_start(kin_process_fn fn, const void *arg, size_t arg_size,
+                               const kin_process_options *options)
+{
+    struct kin__start start;
+    if (read_start(&start, fn, options) != 0)
+        return NULL;
+    if (arg_size && !arg) {
+        kin__fail(KIN_EINVAL, "cannot start a process: its argument is NULL, but its size is %zu", arg_size);
+        return NULL;
+    }
+    start.arg = arg;
+    start.arg_size = arg_size;
+    return kin__process_start(&start);
+}
+
+kin_process *kin_process_start_shared(kin_process_fn fn, void *pointer, const kin_process_options *options)
+{
+    struct kin__start start;
+    if (read_start(&start, fn, options) != 0)
+        return NULL;
+    if (pointer && !kin__region_holds(pointer)) {
+        kin__fail(KIN_ENOTSHARED,
+                  "cannot start a process with %p: it lies in private memory (%s), of which the child would see a "
+                  "copy; use kin_malloc, or kin_process_start, which copies",
+                  pointer, kin__where(pointer));
+        return NULL;
+    }
+    start.shared = pointer;
+    return kin__process_start(&start);
+}

@@ -1,0 +1,35 @@
+/* process/start.h - starting processes, for kin's own floors above. */
+#ifndef KIN_PROCESS_START_H
+#define KIN_PROCESS_START_H
+
+#include "process/process_shared.h"
+
+struct kin__start {
+    kin_process_fn fn;
+    const void *arg; /* copied, or */
+    size_t arg_size;
+    void *shared; /* passed as it is */
+    kin_process_options options;
+};
+
+kin_process *kin__process_start(const struct kin__start *start);
+
+/* What DEFAULT means now. */
+int kin__start_method(int wanted);
+
+/* 0, or why this program cannot spawn. */
+int kin__spawn_possible(void);
+
+/* Start a fresh image of this program for a member that is STARTING; its pid, or an error. */
+pid_t kin__spawn_member(struct kin__member *member);
+
+/* In kin_init: if this process was spawned for a member, run it and never return. */
+void kin__spawn_enter(void);
+
+/* What main gave to kin_init, for children's sake. */
+void kin__spawn_remember(char **argv);
+
+/* "the caller's stack", "a heap or data segment": where a private pointer leads, for messages. */
+const char *kin__where(const void *pointer);
+
+#endif
