@@ -2,7 +2,7 @@
 #
 #   make                    build the library, the examples, and what else its packages are here for
 #   make demo               solve real linear programs; ARGS are passed on
-#   make check              every test, short forms;   make check-long: the long forms
+#   make check              every test, short forms;   make check-long: the long forms too
 #   make bench              kin beside its peers;      ONLY=CASE: one case
 #   make install            to PREFIX (/usr/local), below DESTDIR
 #   make format, make clean
@@ -17,50 +17,54 @@ ONLY ?=
 MESON ?= meson
 NINJA ?= ninja
 
+# Configure the build once, and once more when the prefix is another.
+set_up = test -e $(BUILD)/build.ninja || \
+         { $(MESON) setup $(BUILD) --prefix=$(PREFIX) && echo $(PREFIX) >$(BUILD)/.prefix; }
+set_prefix = test "$$(cat $(BUILD)/.prefix)" = $(PREFIX) || \
+             { $(MESON) configure $(BUILD) -Dprefix=$(PREFIX) && echo $(PREFIX) >$(BUILD)/.prefix; }
 # A feature's packages may have come after the first set-up, so each feature is asked for by name, once.
 with = test -e $(BUILD)/.with-$(1) || \
        { $(MESON) setup --reconfigure $(BUILD) -D$(1)=enabled && touch $(BUILD)/.with-$(1); }
 
-.PHONY: all packages set-up demo check check-long bench install format clean
+.PHONY: all demo check check-long bench install format clean
 
-all: set-up
+all:
+	@scripts/packages build
+	@$(set_up)
 	$(NINJA) -C $(BUILD)
 
-packages:
-	@scripts/packages build
-
-set-up: packages
-	@test -e $(BUILD)/build.ninja || { \
-	    $(MESON) setup $(BUILD) --prefix=$(PREFIX) && echo $(PREFIX) >$(BUILD)/.prefix; }
-
-demo: set-up
-	@scripts/packages demo
+demo:
+	@scripts/packages build demo
+	@$(set_up)
 	@$(call with,demo)
-	@$(NINJA) -C $(BUILD) demo/kin-demo
+	@$(NINJA) -C $(BUILD) library demo/kin-demo
 	$(BUILD)/demo/kin-demo $(ARGS)
 
-check: packages
-	@scripts/packages check demo bench
+check:
+	@scripts/packages build check demo bench
+	@$(set_up)
 	@scripts/check $(BUILD)
 
-check-long: packages
-	@scripts/packages check demo bench
+check-long:
+	@scripts/packages build check demo bench
+	@$(set_up)
 	@scripts/check --long $(BUILD)
 
-bench: set-up
-	@scripts/packages bench
+bench:
+	@scripts/packages build bench
+	@$(set_up)
 	@$(call with,bench)
 	@$(NINJA) -C $(BUILD)
 	BUILD=$(BUILD) bench/run $(ONLY)
 
-install: set-up
-	@scripts/packages install
-	@test "$$(cat $(BUILD)/.prefix)" = $(PREFIX) || { \
-	    $(MESON) configure $(BUILD) -Dprefix=$(PREFIX) && echo $(PREFIX) >$(BUILD)/.prefix; }
+install:
+	@scripts/packages build install
+	@$(set_up)
+	@$(set_prefix)
 	@$(NINJA) -C $(BUILD) library
 	scripts/install $(BUILD) "$(PREFIX)" "$(DESTDIR)"
 
-format: packages
+format:
 	@scripts/packages check
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
