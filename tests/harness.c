@@ -12,15 +12,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -158,29 +155,14 @@ _Noreturn static void run_test(const struct run *run, pid_t supervisor)
 
 /* ---- the supervisor -------------------------------------------------------------------------- */
 
-/* Wait for the test to end; false: its time is up. */
-static bool wait_for_test(pid_t pid, double seconds)
-{
-    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-    ck_assert_msg(pidfd >= 0, "pidfd_open: %s", strerror(errno));
-    struct pollfd ready = {.fd = pidfd, .events = POLLIN};
-    double until = now() + seconds;
-    int n;
-    do
-        n = poll(&ready, 1, (int)fmax(0, ceil((until - now()) * 1000)));
-    while (n < 0 && errno == EINTR);
-    close(pidfd);
-    return n == 1;
-}
-
 /* With KIN_TEST_BACKTRACE set and gdb there: where each thread of a hanging test is. */
 static void print_backtrace(pid_t pid)
 {
     if (!getenv("KIN_TEST_BACKTRACE"))
         return;
     char command[200];
-    snprintf(command, sizeof command, "gdb -q -batch -p %d -ex 'thread apply all bt' >&2 2>/dev/null </dev/null",
-             (int)pid);
+    snprintf(command, sizeof command,
+             "gdb -q -batch -p %d -ex 'thread apply all bt' >&2 2>/dev/null </dev/null", (int)pid);
     if (system(command) != 0)
         fprintf(stderr, "no backtrace: gdb failed\n");
 }
@@ -189,7 +171,8 @@ static void print_backtrace(pid_t pid)
 static void judge_end(int status)
 {
     if (WIFSIGNALED(status))
-        ck_abort_msg("the test's process died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+        ck_abort_msg("the test's process died of signal %d (%s)", WTERMSIG(status),
+                     strsignal(WTERMSIG(status)));
     int code = WEXITSTATUS(status);
     if (code == EXIT_FAILURE || code == SKIPPED)
         _exit(code); /* 1: an assertion of Check, which has sent its message */
@@ -216,7 +199,7 @@ static void supervise(int index)
     ck_assert_msg(pid > 0, "fork: %s", strerror(errno));
 
     double deadline = stretched(run->test->deadline);
-    if (!wait_for_test(pid, deadline)) {
+    if (!leftovers_wait(pid, deadline)) {
         leftovers_describe_processes(&report);
         print_backtrace(pid);
         static struct report unused;

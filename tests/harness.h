@@ -77,19 +77,19 @@ void test_skip(const char *reason) __attribute__((noreturn));
  * TEST_CHILD_FAILED, which the parent has to look at.
  */
 #define TEST_CHILD_FAILED 97
-#define child_assert(condition)                                                                              \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            test_child_failed(__FILE__, __LINE__, #condition);                                               \
+#define child_assert(condition)                                \
+    do {                                                       \
+        if (!(condition))                                      \
+            test_child_failed(__FILE__, __LINE__, #condition); \
     } while (0)
 void test_child_failed(const char *file, int line, const char *condition) __attribute__((noreturn));
 
 int test_main(int argc, char **argv, const char *suite, const struct test *tests, size_t count);
 
-#define TEST_MAIN(suite, tests)                                                                              \
-    int main(int argc, char **argv)                                                                          \
-    {                                                                                                        \
-        return test_main(argc, argv, suite, tests, sizeof(tests) / sizeof((tests)[0]));                      \
+#define TEST_MAIN(suite, tests)                                                         \
+    int main(int argc, char **argv)                                                     \
+    {                                                                                   \
+        return test_main(argc, argv, suite, tests, sizeof(tests) / sizeof((tests)[0])); \
     }
 
 #endif

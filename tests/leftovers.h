@@ -18,6 +18,9 @@ void report_add(struct report *report, const char *format, ...) __attribute__((f
 /* Adopt every orphan among the descendants from now on. */
 void leftovers_adopt(void);
 
+/* Wait until a process has ended (not: is reaped), up to `seconds`; whether it has. */
+bool leftovers_wait(pid_t pid, double seconds);
+
 /*
  * Wait up to `grace` seconds for all descendants to end, and reap them. Those that did not are described in
  * `report`, killed and reaped. The number of these.
