@@ -7,7 +7,6 @@
 #include "family/region.h"
 #include "process/child.h"
 #include "process/function.h"
-#include "process/function.h"
 #include "kin/process.h"
 #include "process/start.h"
 
@@ -71,7 +70,6 @@ static int found_family(const kin_init_options *given)
     if (error)
         return error;
     kin__region->start_method = options.start_method;
-    kin__function_init();
     kin__function_init();
     error = kin__heap_format();
     if (!error)
