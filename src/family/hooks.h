@@ -8,10 +8,8 @@
 #define KIN__HOOKS_MAX 4
 
 struct kin__hooks {
-    struct {
-        void (*forked)(void);
-        void (*recover)(struct kin__member *dead);
-    } at[KIN__HOOKS_MAX];
+    void (*forked[KIN__HOOKS_MAX])(void);
+    void (*recover[KIN__HOOKS_MAX])(struct kin__member *dead);
 };
 
 extern struct kin__hooks kin__hooks;

@@ -22,13 +22,24 @@ struct kin__hooks kin__hooks;
 
 void kin__member_hooks(void (*forked)(void), void (*recover)(struct kin__member *dead))
 {
-    for (size_t i = 0; i < KIN__HOOKS_MAX; i++)
-        if (!kin__hooks.at[i].recover) {
-            kin__hooks.at[i].forked = forked;
-            kin__hooks.at[i].recover = recover;
-            return;
-        }
-    kin__panic("no room for more than %d floors", KIN__HOOKS_MAX);
+    size_t i = 0, j = 0;
+    while (i < KIN__HOOKS_MAX && kin__hooks.forked[i])
+        i++;
+    while (j < KIN__HOOKS_MAX && kin__hooks.recover[j])
+        j++;
+    if (i == KIN__HOOKS_MAX || j == KIN__HOOKS_MAX)
+        kin__panic("no room for more than %d floors", KIN__HOOKS_MAX);
+    kin__hooks.forked[i] = forked;
+    kin__hooks.recover[j] = recover;
+}
+
+void kin__member_forked(void)
+{
+    self = NULL;
+    kin__log_after_fork();
+    kin__thread_forget();
+    for (size_t i = 0; i < KIN__HOOKS_MAX && kin__hooks.forked[i]; i++)
+        kin__hooks.forked[i]();
 }
 
 kin__id kin__member_id(const struct kin__member *member)
@@ -155,11 +166,7 @@ static struct kin__member *attach_plain_fork(void)
         return atomic_load(&alive[0]) ? self : kin__self();
     }
     kin__id parent = self ? kin__member_id(self) : 0;
-    self = NULL;
-    kin__log_after_fork();
-    kin__thread_forget();
-    for (size_t i = 0; i < KIN__HOOKS_MAX && kin__hooks.at[i].recover; i++)
-        kin__hooks.at[i].forked();
+    kin__member_forked();
     struct kin__member *member;
     if (claim_for(0, &member) == 0) {
         member->parent = parent;

@@ -103,10 +103,13 @@ int kin__member_recover(kin__id id);
 int kin__members_sweep(void);
 
 /*
- * Upper floors' parts, registered per process at start-up: `forked` runs in a child that a plain fork()
- * made, before it takes its slot; `recover` runs for a dead member under its life lock, before its memory is
- * taken back; it must be repeatable.
+ * Upper floors' parts, registered once per process image (NULL: none): `forked` runs in a child after fork,
+ * before it is a member: what it inherited of private state is its parent's. `recover` runs for a dead
+ * member under its life lock, before its memory is taken back; it must be repeatable.
  */
 void kin__member_hooks(void (*forked)(void), void (*recover)(struct kin__member *dead));
+
+/* In a child after fork, once: forget what is the parent's, on all floors. */
+void kin__member_forked(void);
 
 #endif

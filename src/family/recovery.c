@@ -63,8 +63,8 @@ int kin__member_recover(kin__id id)
         return KIN_EBUSY;
     }
     free_unborn((uint32_t)id);
-    for (size_t i = 0; i < KIN__HOOKS_MAX && kin__hooks.at[i].recover; i++)
-        kin__hooks.at[i].recover(member);
+    for (size_t i = 0; i < KIN__HOOKS_MAX && kin__hooks.recover[i]; i++)
+        kin__hooks.recover[i](member);
     kin__threads_recover(member);
     kin__arenas_recover(member);
     atomic_store_explicit(&member->state, KIN__FREE, memory_order_release);

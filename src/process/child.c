@@ -9,9 +9,7 @@
 #include "process/child.h"
 
 #include "base/failure.h"
-#include "base/log.h"
 #include "family/hooks.h"
-#include "family/thread.h"
 #include "os/os.h"
 #include "process/children.h"
 
@@ -119,9 +117,7 @@ static void become(struct kin__member *member, pid_t parent)
 void kin__child_run_forked(struct kin__member *member, pid_t parent)
 {
     kin__os_reset_signals();
-    kin__log_after_fork();
-    kin__thread_forget();
-    kin__children_forked();
+    kin__member_forked();
     become(member, parent);
     kin__os_null_stdin();
     int code = run(member->process);

@@ -1,0 +1,158 @@
+/*
+ * pool/death.c - what becomes of a dead worker's item.
+ *
+ * The seat tells which item the worker had begun; the status byte whether it finished it. So exactly one item is
+ * concerned, or none; everything else it had claimed is dealt out again.
+ */
+#include "pool/map.h"
+
+#include "base/failure.h"
+#include "base/log.h"
+#include "os/os.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNREADY_DEATHS_MAX 3
+
+/* The item that a dead worker was running, in *index. */
+static bool had_item(struct kin__map *map, int worker, size_t *index)
+{
+    const struct kin__seat *seat = &map->pool->seats[worker];
+    uint64_t current = atomic_load(&seat->current);
+    if (!current || current > map->window || atomic_load(&seat->doorbell) != map->local->round ||
+        KIN__STATUS(map->pool->job.status[current - 1]) != KIN__PENDING)
+        return false;
+    *index = current - 1;
+    return true;
+}
+
+static bool by_memory_limit(const struct kin__map *map, const struct kin__seat *seat)
+{
+    return map->args.memory_limit && seat->death_errno == ENOMEM;
+}
+
+static void tell_memory(const struct kin__map *map, const struct kin__seat *seat, kin_task_error *error,
+                        const char *how)
+{
+    double used = seat->death_data > seat->data_ready ? (double)(seat->death_data - seat->data_ready) : 0;
+    kin__error_fill(&error->error, KIN_EMEMLIMIT,
+                    "task %zu could not get memory: it used %.1f MiB of its limit of %.1f MiB when its worker (pid %d) "
+                    "died of %s",
+                    map->before + error->index, used / 0x1p20, (double)map->args.memory_limit / 0x1p20, error->pid,
+                    how);
+}
+
+static void tell_story(struct kin__map *map, int worker, kin_task_error *error)
+{
+    const struct kin__seat *seat = &map->pool->seats[worker];
+    const struct kin__post *post = &map->local->posts[worker];
+    size_t index = map->before + error->index;
+    char how[96];
+    kin_end_text(&error->end, how, sizeof how);
+    if (post->killed_for)
+        kin__error_fill(&error->error, KIN_ETIMELIMIT,
+                        "task %zu ran longer than its limit of %g s: its worker (pid %d) was killed", index,
+                        map->args.time_limit, error->pid);
+    else if (by_memory_limit(map, seat))
+        tell_memory(map, seat, error, how);
+    else
+        kin__error_fill(&error->error, KIN_EDIED, "task %zu was running when its worker (pid %d) died of %s%s", index,
+                        error->pid, how, error->attempts > 1 ? ", the last of its attempts" : "");
+}
+
+static void fail_item(struct kin__map *map, int worker, size_t index, const kin_end *end)
+{
+    struct kin__post *post = &map->local->posts[worker];
+    unsigned char *status = &map->pool->job.status[index];
+    struct kin__death *death = calloc(1, sizeof *death);
+    if (death) {
+        kin_task_error *error = &death->error;
+        error->index = index;
+        error->worker = worker;
+        error->pid = kin_process_pid(post->process);
+        error->attempts = (int)KIN__ATTEMPTS(*status) + 1;
+        error->end = *end;
+        error->seconds = post->seen_current == index + 1 ? kin__os_now() - post->seen_since : 0;
+        tell_story(map, worker, error);
+        death->next = map->deaths;
+        map->deaths = death;
+    }
+    *status = KIN__FAILED;
+    map->failures++;
+    if (map->args.on_failure == KIN_STOP)
+        kin__map_stop(map);
+}
+
+static void decide_item(struct kin__map *map, int worker, size_t index, const kin_end *end)
+{
+    struct kin__post *post = &map->local->posts[worker];
+    struct kin__seat *seat = &map->pool->seats[worker];
+    unsigned char *status = &map->pool->job.status[index];
+    unsigned attempts = KIN__ATTEMPTS(*status);
+    if (map->outcome)
+        return; /* interrupted or broken off: it was not given its chance */
+    if (post->killed_for && post->killed_for != index + 1)
+        return; /* the one that took too long had just finished: this one is innocent, and free to try again */
+    if (!post->killed_for && !by_memory_limit(map, seat) && attempts < (unsigned)map->args.retries) {
+        *status = (unsigned char)(KIN__PENDING | (attempts + 1) << 2);
+        return;
+    }
+    fail_item(map, worker, index, end);
+}
+
+/* A pool whose workers cannot start says why instead of starting them for ever. */
+static void check_start(struct kin__map *map, int worker)
+{
+    struct kin__seat *seat = &map->pool->seats[worker];
+    struct kin__post *post = &map->local->posts[worker];
+    uint32_t ready = atomic_load_explicit(&seat->ready, memory_order_acquire);
+    if (ready == KIN__CANNOT_WORK) {
+        kin__fail(seat->init_error.code, "worker %d of pool \"%s\" cannot work: %s", worker, map->pool->name,
+                  seat->init_error.message);
+        kin__map_break(map);
+    } else if (ready == KIN__NOT_READY && ++post->unready_deaths >= UNREADY_DEATHS_MAX) {
+        kin_error story;
+        kin_process_error(post->process, &story);
+        kin__fail(KIN_EDIED, "workers of pool \"%s\" die before they are ready: %s", map->pool->name, story.message);
+        kin__map_break(map);
+    } else if (ready == KIN__READY) {
+        post->unready_deaths = 0;
+    }
+}
+
+void kin__bury(struct kin__map *map, int worker)
+{
+    kin_pool *pool = map->pool;
+    struct kin__seat *seat = &pool->seats[worker];
+    struct kin__post *post = &map->local->posts[worker];
+    kin_end end;
+    kin_process_join(post->process, KIN_FOREVER);
+    kin_process_end(post->process, &end);
+    map->local->deaths++;
+    map->undone = true;
+    check_start(map, worker);
+    if (end.how == KIN_END_SIGNALED && end.signal == SIGINT && !map->outcome) {
+        kin__fail(KIN_EINTR, "pool \"%s\" was interrupted: its worker %d died of SIGINT", pool->name, worker);
+        kin__map_break(map);
+    }
+    size_t index;
+    if (had_item(map, worker, &index))
+        decide_item(map, worker, index, &end);
+    if (seat->results)
+        kin__arena_rollback(seat->results, seat->mark);
+    kin_log(KIN_LOG_INFO, "worker %d of pool \"%s\" (pid %d) ended and is replaced", worker, pool->name,
+            kin_process_pid(post->process));
+    kin__post_clear(map->local, worker);
+}
+
+void kin__handle_death(struct kin__map *map, int worker)
+{
+    kin_pool *pool = map->pool;
+    kin__bury(map, worker);
+    bool more = atomic_load(&pool->next) < pool->job.total;
+    if (more && !map->stopping && kin__post_start(map->local, worker) != 0)
+        kin__map_break(map);
+}

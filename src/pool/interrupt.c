@@ -1,0 +1,79 @@
+/*
+ * pool/interrupt.c - Ctrl-C during a map.
+ *
+ * With SIGINT at its default, the program would be gone before the map could return: a handler stands in
+ * for the time of the map. Maps of several pools may run at once, in several threads.
+ */
+#include "os/os.h"
+#include "pool/map.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+#define EVENTS 16
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static int maps;
+static struct sigaction before;
+static bool installed;
+static _Atomic(_Atomic uint32_t *) events[EVENTS]; /* whom to wake; those without a place look each 0.1 s */
+static _Atomic bool interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    atomic_store(&interrupted, true);
+    for (int i = 0; i < EVENTS; i++) {
+        _Atomic uint32_t *event = atomic_load(&events[i]);
+        if (event) {
+            atomic_fetch_add(event, 1);
+            kin__os_futex_wake(event, INT_MAX);
+        }
+    }
+}
+
+void kin__interrupt_begin(_Atomic uint32_t *event)
+{
+    pthread_mutex_lock(&mutex);
+    for (int i = 0; i < EVENTS; i++)
+        if (!atomic_load(&events[i])) {
+            atomic_store(&events[i], event);
+            break;
+        }
+    if (maps++ == 0) {
+        atomic_store(&interrupted, false);
+        struct sigaction ours = {.sa_handler = on_interrupt};
+        sigaction(SIGINT, NULL, &before);
+        installed = !(before.sa_flags & SA_SIGINFO) && before.sa_handler == SIG_DFL;
+        if (installed)
+            sigaction(SIGINT, &ours, NULL);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+void kin__interrupt_end(_Atomic uint32_t *event)
+{
+    pthread_mutex_lock(&mutex);
+    for (int i = 0; i < EVENTS; i++)
+        if (atomic_load(&events[i]) == event)
+            atomic_store(&events[i], NULL);
+    if (--maps == 0 && installed)
+        sigaction(SIGINT, &before, NULL);
+    pthread_mutex_unlock(&mutex);
+}
+
+/* In a child the handler is gone already (dispositions were reset), or is a plain fork's own matter. */
+void kin__interrupt_forked(void)
+{
+    pthread_mutex_init(&mutex, NULL);
+    maps = 0;
+    for (int i = 0; i < EVENTS; i++)
+        atomic_store(&events[i], NULL);
+}
+
+bool kin__interrupted(void)
+{
+    return atomic_load(&interrupted);
+}

@@ -1,0 +1,53 @@
+/*
+ * pool/local.h - the maker's private side of a pool: its workers' processes, and what it saw of them.
+ */
+#ifndef KIN_POOL_LOCAL_H
+#define KIN_POOL_LOCAL_H
+
+#include "pool/pool_shared.h"
+
+#include <pthread.h>
+
+struct kin__local;
+
+/* The supervisor's knowledge of one seat. */
+struct kin__post {
+    struct kin__local *local;
+    kin_process *process; /* NULL: nobody sits there */
+    _Atomic bool ended;   /* set by whoever reaped it */
+    int unready_deaths;   /* in a row, before ready */
+    /* time limit: what was seen, and since when */
+    uint64_t seen_current;
+    uint32_t seen_round;
+    double seen_since;
+    uint64_t killed_for; /* current when it was killed for its time; 0: it was not */
+};
+
+struct kin__local {
+    struct kin__local *next;
+    kin_pool *pool;
+    pthread_mutex_t mutex; /* one map at a time */
+    uint32_t round;
+    size_t deaths; /* of this map */
+    kin_arena *kept; /* results nobody took */
+    kin_initializer_fn initializer; /* inline kind: run in this very process */
+    kin_finalizer_fn finalizer;
+    void *inline_state;
+    struct kin__post posts[];
+};
+
+/* The private side of a pool made by this process, or NULL with the record set. */
+struct kin__local *kin__local_find(const kin_pool *pool, const char *what);
+
+/* Start a worker in a seat; stop it and let go of it. */
+int kin__post_start(struct kin__local *local, int worker);
+void kin__post_clear(struct kin__local *local, int worker);
+
+/* The inline kind's initializer and finalizer, in this process. */
+int kin__inline_initialize(struct kin__local *local);
+void kin__inline_finalize(struct kin__local *local);
+
+/* Make a seat look at its doorbell. */
+void kin__seat_ring(struct kin__seat *seat);
+
+#endif

@@ -1,0 +1,276 @@
+/* pool/map.c - kin_pool_map and kin_pool_for: arguments, windows, copies of private arrays. */
+#include "pool/map.h"
+
+#include "base/failure.h"
+#include "family/region.h"
+#include "os/os.h"
+#include "process/start.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#define PROGRESS_PERIOD 0.1
+
+static int check_array(const char *which, const void *array, size_t size, size_t count)
+{
+    if (!array != !size)
+        return kin__fail(KIN_EINVAL, "cannot map: %s is %s, but its item size is %zu", which,
+                         array ? "given" : "NULL", size);
+    if (size && count > SIZE_MAX / size)
+        return kin__fail(KIN_EINVAL, "cannot map: %zu items of %zu bytes do not fit into memory", count, size);
+    return 0;
+}
+
+static int check_limits(const kin_map_args *args)
+{
+    if (!(args->time_limit >= 0) || isinf(args->time_limit))
+        return kin__fail(KIN_EINVAL, "cannot map with a time limit of %g s: positive, or 0 for none",
+                         args->time_limit);
+    if (args->retries < 0 || args->retries > KIN__RETRIES_MAX)
+        return kin__fail(KIN_EINVAL, "cannot map with %d retries: 0 to %d", args->retries, KIN__RETRIES_MAX);
+    if (args->on_failure != KIN_STOP && args->on_failure != KIN_COLLECT)
+        return kin__fail(KIN_EINVAL, "cannot map: on_failure %d is not one of enum kin_on_failure",
+                         args->on_failure);
+    if (args->errors_capacity && !args->errors)
+        return kin__fail(KIN_EINVAL, "cannot map: errors is NULL, but errors_capacity is %zu", args->errors_capacity);
+    if (args->context_size && !args->context)
+        return kin__fail(KIN_EINVAL, "cannot map: context is NULL, but context_size is %zu", args->context_size);
+    return 0;
+}
+
+static int check_context(const kin_pool *pool, const kin_map_args *args)
+{
+    if (!args->context || args->context_size || pool->kind == KIN_POOL_INLINE || kin__region_holds(args->context))
+        return 0;
+    return kin__fail(KIN_ENOTSHARED,
+                     "cannot map with context %p: it lies in private memory (%s), of which workers would see an old "
+                     "copy; use kin_malloc, or give context_size to have it copied",
+                     args->context, kin__where(args->context));
+}
+
+static int check_args(const kin_pool *pool, void (*function)(void), const kin_map_args *args)
+{
+    if (!function)
+        return kin__fail(KIN_EINVAL, "cannot map without a function");
+    int error = check_array("in", args->in, args->in_size, args->count);
+    if (!error)
+        error = check_array("out", args->out, args->out_size, args->count);
+    if (!error)
+        error = check_limits(args);
+    return error ? error : check_context(pool, args);
+}
+
+/* What workers can see of `array`: itself if it is shared, else a copy (or, without `copy`, room). */
+static void *shared_view(struct kin__map *map, const void *array, size_t bytes, bool copy)
+{
+    if (!array || kin__region_holds(array) || map->pool->kind == KIN_POOL_INLINE)
+        return (void *)array;
+    void *view = kin_arena_malloc(map->scratch, bytes ? bytes : 1);
+    if (view && copy)
+        memcpy(view, array, bytes);
+    else if (view)
+        memset(view, 0, bytes);
+    return view;
+}
+
+static int prepare_job(struct kin__map *map, bool is_for)
+{
+    struct kin__job *job = &map->pool->job;
+    const kin_map_args *args = &map->args;
+    memset(job, 0, sizeof *job);
+    int error = 0;
+    if (map->pool->kind != KIN_POOL_INLINE)
+        error = kin__function_refer(map->function, &job->function, "the task's function");
+    if (error)
+        return error;
+    job->is_for = is_for;
+    job->in_size = args->in_size;
+    job->out_size = args->out_size;
+    job->chunk = args->chunk;
+    job->memory_limit = args->memory_limit;
+    job->stop_on_failure = args->on_failure == KIN_STOP;
+    job->context = args->context;
+    if (args->context_size) {
+        job->context = shared_view(map, args->context, args->context_size, true);
+        if (!job->context)
+            return kin_error_code();
+    }
+    size_t window = args->count < KIN__WINDOW ? args->count : KIN__WINDOW;
+    job->status = window <= KIN__SMALL_WINDOW ? map->pool->small_status : kin_arena_malloc(map->scratch, window);
+    return job->status ? 0 : kin_error_code();
+}
+
+/* Room for one window's copies, used for each in turn. */
+struct views {
+    unsigned char *in, *out;
+};
+
+static int make_views(struct kin__map *map, struct views *views)
+{
+    const kin_map_args *args = &map->args;
+    size_t window = args->count < KIN__WINDOW ? args->count : KIN__WINDOW;
+    views->in = shared_view(map, args->in, window * args->in_size, true);
+    views->out = shared_view(map, args->out, window * args->out_size, false);
+    return (args->in && !views->in) || (args->out && !views->out) ? kin_error_code() : 0;
+}
+
+static void open_window(struct kin__map *map, const struct views *views)
+{
+    struct kin__job *job = &map->pool->job;
+    const kin_map_args *args = &map->args;
+    size_t left = args->count - map->before;
+    map->window = left < KIN__WINDOW ? left : KIN__WINDOW;
+    job->base = map->before;
+    memset(job->status, KIN__PENDING, map->window);
+    if (args->in) {
+        bool copied = views->in != (const unsigned char *)args->in;
+        const unsigned char *from = (const unsigned char *)args->in + map->before * args->in_size;
+        if (copied && map->before)
+            memcpy(views->in, from, map->window * args->in_size);
+        job->in = copied ? views->in : from;
+    }
+    if (args->out) {
+        bool copied = views->out != (unsigned char *)args->out;
+        if (copied && map->before)
+            memset(views->out, 0, map->window * args->out_size);
+        job->out = copied ? views->out : (unsigned char *)args->out + map->before * args->out_size;
+    }
+    for (int i = 0; i < map->pool->workers; i++) {
+        atomic_store(&map->pool->seats[i].done, 0);
+        atomic_store(&map->pool->seats[i].failed, 0);
+    }
+}
+
+static void close_window(struct kin__map *map)
+{
+    struct kin__job *job = &map->pool->job;
+    kin__collect_window(map);
+    unsigned char *out = (unsigned char *)map->args.out;
+    if (out && job->out != out + map->before * map->args.out_size)
+        memcpy(out + map->before * map->args.out_size, job->out, map->window * map->args.out_size);
+    map->before += map->window;
+    map->window = 0;
+}
+
+static void run_windows(struct kin__map *map, const struct views *views)
+{
+    atomic_store(&map->pool->stop, 0);
+    while (map->before < map->args.count && !map->stopping) {
+        open_window(map, views);
+        if (map->pool->kind == KIN_POOL_INLINE)
+            kin__run_inline(map);
+        else
+            kin__supervise(map);
+        close_window(map);
+    }
+    size_t rest = map->args.count - map->before;
+    if (rest && map->args.out)
+        memset((unsigned char *)map->args.out + map->before * map->args.out_size, 0, rest * map->args.out_size);
+}
+
+static int map_locked(struct kin__map *map, bool is_for)
+{
+    struct views views = {0};
+    map->started = kin__os_now();
+    map->local->deaths = 0;
+    map->scratch = kin_arena_new();
+    if (!map->scratch)
+        return kin_error_code();
+    int error = prepare_job(map, is_for);
+    if (!error)
+        error = make_views(map, &views);
+    if (!error) {
+        kin__interrupt_begin(&map->pool->event);
+        kin__map_progress(map, false);
+        run_windows(map, &views);
+        kin__map_progress(map, true);
+        kin__interrupt_end(&map->pool->event);
+        kin__collect_results(map);
+    }
+    kin_arena_free(map->scratch);
+    if (error)
+        return error;
+    if (map->outcome)
+        return kin__fail_with(&map->story);
+    return map->first.code ? kin__fail_with(&map->first) : 0;
+}
+
+static int map_over(kin_pool *pool, void (*function)(void), const kin_map_args *given, bool is_for)
+{
+    struct kin__map map = {.function = function};
+    map.local = kin__local_find(pool, "map");
+    if (!map.local)
+        return kin_error_code();
+    map.pool = pool;
+    int error = kin__options_read(&map.args, sizeof map.args, given, "map arguments");
+    if (!error)
+        error = check_args(pool, function, &map.args);
+    if (error)
+        return error;
+    size_t unasked;
+    if (!map.args.failures)
+        map.args.failures = &unasked;
+    *map.args.failures = 0;
+    if (map.args.results)
+        *map.args.results = NULL;
+    if (atomic_load(&pool->closed))
+        return kin__fail(KIN_ECLOSED, "pool \"%s\" is finished", pool->name);
+    if (map.args.count == 0)
+        return 0;
+    if (pthread_mutex_lock(&map.local->mutex) == EDEADLK)
+        return kin__fail(KIN_EBUSY, "pool \"%s\" is in the middle of a map, in this very thread", pool->name);
+    error = map_locked(&map, is_for);
+    pthread_mutex_unlock(&map.local->mutex);
+    return error;
+}
+
+int kin_pool_map(kin_pool *pool, kin_task_fn fn, const kin_map_args *args)
+{
+    return map_over(pool, (void (*)(void))fn, args, false);
+}
+
+int kin_pool_for(kin_pool *pool, kin_for_fn fn, const kin_map_args *args)
+{
+    return map_over(pool, (void (*)(void))fn, args, true);
+}
+
+void kin__map_progress(struct kin__map *map, bool last)
+{
+    if (!map->args.progress)
+        return;
+    double now = kin__os_now();
+    if (!last && now < map->next_progress)
+        return;
+    map->next_progress = now + PROGRESS_PERIOD;
+    kin_progress progress = {.size = sizeof progress,
+                             .total = map->args.count,
+                             .done = map->before,
+                             .failed = map->failures,
+                             .deaths = map->local->deaths,
+                             .elapsed = now - map->started,
+                             .remaining = -1,
+                             .finished = last,
+                             .name = map->pool->name};
+    if (!last) {
+        progress.failed = *map->args.failures;
+        for (int i = 0; i < map->pool->workers; i++) {
+            progress.done += atomic_load_explicit(&map->pool->seats[i].done, memory_order_relaxed);
+            progress.failed += atomic_load_explicit(&map->pool->seats[i].failed, memory_order_relaxed);
+        }
+        for (const struct kin__death *death = map->deaths; death; death = death->next) {
+            progress.done++;
+            progress.failed++;
+        }
+    }
+    if (progress.done > progress.total)
+        progress.done = progress.total;
+    for (int i = 0; i < map->pool->workers; i++)
+        progress.workers += map->local->posts[i].process && !atomic_load(&map->local->posts[i].ended);
+    if (progress.done && progress.elapsed > 0)
+        progress.remaining = progress.elapsed / (double)progress.done * (double)(progress.total - progress.done);
+    if (map->args.progress(&progress, map->args.progress_arg) != 0 && !last && !map->stopping) {
+        kin__fail(KIN_ECANCELED, "the map over pool \"%s\" was canceled by its progress function", map->pool->name);
+        kin__map_break(map);
+    }
+}

@@ -1,0 +1,68 @@
+/*
+ * pool/map.h - one call of kin_pool_map, in the caller's private memory.
+ *
+ * A map is cut into windows of at most KIN__WINDOW items (bounding the status bytes), a window is worked on
+ * in rounds: the first deals out all items, each later one what dead workers left undone.
+ */
+#ifndef KIN_POOL_MAP_H
+#define KIN_POOL_MAP_H
+
+#include "pool/local.h"
+
+/* A failure that the supervisor saw: a worker's death in an item. */
+struct kin__death {
+    struct kin__death *next;
+    kin_task_error error; /* index is within the window */
+};
+
+struct kin__map {
+    struct kin__local *local;
+    kin_pool *pool;
+    kin_map_args args;
+    void (*function)(void);
+    kin_arena *scratch; /* status bytes, copies of private arrays, lists: goes with the map */
+    size_t window;      /* items of the window under way */
+    size_t before;      /* items of windows that are over */
+    size_t failures;
+    struct kin__death *deaths; /* of this window */
+    bool undone;        /* items may be pending although the round is over */
+    bool stopping;
+    int outcome;        /* 0, or why the map as a whole ended early; `story` tells */
+    kin_error story;
+    kin_error first;    /* the failure with the lowest index so far; code 0: none */
+    double started;
+    double next_progress;
+};
+
+/* supervise.c: run the window that the pool's job describes, until each item is done or failed, or the map
+ * is stopping. Sets outcome where the map cannot go on. */
+void kin__supervise(struct kin__map *map);
+
+/* End the map early: no further item starts. */
+void kin__map_stop(struct kin__map *map);
+/* The same because of an error that is the map's, not an item's: the thread's record. */
+void kin__map_break(struct kin__map *map);
+
+/* death.c: a worker has ended. Decide what becomes of its item, if it had one, and empty its seat. */
+void kin__bury(struct kin__map *map, int worker);
+/* The same, and seat another if there is work left in the round. */
+void kin__handle_death(struct kin__map *map, int worker);
+
+/* collect.c: after a window: failures to the caller's array, outputs of what was not done zeroed. */
+void kin__collect_window(struct kin__map *map);
+/* After the map: results to the caller or the pool. */
+void kin__collect_results(struct kin__map *map);
+
+/* inline.c: run the window in the caller. */
+void kin__run_inline(struct kin__map *map);
+
+/* Tell the progress function, if it is time or `last`. */
+void kin__map_progress(struct kin__map *map, bool last);
+
+/* interrupt.c: catch SIGINT during a map, unless the program has a handler of its own. */
+void kin__interrupt_begin(_Atomic uint32_t *event);
+void kin__interrupt_end(_Atomic uint32_t *event);
+void kin__interrupt_forked(void);
+bool kin__interrupted(void);
+
+#endif

@@ -1,0 +1,334 @@
+/* pool/pool.c - making a pool, finishing and freeing it. */
+#include "kin/pool.h"
+
+#include "base/failure.h"
+#include "family/region.h"
+#include "os/os.h"
+#include "pool/local.h"
+#include "pool/map.h"
+#include "pool/worker.h"
+#include "process/children.h"
+#include "process/start.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_mutex_t locals_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct kin__local *locals;
+
+/* In a child after fork: those are copies of the parent's, which manages its pools itself. */
+static void forked(void)
+{
+    pthread_mutex_init(&locals_mutex, NULL);
+    while (locals) {
+        struct kin__local *next = locals->next;
+        free(locals);
+        locals = next;
+    }
+    kin__interrupt_forked();
+}
+
+static void set_up(void)
+{
+    kin__member_hooks(forked, NULL);
+}
+
+int kin__pool_check(const kin_pool *pool, const char *what)
+{
+    if (!pool) {
+        const char *story = kin_error_message();
+        return kin__fail(KIN_EINVAL, "cannot %s: the pool is NULL%s%s", what, *story ? "; last failure: " : "",
+                         story);
+    }
+    if (!kin__region_holds(pool) || pool->magic != KIN__POOL_MAGIC)
+        return kin__fail(KIN_EINVAL, "cannot %s: %p is not a pool (freed?)", what, (const void *)pool);
+    return 0;
+}
+
+struct kin__local *kin__local_find(const kin_pool *pool, const char *what)
+{
+    if (kin__pool_check(pool, what))
+        return NULL;
+    if (pool->maker != kin__self_id()) {
+        kin__fail(KIN_EPERM, "cannot %s: pool \"%s\" belongs to the process that made it", what, pool->name);
+        return NULL;
+    }
+    pthread_mutex_lock(&locals_mutex);
+    struct kin__local *local = locals;
+    while (local && local->pool != pool)
+        local = local->next;
+    pthread_mutex_unlock(&locals_mutex);
+    if (!local)
+        kin__fail(KIN_EINVAL, "cannot %s: %p is not a pool (freed?)", what, (const void *)pool);
+    return local;
+}
+
+static void enter(struct kin__local *local)
+{
+    pthread_mutex_lock(&locals_mutex);
+    local->next = locals;
+    locals = local;
+    pthread_mutex_unlock(&locals_mutex);
+}
+
+static void leave(struct kin__local *local)
+{
+    pthread_mutex_lock(&locals_mutex);
+    for (struct kin__local **link = &locals; *link; link = &(*link)->next)
+        if (*link == local) {
+            *link = local->next;
+            break;
+        }
+    pthread_mutex_unlock(&locals_mutex);
+}
+
+void kin__seat_ring(struct kin__seat *seat)
+{
+    if (atomic_load(&seat->asleep)) /* sequentially consistent: partner in wait_for_doorbell */
+        kin__os_futex_wake(&seat->doorbell, INT_MAX);
+}
+
+/* Called when a worker has ended, by whichever thread reaped it. */
+static void worker_ended(void *arg)
+{
+    struct kin__post *post = arg;
+    kin_pool *pool = post->local->pool;
+    atomic_store(&post->ended, true);
+    atomic_fetch_add(&pool->event, 1);
+    kin__os_futex_wake(&pool->event, INT_MAX);
+}
+
+int kin__post_start(struct kin__local *local, int worker)
+{
+    kin_pool *pool = local->pool;
+    struct kin__post *post = &local->posts[worker];
+    struct kin__seat *seat = &pool->seats[worker];
+    char name[32];
+    snprintf(name, sizeof name, "%.20s/%d", pool->name, worker);
+    struct kin__worker_arg arg = {.pool = pool, .worker = worker};
+    struct kin__start start = {.fn = kin__worker_main,
+                               .arg = &arg,
+                               .arg_size = sizeof arg,
+                               .options = {.name = name, .start_method = pool->start_method, .daemon = true}};
+    atomic_store(&seat->asleep, 0);
+    atomic_store(&seat->ready, KIN__NOT_READY);
+    atomic_store(&seat->current, 0);
+    post->killed_for = 0;
+    post->seen_current = 0;
+    atomic_store(&post->ended, false);
+    post->process = kin__process_start(&start);
+    if (!post->process)
+        return kin_error_code();
+    return kin__child_notify(post->process, worker_ended, post);
+}
+
+void kin__post_clear(struct kin__local *local, int worker)
+{
+    struct kin__post *post = &local->posts[worker];
+    if (!post->process)
+        return;
+    kin__child_notify(post->process, NULL, NULL);
+    kin_process_free(post->process);
+    post->process = NULL;
+}
+
+static int read_options(const kin_pool_options *given, kin_pool_options *options)
+{
+    int error = kin__options_read(options, sizeof *options, given, "pool options");
+    if (error)
+        return error;
+    if (options->workers < 0 || options->workers > KIN__WORKERS_MAX)
+        return kin__fail(KIN_EINVAL, "cannot make a pool of %d workers: 1 to %d, or 0 for one a CPU",
+                         options->workers, KIN__WORKERS_MAX);
+    if (options->kind != KIN_POOL_PROCESSES && options->kind != KIN_POOL_INLINE)
+        return kin__fail(KIN_EINVAL, "cannot make a pool of kind %d: it is not one of enum kin_pool_kind",
+                         options->kind);
+    if (options->start_method < KIN_START_DEFAULT || options->start_method > KIN_START_SPAWN)
+        return kin__fail(KIN_EINVAL, "cannot start workers by method %d: it is not one of enum kin_start_method",
+                         options->start_method);
+    if (options->init_arg_size && !options->init_arg)
+        return kin__fail(KIN_EINVAL, "cannot make a pool: init_arg is NULL, but init_arg_size is %zu",
+                         options->init_arg_size);
+    return 0;
+}
+
+static int fill(kin_pool *pool, const kin_pool_options *options)
+{
+    static _Atomic unsigned numbers;
+    int error = 0;
+    bool remote = options->kind == KIN_POOL_PROCESSES;
+    if (remote && options->initializer)
+        error = kin__function_refer((void (*)(void))options->initializer, &pool->initializer, "the initializer");
+    if (!error && remote && options->finalizer)
+        error = kin__function_refer((void (*)(void))options->finalizer, &pool->finalizer, "the finalizer");
+    if (!error && options->init_arg_size) {
+        pool->init_arg = kin_arena_malloc(pool->arena, options->init_arg_size);
+        if (!pool->init_arg)
+            return kin_error_code();
+        memcpy(pool->init_arg, options->init_arg, options->init_arg_size);
+    }
+    pool->kind = options->kind;
+    pool->start_method = kin__start_method(options->start_method);
+    pool->maker = kin__self_id();
+    pool->cpus = kin__os_cpu_count();
+    if (options->name)
+        snprintf(pool->name, sizeof pool->name, "%s", options->name);
+    else
+        snprintf(pool->name, sizeof pool->name, "pool-%u", atomic_fetch_add(&numbers, 1) + 1);
+    pool->magic = KIN__POOL_MAGIC;
+    return error;
+}
+
+/* The pool lies in an arena of its maker's: it goes when the maker dies. */
+static kin_pool *make(const kin_pool_options *options)
+{
+    int workers = options->kind == KIN_POOL_INLINE ? 1 : options->workers ? options->workers : kin__os_cpu_count();
+    kin_arena *arena = kin_arena_new();
+    if (!arena)
+        return NULL;
+    size_t size = sizeof(kin_pool) + (size_t)workers * sizeof(struct kin__seat) + _Alignof(kin_pool);
+    unsigned char *at = kin_arena_calloc(arena, 1, size);
+    kin_pool *pool = at ? (kin_pool *)(at + (-(uintptr_t)at & (_Alignof(kin_pool) - 1))) : NULL;
+    if (pool) {
+        pool->arena = arena;
+        pool->workers = workers;
+    }
+    if (!pool || fill(pool, options) != 0) {
+        kin_arena_free(arena);
+        return NULL;
+    }
+    return pool;
+}
+
+/* A thread that maps while it maps (from a progress function) is told so. */
+static void make_mutex(pthread_mutex_t *mutex)
+{
+    pthread_mutexattr_t how;
+    pthread_mutexattr_init(&how);
+    pthread_mutexattr_settype(&how, PTHREAD_MUTEX_ERRORCHECK);
+    pthread_mutex_init(mutex, &how);
+    pthread_mutexattr_destroy(&how);
+}
+
+kin_pool *kin_pool_new(const kin_pool_options *given)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    kin_pool_options options;
+    if (read_options(given, &options) != 0 || !kin__self())
+        return NULL;
+    pthread_once(&once, set_up);
+    kin_pool *pool = make(&options);
+    if (!pool)
+        return NULL;
+    struct kin__local *local = calloc(1, sizeof *local + (size_t)pool->workers * sizeof(struct kin__post));
+    if (!local) {
+        kin_arena_free(pool->arena);
+        kin__fail(KIN_ENOMEM, "could not make a pool: out of private memory");
+        return NULL;
+    }
+    local->pool = pool;
+    local->initializer = options.initializer;
+    local->finalizer = options.finalizer;
+    make_mutex(&local->mutex);
+    for (int i = 0; i < pool->workers; i++)
+        local->posts[i].local = local;
+    enter(local);
+    for (int i = 0; pool->kind == KIN_POOL_PROCESSES && i < pool->workers; i++)
+        if (kin__post_start(local, i) != 0) {
+            kin_error story;
+            kin_error_get(&story);
+            kin_pool_free(pool);
+            kin__fail_with(&story);
+            return NULL;
+        }
+    pthread_mutex_lock(&kin__guardian_mutex);
+    int error = pool->kind == KIN_POOL_PROCESSES ? kin__guardian_start() : 0;
+    pthread_mutex_unlock(&kin__guardian_mutex);
+    if (error) {
+        kin_pool_free(pool);
+        return NULL;
+    }
+    return pool;
+}
+
+int kin_pool_workers(const kin_pool *pool)
+{
+    int error = kin__pool_check(pool, "count workers");
+    return error ? error : pool->workers;
+}
+
+static int finish_workers(struct kin__local *local, double deadline)
+{
+    kin_pool *pool = local->pool;
+    int first = 0;
+    if (pool->kind == KIN_POOL_INLINE)
+        kin__inline_finalize(local);
+    for (int i = 0; i < pool->workers; i++) {
+        atomic_store(&pool->seats[i].quit, 1);
+        kin__seat_ring(&pool->seats[i]);
+    }
+    for (int i = 0; i < pool->workers; i++) {
+        kin_process *process = local->posts[i].process;
+        if (!process)
+            continue;
+        int error = kin_process_join(process, kin__os_left(deadline));
+        if (error)
+            return error;
+        kin_end end;
+        kin_process_end(process, &end);
+        /* A worker whose initializer failed ended with 1 and was told of by the map that needed it. */
+        if (!first && end.how == KIN_END_SIGNALED && end.signal != SIGTERM) {
+            kin_error story;
+            kin_process_error(process, &story);
+            first = kin__fail_with(&story);
+        }
+        kin__post_clear(local, i);
+    }
+    return first;
+}
+
+int kin_pool_finish(kin_pool *pool, double timeout)
+{
+    struct kin__local *local = kin__local_find(pool, "finish");
+    if (!local)
+        return kin_error_code();
+    if (!kin__os_timeout_ok(timeout))
+        return kin__fail(KIN_EINVAL, "cannot wait for %g seconds", timeout);
+    double deadline = kin__os_deadline(timeout);
+    atomic_store(&pool->closed, 1);
+    /* A map in another thread ends first; its caller hears of its failures. */
+    while (pthread_mutex_trylock(&local->mutex) != 0) {
+        if (kin__os_left(deadline) <= 0)
+            return kin__fail(KIN_ETIMEDOUT, "pool \"%s\" is still at work", pool->name);
+        kin__os_futex_wait(&pool->event, atomic_load(&pool->event), 0.01);
+    }
+    int error = finish_workers(local, deadline);
+    pthread_mutex_unlock(&local->mutex);
+    return error;
+}
+
+void kin_pool_free(kin_pool *pool)
+{
+    if (!pool)
+        return;
+    struct kin__local *local = kin__local_find(pool, "free");
+    if (!local)
+        return;
+    for (int i = 0; i < pool->workers; i++)
+        if (local->posts[i].process)
+            kin_process_kill(local->posts[i].process); /* all first, so that they end side by side */
+    for (int i = 0; i < pool->workers; i++) {
+        kin__post_clear(local, i);
+        kin_arena_free(pool->seats[i].results);
+        kin_arena_free(pool->seats[i].notes);
+    }
+    kin_arena_free(local->kept);
+    leave(local);
+    pthread_mutex_destroy(&local->mutex);
+    free(local);
+    pool->magic = 0;
+    kin_arena_free(pool->arena);
+}

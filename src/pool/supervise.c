@@ -1,0 +1,235 @@
+/*
+ * pool/supervise.c - the maker's part in a window: rounds, waiting, time limits.
+ *
+ * It sleeps on the pool's event, which the last worker of a round to answer, and whoever reaps a dead worker,
+ * increment. It looks by itself at least every LOOK_AGAIN seconds, so that a lost guardian delays, but
+ * never hangs.
+ */
+#include "pool/map.h"
+
+#include "base/failure.h"
+#include "os/os.h"
+
+#include <math.h>
+#include <string.h>
+
+#define LOOK_AGAIN 0.1
+#define SPIN 20e-6
+#define TICKS_PER_LIMIT 20
+#define TICK_LEAST 0.001
+
+void kin__map_stop(struct kin__map *map)
+{
+    map->stopping = true;
+    atomic_store(&map->pool->stop, 1);
+}
+
+void kin__map_break(struct kin__map *map)
+{
+    if (!map->outcome) {
+        kin_error_get(&map->story);
+        map->outcome = map->story.code;
+    }
+    kin__map_stop(map);
+}
+
+static bool has_answered(const struct kin__map *map, int worker)
+{
+    return atomic_load(&map->pool->seats[worker].answered) == map->local->round;
+}
+
+static bool all_answered(const struct kin__map *map)
+{
+    for (int i = 0; i < map->pool->job.chosen; i++)
+        if (!has_answered(map, i))
+            return false;
+    return true;
+}
+
+/* A worker whose current item has not changed for the limit is killed. The item may finish just then: what
+ * dies with the worker is looked at when it is dead. */
+static void check_time(struct kin__map *map, int worker, double now)
+{
+    struct kin__post *post = &map->local->posts[worker];
+    struct kin__seat *seat = &map->pool->seats[worker];
+    uint64_t current = atomic_load_explicit(&seat->current, memory_order_relaxed);
+    bool running = current && KIN__STATUS(map->pool->job.status[current - 1]) == KIN__PENDING;
+    if (!running || current != post->seen_current || post->seen_round != map->local->round) {
+        post->seen_current = running ? current : 0;
+        post->seen_round = map->local->round;
+        post->seen_since = now;
+        return;
+    }
+    if (now - post->seen_since >= map->args.time_limit && !post->killed_for) {
+        post->killed_for = current;
+        kin_process_kill(post->process);
+    }
+}
+
+static void end_busy_workers(struct kin__map *map)
+{
+    for (int i = 0; i < map->pool->job.chosen; i++)
+        if (map->local->posts[i].process && !has_answered(map, i))
+            kin_process_kill(map->local->posts[i].process);
+}
+
+static void check_interrupt(struct kin__map *map)
+{
+    if (map->outcome || !kin__interrupted())
+        return;
+    kin__fail(KIN_EINTR, "pool \"%s\" was interrupted (SIGINT)", map->pool->name);
+    kin__map_break(map);
+    end_busy_workers(map);
+}
+
+/* A worker that lives but cannot find the task's function fails the map, not the pool. */
+static void check_able(struct kin__map *map, int worker)
+{
+    struct kin__seat *seat = &map->pool->seats[worker];
+    uint32_t cannot = KIN__CANNOT_WORK;
+    if (!map->local->posts[worker].process || !atomic_compare_exchange_strong(&seat->ready, &cannot, KIN__READY))
+        return;
+    kin__fail(seat->init_error.code, "worker %d of pool \"%s\" cannot work: %s", worker, map->pool->name,
+              seat->init_error.message);
+    kin__map_break(map);
+}
+
+/* Deaths, answers, limits. True while a worker is still at it. */
+static bool look(struct kin__map *map, bool thoroughly)
+{
+    double now = map->args.time_limit > 0 ? kin__os_now() : 0;
+    bool busy = false;
+    check_interrupt(map);
+    for (int i = 0; i < map->pool->job.chosen; i++) {
+        struct kin__post *post = &map->local->posts[i];
+        if (post->process && thoroughly)
+            kin_process_is_alive(post->process); /* settles it if not; `ended` follows */
+        if (post->process && atomic_load(&post->ended))
+            kin__handle_death(map, i);
+        if (!post->process || has_answered(map, i)) {
+            check_able(map, i);
+            continue;
+        }
+        busy = true;
+        if (map->args.time_limit > 0)
+            check_time(map, i, now);
+    }
+    return busy;
+}
+
+static double tick(const struct kin__map *map)
+{
+    double tick = LOOK_AGAIN;
+    if (map->args.time_limit > 0 && map->args.time_limit / TICKS_PER_LIMIT < tick)
+        tick = fmax(map->args.time_limit / TICKS_PER_LIMIT, TICK_LEAST);
+    return tick;
+}
+
+/* Only where a CPU is left for it: with all of them at work, spinning delays the work. */
+static void spin(const struct kin__map *map)
+{
+    if (map->pool->job.chosen >= map->pool->cpus)
+        return;
+    double until = kin__os_now() + SPIN;
+    while (!all_answered(map) && kin__os_now() < until)
+        for (int i = 0; i < 32; i++)
+            kin__os_pause();
+}
+
+static void wait_for_round(struct kin__map *map)
+{
+    kin_pool *pool = map->pool;
+    spin(map);
+    bool thoroughly = false;
+    for (;;) {
+        uint32_t seen = atomic_load(&pool->event);
+        atomic_store(&pool->waiting, 1); /* before looking: partner in the worker's answer() */
+        if (!look(map, thoroughly))
+            break;
+        kin__map_progress(map, false);
+        thoroughly = kin__os_futex_wait(&pool->event, seen, tick(map)) == KIN_ETIMEDOUT;
+    }
+    atomic_store(&pool->waiting, 0);
+}
+
+/* Workers that died between rounds fail nothing; seats 0 to chosen-1 must be taken. */
+static int man_seats(struct kin__map *map)
+{
+    for (int i = 0; i < map->pool->job.chosen; i++) {
+        struct kin__post *post = &map->local->posts[i];
+        if (post->process && kin_process_is_alive(post->process) && !atomic_load(&post->ended))
+            continue;
+        if (post->process)
+            kin__bury(map, i);
+        if (map->outcome)
+            return map->outcome;
+        /* Whoever sat here may have died without an answer: the newcomer must not take up that round. */
+        atomic_store(&map->pool->seats[i].answered, atomic_load(&map->pool->seats[i].doorbell));
+        if (kin__post_start(map->local, i) != 0)
+            return kin_error_code();
+    }
+    return map->outcome;
+}
+
+static void ring_seats(struct kin__map *map)
+{
+    kin_pool *pool = map->pool;
+    for (int i = 0; i < pool->job.chosen; i++)
+        atomic_store_explicit(&pool->seats[i].current, 0, memory_order_relaxed);
+    map->local->round++;
+    for (int i = 0; i < pool->job.chosen; i++) {
+        /* Publishes the job. Sequentially consistent: partner in wait_for_doorbell. */
+        atomic_store(&pool->seats[i].doorbell, map->local->round);
+        kin__seat_ring(&pool->seats[i]);
+    }
+}
+
+static void run_round(struct kin__map *map, const uint32_t *list, size_t total)
+{
+    kin_pool *pool = map->pool;
+    pool->job.list = list;
+    pool->job.total = total;
+    pool->job.chosen = total < (size_t)pool->workers ? (int)total : pool->workers;
+    atomic_store(&pool->next, 0);
+    map->undone = false;
+    if (man_seats(map) != 0) {
+        kin__map_break(map);
+        return;
+    }
+    ring_seats(map);
+    wait_for_round(map);
+    if (atomic_load(&pool->stop)) /* by a worker, whose task failed */
+        map->stopping = true;
+}
+
+/* Items that dead workers had claimed and not done. */
+static size_t list_pending(struct kin__map *map, const uint32_t **list)
+{
+    const unsigned char *status = map->pool->job.status;
+    size_t count = 0;
+    for (size_t i = 0; i < map->window; i++)
+        count += KIN__STATUS(status[i]) == KIN__PENDING;
+    if (!count)
+        return 0;
+    uint32_t *found = kin_arena_malloc(map->scratch, count * sizeof *found);
+    if (!found) {
+        kin__map_break(map);
+        return 0;
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < map->window; i++)
+        if (KIN__STATUS(status[i]) == KIN__PENDING)
+            found[at++] = (uint32_t)i;
+    *list = found;
+    return count;
+}
+
+void kin__supervise(struct kin__map *map)
+{
+    const uint32_t *list = NULL;
+    size_t total = map->window;
+    while (total && !map->stopping) {
+        run_round(map, list, total);
+        total = map->undone && !map->stopping ? list_pending(map, &list) : 0;
+    }
+}

@@ -1,0 +1,128 @@
+/* pool/task.c - one task: what its function may ask, and what becomes of its outcome. */
+#include "pool/task.h"
+
+#include "base/failure.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+size_t kin_task_index(const kin_task *task)
+{
+    return task->job->base + task->index;
+}
+
+void *kin_task_context(const kin_task *task)
+{
+    return task->job->context;
+}
+
+void *kin_task_state(const kin_task *task)
+{
+    return task->state;
+}
+
+int kin_task_worker(const kin_task *task)
+{
+    return task->worker;
+}
+
+int kin_task_attempt(const kin_task *task)
+{
+    return task->attempt;
+}
+
+void *kin_task_malloc(kin_task *task, size_t size)
+{
+    struct kin__seat *seat = task->seat;
+    if (!seat->results) {
+        seat->results = kin__arena_new_for(task->maker);
+        if (!seat->results)
+            return NULL;
+    }
+    if (!task->allocated)
+        seat->mark = kin__arena_mark(seat->results);
+    task->allocated = true;
+    return kin_arena_malloc(seat->results, size);
+}
+
+int kin_task_fail(kin_task *task, const char *format, ...)
+{
+    char text[sizeof((kin_error *)0)->message];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    task->failed = true;
+    return kin__fail(KIN_EFAILED, "%s", text);
+}
+
+/* A note that cannot be made (no memory) is no reason to lose the failure: the status byte tells it. */
+static void note_failure(kin_task *task, int result, bool has_story)
+{
+    struct kin__seat *seat = task->seat;
+    if (!seat->notes)
+        seat->notes = kin__arena_new_for(task->maker);
+    struct kin__note *note = seat->notes ? kin_arena_malloc(seat->notes, sizeof *note) : NULL;
+    if (!note)
+        return;
+    note->index = task->index;
+    note->result = result;
+    note->attempt = task->attempt;
+    note->pid = (int)getpid();
+    if (has_story)
+        kin_error_get(&note->error);
+    else
+        kin__error_fill(&note->error, KIN_EFAILED, "the task's function returned %d", result);
+    note->next = atomic_load_explicit(&seat->first, memory_order_relaxed);
+    /* Release: partner is the supervisor's acquire when it collects; a death before it loses the note only. */
+    atomic_store_explicit(&seat->first, note, memory_order_release);
+}
+
+static void fail(kin_task *task, int result, bool has_story)
+{
+    struct kin__seat *seat = task->seat;
+    kin_error story; /* rolling back may record failures of its own */
+    if (has_story)
+        kin_error_get(&story);
+    if (task->allocated)
+        kin__arena_rollback(seat->results, seat->mark);
+    if (has_story)
+        kin__fail_with(&story);
+    note_failure(task, result, has_story);
+    atomic_signal_fence(memory_order_seq_cst); /* the note before the status: a death between leaves it pending */
+    task->job->status[task->index] = KIN__FAILED;
+    atomic_store_explicit(&seat->failed, atomic_load_explicit(&seat->failed, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index)
+{
+    struct kin__job *job = task->job;
+    struct kin__seat *seat = task->seat;
+    task->index = index;
+    task->attempt = (int)KIN__ATTEMPTS(job->status[index]);
+    task->failed = task->allocated = false;
+    unsigned serial = kin__error_serial;
+    atomic_store_explicit(&seat->current, index + 1, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst); /* before the item: whoever dies in it has said so */
+    int result;
+    if (job->is_for)
+        result = ((kin_for_fn)function)(task, job->base + index, job->context);
+    else
+        result = ((kin_task_fn)function)(task, job->in ? job->in + index * job->in_size : NULL,
+                                         job->out ? job->out + index * job->out_size : NULL);
+    bool done = result == 0 && !task->failed;
+    if (done) {
+        if (task->allocated)
+            seat->mark = kin__arena_mark(seat->results);
+        atomic_signal_fence(memory_order_seq_cst); /* out and mark before the status byte */
+        job->status[index] = KIN__DONE;
+    } else {
+        fail(task, result, kin__error_serial != serial);
+    }
+    atomic_store_explicit(&seat->done, atomic_load_explicit(&seat->done, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    return done;
+}

@@ -1,0 +1,22 @@
+/* pool/task.h - the running task, in the worker's (or inline: the caller's) private memory. */
+#ifndef KIN_POOL_TASK_H
+#define KIN_POOL_TASK_H
+
+#include "pool/pool_shared.h"
+
+struct kin_task {
+    struct kin__job *job;
+    struct kin__seat *seat;
+    size_t index; /* within the window */
+    void *state;
+    int worker;
+    int attempt;
+    kin__id maker;
+    bool failed;       /* kin_task_fail was called */
+    bool allocated;    /* kin_task_malloc was called */
+};
+
+/* Run item `index` of the job: function, status byte, note. True if it was done. */
+bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index);
+
+#endif
