@@ -2,7 +2,7 @@
 #ifndef KIN_FAMILY_ARENA_H
 #define KIN_FAMILY_ARENA_H
 
-#include "family/member.h"
+#include "family/thread.h"
 #include "kin/arena.h"
 
 /* The owner word: a member's id, or KIN__OWNER_FAMILY. */
@@ -23,5 +23,8 @@ void kin__arena_merge(kin_arena *into, kin_arena *from);
 
 /* Free what a dead member owned. Idempotent; the caller holds its life lock. */
 void kin__arenas_recover(struct kin__member *dead);
+
+/* Free what is left of an arena that a thread, now dead, has begun to free. Repeatable. */
+void kin__arena_finish(struct kin__thread *thread);
 
 #endif

@@ -3,11 +3,14 @@
  *
  * Units of 64 KiB, in runs (family/units.h); runs cut into blocks of one size (family/span.h); arenas
  * (family/arena.h). All multi-word changes go through one journal (family/journal.h).
+ *
+ * What may be read or written of it in a transaction of others: an object's words, by kin__journal_set; so
+ * several blocks can be linked, or unlinked and freed, as one.
  */
 #ifndef KIN_FAMILY_HEAP_H
 #define KIN_FAMILY_HEAP_H
 
-#include <stddef.h>
+#include "family/thread.h"
 
 /* Lay the heap out in a new region, from KIN__AT_HEAP to its end. The memory is zero. */
 int kin__heap_format(void);
@@ -15,5 +18,29 @@ int kin__heap_format(void);
 /* Check every invariant of the heap, with all members at rest: 0, or KIN_EINVAL with the record telling
  * which one is broken and where. For tests. */
 int kin__heap_check(void);
+
+/*
+ * A block that goes if its maker dies before kin__heap_close(), unless it is linked by then. `word` is where
+ * its address will be stored: nobody else may change that word before the close. NULL: a transaction of the
+ * maker links it, and closes in the same by kin__heap_close_in(). Between the two a thread makes no other call
+ * of the heap.
+ */
+void *kin__heap_open(size_t size, uint64_t *word);
+void kin__heap_close(void);
+void kin__heap_close_in(struct kin__thread *thread);
+
+/*
+ * Free a block that a transaction unlinks: kin__heap_free_in within it, kin__heap_free_finish right after it.
+ * Whoever dies in between, recovery frees the block.
+ */
+void kin__heap_free_in(struct kin__thread *thread, const void *block);
+void kin__heap_free_finish(struct kin__thread *thread);
+
+/* Finish or undo what a dead thread had under way; repeatable. */
+void kin__heap_finish(struct kin__thread *thread);
+
+/* Allocation as a given thread. `then` is the intent left behind: LAST or OPEN. */
+void *kin__heap_malloc(struct kin__thread *thread, size_t size, size_t alignment, enum kin__intent then,
+                       bool *zero);
 
 #endif

@@ -1,19 +1,101 @@
 /*
  * family/thread.h - a slot in the region for each thread that uses the heap.
  *
- * It holds what a thread has under way, so that whoever recovers its member can finish or undo it.
+ * It holds what a thread has under way, so that whoever recovers its member can finish or undo it; and what it
+ * has taken for itself: at most one span of each size class (family/span.h), which only it allocates from.
+ *
+ *   field     written by    rule                               when the writer dies there
+ *   -------   -----------   --------------------------------   ----------------------------------------
+ *   owner     journal       0: the slot is free                undone
+ *   next      journal       in the owner's list, or the free   undone
+ *   intent    thread        one store; also by the journal     recovery does what it says, see below
+ *   link      thread        before an OPEN intent              not read without that intent
+ *   arena     journal       an arena it has begun to free      recovery frees the rest
+ *   cache     thread        see family/span.h                  `span` is the journal's; the rest is void
+ *   charged   thread        see kin__thread_set_quota          void
+ *
+ * The intent is an address and, in the low bits, what is done with it. Recovery, acting as the dead thread:
+ *
+ *   NONE                                   nothing
+ *   MALLOC   block is about to be, or      if it is allocated, free it: nobody else knows it
+ *            just was, allocated
+ *   OPEN     the same, until it is         free it unless *link is its address
+ *            linked where `link` says
+ *   LAST     block was returned            if it is still allocated, it may have stayed behind: count it
+ *   FREE     block is being freed;         large, or in a span of the thread's own: free it, if it still is
+ *            FREE_1: its R bit was 1       allocated. Else: if the R bit has changed it is freed; if not,
+ *                                          it can't be told whether it is allocated again: leave and count it
+ *   RUN      run is being given memory     give it back without memory
+ *            or losing it
+ *
+ * T1  a member's list holds exactly the slots with that owner
+ * T2  a free slot has no intent, arena or span
  */
 #ifndef KIN_FAMILY_THREAD_H
 #define KIN_FAMILY_THREAD_H
 
 #include "family/member.h"
+#include "family/units.h"
 
 #define KIN__THREADS_MAX 4096u
 
-struct kin__thread;
+/* The last slots serve the recovery of members' arenas, one for each member slot: there is always one. */
+#define KIN__THREADS_SPARE (KIN__THREADS_MAX - KIN__MEMBERS_MAX)
+
+enum kin__intent {
+    KIN__INTENT_NONE = 0,
+    KIN__INTENT_MALLOC,
+    KIN__INTENT_OPEN,
+    KIN__INTENT_LAST,
+    KIN__INTENT_FREE,
+    KIN__INTENT_FREE_1,
+    KIN__INTENT_RUN
+};
+#define KIN__INTENT_MASK 15u /* blocks are aligned to 16 */
+
+/* The thread's view of its span of one class; see kin__span_malloc. */
+struct kin__cache {
+    uint64_t mask;  /* free blocks among the 64 it is looking at */
+    uint64_t *word; /* their word of the span's A bits */
+    char *first;    /* the first of the 64 blocks */
+    uint32_t span;  /* unit; 0: none */
+    uint32_t had;   /* blocks that were free when it took the span */
+};
+
+struct kin__thread {
+    uint64_t intent;
+    uint64_t link;
+    uint64_t arena;
+    kin__id owner;
+    uint32_t index;
+    uint32_t next;
+    int64_t charged; /* bytes allocated less bytes freed, without what lies in spans it holds now */
+    int64_t quota;   /* INT64_MAX: none */
+    struct kin__cache cache[KIN__CLASSES];
+} __attribute__((aligned(KIN__THREAD_SIZE)));
+
+_Static_assert(sizeof(struct kin__thread) == KIN__THREAD_SIZE, "a thread slot");
+
+/* The calling thread's slot. After a fork it is the parent's until kin__alive_page has been looked at. */
+extern _Thread_local struct kin__thread *kin__thread_mine __attribute__((tls_model("initial-exec")));
 
 /* The calling thread's slot, attached at its first use. NULL, with the record set, if there is none. */
 struct kin__thread *kin__thread_self(void);
+
+static inline bool kin__thread_is_ours(void)
+{
+    return kin__thread_mine && __atomic_load_n(kin__alive_page, __ATOMIC_RELAXED);
+}
+
+static inline void kin__intend(struct kin__thread *thread, enum kin__intent what, const void *block)
+{
+    kin__crash_fence();
+    kin__poke(&thread->intent, (uint64_t)(uintptr_t)block | what);
+    kin__crash_fence();
+}
+
+/* Give the calling thread's slot back: it ends, or its process does. */
+void kin__thread_leave(void);
 
 /* In a child, after fork: the slot this thread remembers is its parent's. Touches nothing shared. */
 void kin__thread_forget(void);
@@ -22,9 +104,17 @@ void kin__thread_forget(void);
  * their slots. Idempotent; the caller holds the dead member's life lock. */
 void kin__threads_recover(struct kin__member *dead);
 
+/* The slot for the recovery of a dead member's arenas; finishes what an earlier recoverer had under way. */
+struct kin__thread *kin__thread_spare(const struct kin__member *dead);
+
+struct kin__thread *kin__thread_at(uint32_t index);
+
 /* Limit what the calling thread may allocate from now on beyond what it frees, in bytes (kin_malloc and
  * arenas then fail with KIN_EMEMLIMIT); SIZE_MAX: no limit. Checked when a span or large block is needed, so
  * up to a span of each size class may be had beyond it. */
 void kin__thread_set_quota(size_t bytes);
+
+/* KIN_EMEMLIMIT if `bytes` more would be beyond the thread's quota. */
+int kin__thread_may_have(const struct kin__thread *thread, size_t bytes);
 
 #endif

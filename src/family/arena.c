@@ -1,0 +1,468 @@
+/*
+ * family/arena.c - see arena.h and kin/arena.h.
+ *
+ * A list of chunks, newest first, which are blocks of the heap. Small requests come from the first chunk; large
+ * ones get a chunk of their own behind it.
+ *
+ *   field of an arena   written by   rule                             when the writer dies there
+ *   -----------------   ----------   ------------------------------   --------------------------------------
+ *   magic               maker        0: not an arena any more         made: not linked, so it is freed again
+ *   owner, prev, next   journal      the owner's list                 undone
+ *   chunks              journal                                       undone
+ *   others              journal      bytes used in all chunks but     undone
+ *                                    the first
+ *
+ *   field of a chunk    written by   rule                             when the writer dies there
+ *   -----------------   ----------   ------------------------------   --------------------------------------
+ *   next                journal      newest first                     undone
+ *   size, before        maker        before it is linked              not linked: its intent frees it
+ *   used                user         one store an allocation          as stored: made, or never made
+ *
+ *   A1  an owner's list holds exactly the arenas with that owner
+ *   A2  others = sum of `used` of all chunks but the first; used <= size
+ *   A3  `before` of a chunk is the arena's total when it was linked, and grows towards the list's head, but that
+ *       of the first chunk may be below that of large ones behind it
+ *
+ * A member's list is closed when its arenas have been recovered, with its generation in the list's head
+ * (an odd number, no address), so that nothing can be given to a member between that and the end of its slot.
+ */
+#include "family/arena.h"
+
+#include "base/failure.h"
+#include "base/log.h"
+#include "family/heap.h"
+#include "family/hooks.h"
+#include "family/journal.h"
+#include "kin/heap.h"
+
+#include <string.h>
+
+#define MAGIC UINT64_C(0x616e657261206e6b) /* "kn arena" */
+#define CHUNK_LEAST ((size_t)512)
+#define CHUNK_MOST ((size_t)64 << 10)
+
+struct kin_arena {
+    uint64_t magic;
+    kin__id owner;
+    uint64_t prev, next; /* addresses; 0: the list ends */
+    uint64_t chunks;
+    uint64_t others;
+};
+
+struct chunk {
+    uint64_t next;
+    uint64_t size; /* of what follows */
+    uint64_t used;
+    uint64_t before;
+};
+
+static uint64_t word_of(const void *pointer)
+{
+    return (uint64_t)(uintptr_t)pointer;
+}
+
+static kin_arena *arena_at(uint64_t address)
+{
+    return (kin_arena *)(uintptr_t)address;
+}
+
+static struct chunk *chunk_at(uint64_t address)
+{
+    return (struct chunk *)(uintptr_t)address;
+}
+
+static int check(const kin_arena *arena, const char *what)
+{
+    if (!arena)
+        return kin__fail(KIN_EINVAL, "cannot %s: it is NULL", what);
+    if (!kin__region_holds(arena) || word_of(arena) & 15 || kin__peek(&arena->magic) != MAGIC)
+        return kin__fail(KIN_EINVAL, "cannot %s: %p is not an arena, or was freed", what,
+                         (const void *)arena);
+    return 0;
+}
+
+/* ---- owners' lists --------------------------------------------------------------------------- */
+
+static bool is_closed(const struct kin__member *member)
+{
+    return member->arenas & 1 && member->arenas >> 1 == member->generation;
+}
+
+static void close_list(struct kin__member *member)
+{
+    kin__journal_set(&member->arenas, (uint64_t)member->generation << 1 | 1);
+}
+
+/* Under the lock: the list of an owner; NULL if that is gone. */
+static uint64_t *list_of(kin__id owner)
+{
+    if (owner == KIN__OWNER_FAMILY)
+        return &kin__heap()->family_arenas;
+    struct kin__member *member = kin__member_find(owner);
+    if (!member || is_closed(member))
+        return NULL;
+    if (member->arenas & 1) /* closed for the slot's last user */
+        kin__journal_set(&member->arenas, 0);
+    return &member->arenas;
+}
+
+/* In a transaction. */
+static void list_add(kin_arena *arena, kin__id owner, uint64_t *list)
+{
+    kin__journal_set(&arena->owner, owner);
+    kin__journal_set(&arena->prev, 0);
+    kin__journal_set(&arena->next, *list);
+    if (*list)
+        kin__journal_set(&arena_at(*list)->prev, word_of(arena));
+    kin__journal_set(list, word_of(arena));
+}
+
+/* In a transaction. The owner may be dead and not yet recovered; its slot is not reused before that. */
+static void list_remove(kin_arena *arena)
+{
+    if (arena->next)
+        kin__journal_set(&arena_at(arena->next)->prev, arena->prev);
+    if (arena->prev)
+        kin__journal_set(&arena_at(arena->prev)->next, arena->next);
+    else if (arena->owner == KIN__OWNER_FAMILY)
+        kin__journal_set(&kin__heap()->family_arenas, arena->next);
+    else
+        kin__journal_set(&kin__members()[(uint32_t)arena->owner].arenas, arena->next);
+}
+
+kin_arena *kin__arena_new_for(kin__id owner)
+{
+    kin_arena *arena = kin__heap_open(sizeof *arena, NULL);
+    if (!arena)
+        return NULL;
+    *arena = (kin_arena){.magic = MAGIC};
+    kin__journal_begin();
+    uint64_t *list = list_of(owner);
+    if (list) {
+        list_add(arena, owner, list);
+        kin__journal_set32(&kin__heap()->arena_count, kin__heap()->arena_count + 1);
+        kin__heap_close_in(kin__thread_mine);
+    }
+    kin__journal_end();
+    if (list)
+        return arena;
+    arena->magic = 0;
+    kin_free(arena);
+    kin__heap_close();
+    kin__fail(KIN_EDIED, "could not make an arena for a process: it has ended");
+    return NULL;
+}
+
+kin_arena *kin_arena_new(void)
+{
+    kin__id me = kin__self_id();
+    return me ? kin__arena_new_for(me) : NULL;
+}
+
+kin__id kin__arena_owner(const kin_arena *arena)
+{
+    return kin__peek(&arena->owner);
+}
+
+int kin__arena_set_owner(kin_arena *arena, kin__id owner)
+{
+    kin__journal_begin();
+    int error = check(arena, "hand an arena over"); /* again: under the lock */
+    uint64_t *list = error ? NULL : list_of(owner);
+    if (list) {
+        list_remove(arena);
+        list_add(arena, owner, list);
+    }
+    kin__journal_end();
+    if (!error && !list)
+        error = kin__fail(KIN_EDIED, "could not hand an arena over: the process has ended");
+    return error;
+}
+
+/* The living member that is this process; the pointer is compared only. */
+static kin__id member_of(const struct kin_process *process)
+{
+    struct kin__member *table = kin__members();
+    for (uint32_t i = 1; i < KIN__MEMBERS_MAX; i++) {
+        uint32_t state = kin__member_state(&table[i]);
+        if ((state == KIN__ALIVE || state == KIN__STARTING) && table[i].process == process)
+            return kin__member_id(&table[i]);
+    }
+    return 0;
+}
+
+int kin_arena_give(kin_arena *arena, struct kin_process *to)
+{
+    int error = check(arena, "give an arena away");
+    if (error)
+        return error;
+    kin__id owner = to ? member_of(to) : KIN__OWNER_FAMILY;
+    if (!owner)
+        return kin__fail(KIN_EDIED, "could not give an arena away: the process has ended");
+    return kin__arena_set_owner(arena, owner);
+}
+
+int kin_arena_take(kin_arena *arena)
+{
+    int error = check(arena, "take an arena");
+    kin__id me = error ? 0 : kin__self_id();
+    if (!me)
+        return kin_error_code();
+    return kin__arena_set_owner(arena, me);
+}
+
+/* ---- allocating ------------------------------------------------------------------------------ */
+
+static size_t total(const kin_arena *arena)
+{
+    return arena->others + (arena->chunks ? chunk_at(arena->chunks)->used : 0);
+}
+
+/* The size of a new first chunk, its header included; below 2 * needed: give it one of its own. */
+static size_t next_chunk_size(const kin_arena *arena, size_t needed)
+{
+    size_t size = CHUNK_LEAST;
+    if (arena->chunks)
+        size = 2 * (sizeof(struct chunk) + chunk_at(arena->chunks)->size);
+    while (size < 2 * needed && size < CHUNK_MOST)
+        size *= 2;
+    return size < CHUNK_MOST ? size : CHUNK_MOST;
+}
+
+/* A chunk in which `size` bytes are used, linked. */
+static void *grow(kin_arena *arena, size_t size)
+{
+    size_t needed = sizeof(struct chunk) + size;
+    size_t whole = next_chunk_size(arena, needed);
+    bool alone = whole < 2 * needed;
+    if (alone)
+        whole = needed;
+    struct chunk *chunk = kin__heap_open(whole, NULL);
+    if (!chunk)
+        return NULL;
+    struct chunk *first = chunk_at(arena->chunks);
+    *chunk = (struct chunk){.size = whole - sizeof *chunk, .used = size, .before = total(arena)};
+    kin__journal_begin();
+    if (first && alone) {
+        chunk->next = first->next;
+        kin__journal_set(&first->next, word_of(chunk));
+        kin__journal_set(&arena->others, arena->others + size);
+    } else {
+        chunk->next = arena->chunks;
+        kin__journal_set(&arena->chunks, word_of(chunk));
+        if (first)
+            kin__journal_set(&arena->others, arena->others + first->used);
+    }
+    kin__heap_close_in(kin__thread_mine);
+    kin__journal_end();
+    return chunk + 1;
+}
+
+void *kin_arena_malloc(kin_arena *arena, size_t size)
+{
+    if (check(arena, "allocate in an arena"))
+        return NULL;
+    if (size > kin__region_size) {
+        kin__fail(KIN_ENOMEM, "cannot allocate %zu bytes in an arena: the region has %zu", size,
+                  (size_t)kin__region_size);
+        return NULL;
+    }
+    size = size ? (size + 15) & ~(size_t)15 : 16;
+    struct chunk *chunk = chunk_at(arena->chunks);
+    if (!chunk || chunk->size - chunk->used < size)
+        return grow(arena, size);
+    char *block = (char *)(chunk + 1) + chunk->used;
+    kin__poke(&chunk->used, chunk->used + size);
+    return block;
+}
+
+void *kin_arena_calloc(kin_arena *arena, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        kin__fail(KIN_EINVAL, "cannot allocate %zu times %zu bytes: the product overflows", count, size);
+        return NULL;
+    }
+    void *block = kin_arena_malloc(arena, bytes);
+    if (block)
+        memset(block, 0, bytes);
+    return block;
+}
+
+char *kin_arena_strdup(kin_arena *arena, const char *string)
+{
+    if (!string) {
+        kin__fail(KIN_EINVAL, "cannot copy a string: it is NULL");
+        return NULL;
+    }
+    size_t size = strlen(string) + 1;
+    char *copy = kin_arena_malloc(arena, size);
+    if (copy)
+        memcpy(copy, string, size);
+    return copy;
+}
+
+size_t kin_arena_bytes(const kin_arena *arena)
+{
+    return check(arena, "measure an arena") ? 0 : total(arena);
+}
+
+size_t kin__arena_mark(const kin_arena *arena)
+{
+    return total(arena);
+}
+
+/* ---- freeing --------------------------------------------------------------------------------- */
+
+/* Unlink a chunk behind the first, and free it. */
+static void free_other(struct kin__thread *thread, kin_arena *arena, struct chunk *ahead)
+{
+    struct chunk *chunk = chunk_at(ahead->next);
+    kin__journal_begin();
+    kin__journal_set(&ahead->next, chunk->next);
+    kin__journal_set(&arena->others, arena->others - chunk->used);
+    kin__heap_free_in(thread, chunk);
+    kin__journal_end();
+    kin__heap_free_finish(thread);
+}
+
+/* Unlink the first chunk, and free it. */
+static void free_first(struct kin__thread *thread, kin_arena *arena)
+{
+    struct chunk *chunk = chunk_at(arena->chunks);
+    struct chunk *second = chunk_at(chunk->next);
+    kin__journal_begin();
+    kin__journal_set(&arena->chunks, chunk->next);
+    if (second)
+        kin__journal_set(&arena->others, arena->others - second->used);
+    kin__heap_free_in(thread, chunk);
+    kin__journal_end();
+    kin__heap_free_finish(thread);
+}
+
+/* What is left after the chunks linked after the mark have gone: how much of it was used then. */
+static void set_used(kin_arena *arena, struct chunk *first, size_t mark)
+{
+    struct chunk *second = chunk_at(first->next);
+    if (first->before < mark || arena->others <= mark) {
+        kin__poke(&first->used, mark - arena->others);
+        return;
+    }
+    /* The first is newer than the mark; the one behind it was first then, and has been used since. */
+    kin__journal_begin();
+    kin__journal_set(&second->used, second->used - (arena->others - mark));
+    kin__journal_set(&arena->others, mark);
+    kin__journal_set(&first->used, 0);
+    kin__journal_set(&first->before, mark);
+    kin__journal_end();
+}
+
+/*
+ * Chunks linked after the mark go. But the first, the largest of the common ones, stays for use again, so that an
+ * arena which is filled and rolled back again and again comes to rest.
+ */
+void kin__arena_rollback(kin_arena *arena, size_t mark)
+{
+    struct kin__thread *thread = total(arena) == mark ? NULL : kin__thread_self();
+    if (!thread)
+        return;
+    struct chunk *first = chunk_at(arena->chunks);
+    while (first && first->before >= mark && first->size > CHUNK_MOST) {
+        free_first(thread, arena);
+        first = chunk_at(arena->chunks);
+    }
+    if (!first)
+        return;
+    for (struct chunk *ahead = first; ahead->next;) {
+        if (chunk_at(ahead->next)->before >= mark)
+            free_other(thread, arena, ahead);
+        else
+            ahead = chunk_at(ahead->next);
+    }
+    set_used(arena, first, mark);
+}
+
+/* The chunks of `from` go behind the first of `into`, which is in use. They were linked now, as marks see it. */
+void kin__arena_merge(kin_arena *into, kin_arena *from)
+{
+    struct chunk *first = chunk_at(into->chunks), *last = NULL;
+    uint64_t now = total(into), bytes = total(from);
+    for (struct chunk *chunk = chunk_at(from->chunks); chunk; chunk = chunk_at(chunk->next)) {
+        chunk->before = now;
+        last = chunk;
+    }
+    if (last) {
+        kin__journal_begin();
+        if (first) {
+            kin__journal_set(&last->next, first->next);
+            kin__journal_set(&first->next, from->chunks);
+            kin__journal_set(&into->others, into->others + bytes);
+        } else {
+            kin__journal_set(&into->chunks, from->chunks);
+            kin__journal_set(&into->others, from->others);
+        }
+        kin__journal_set(&from->chunks, 0);
+        kin__journal_set(&from->others, 0);
+        kin__journal_end();
+    }
+    kin_arena_free(from);
+}
+
+/* In a transaction: off its owner's list, it is the thread's to free, whoever acts as that thread. */
+static void begin_free(struct kin__thread *thread, kin_arena *arena)
+{
+    list_remove(arena);
+    kin__journal_set(&arena->magic, 0);
+    kin__journal_set(&thread->arena, word_of(arena));
+    kin__journal_set32(&kin__heap()->arena_count, kin__heap()->arena_count - 1);
+}
+
+void kin__arena_finish(struct kin__thread *thread)
+{
+    kin_arena *arena = arena_at(thread->arena);
+    if (!arena)
+        return;
+    while (arena->chunks)
+        free_first(thread, arena);
+    kin__journal_begin();
+    kin__journal_set(&thread->arena, 0);
+    kin__heap_free_in(thread, arena);
+    kin__journal_end();
+    kin__heap_free_finish(thread);
+}
+
+void kin_arena_free(kin_arena *arena)
+{
+    if (!arena)
+        return;
+    struct kin__thread *thread = kin__thread_self();
+    int error = thread ? 0 : kin_error_code();
+    if (thread) {
+        kin__journal_begin();
+        error = check(arena, "free an arena"); /* of two that free it at once, one finds it gone */
+        if (!error)
+            begin_free(thread, arena);
+        kin__journal_end();
+    }
+    if (error)
+        kin_log(KIN_LOG_ERROR, "%s", kin_error_message());
+    else
+        kin__arena_finish(thread);
+}
+
+void kin__arenas_recover(struct kin__member *dead)
+{
+    struct kin__thread *spare = kin__thread_spare(dead);
+    for (;;) {
+        kin__journal_begin();
+        kin_arena *arena = dead->arenas & 1 ? NULL : arena_at(dead->arenas);
+        if (arena)
+            begin_free(spare, arena);
+        else
+            close_list(dead);
+        kin__journal_end();
+        if (!arena)
+            return;
+        kin__arena_finish(spare);
+    }
+}

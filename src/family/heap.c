@@ -1,0 +1,427 @@
+/* family/heap.c - allocating and freeing: the public calls, and what recovery makes of a dead thread's intent. */
+#include "family/heap.h"
+
+#include "base/failure.h"
+#include "base/log.h"
+#include "family/arena.h"
+#include "family/run.h"
+#include "family/span.h"
+#include "kin/heap.h"
+
+#include <string.h>
+
+#define ALIGNMENT_MAX ((size_t)1 << 30)
+
+int kin__heap_format(void)
+{
+    return kin__units_format();
+}
+
+/* ---- allocating ------------------------------------------------------------------------------ */
+
+static void *malloc_large(struct kin__thread *thread, size_t size, size_t alignment, enum kin__intent then,
+                          bool *zero)
+{
+    if (size > kin__region->size) {
+        kin__fail(KIN_ENOMEM, "cannot allocate %zu bytes of shared memory: the region has %zu", size,
+                  (size_t)kin__region->size);
+        return NULL;
+    }
+    uint32_t length = (uint32_t)((size + KIN__UNIT - 1) >> KIN__UNIT_BITS);
+    uint32_t apart = alignment > KIN__UNIT ? (uint32_t)(alignment >> KIN__UNIT_BITS) : 1;
+    if (kin__thread_may_have(thread, (size_t)length << KIN__UNIT_BITS))
+        return NULL;
+    uint32_t unit = kin__run_acquire(thread, length, apart, size, zero);
+    if (!unit)
+        return NULL;
+    struct kin__heap *heap = kin__heap();
+    char *block = kin__unit_address(unit);
+    kin__journal_begin();
+    kin__journal_set32(&kin__unit_at(unit)->kind, KIN__UNIT_LARGE);
+    kin__journal_set32(&heap->large, heap->large + 1);
+    kin__journal_set32(&heap->large_units, heap->large_units + length);
+    kin__journal_set(&thread->intent, (uint64_t)(uintptr_t)block | then);
+    kin__journal_end();
+    thread->charged += (int64_t)length << KIN__UNIT_BITS;
+    return block;
+}
+
+/* The class whose blocks have this size and alignment: spans begin at units, so blocks of a multiple of the
+ * alignment are aligned. Powers of two are among the sizes. */
+static unsigned aligned_class(size_t size, size_t alignment)
+{
+    unsigned class = kin__class_of(size > alignment ? size : alignment);
+    while (kin__classes[class].size & (alignment - 1))
+        class ++;
+    return class;
+}
+
+void *kin__heap_malloc(struct kin__thread *thread, size_t size, size_t alignment, enum kin__intent then,
+                       bool *zero)
+{
+    *zero = false;
+    if (size > KIN__SMALL_MAX || alignment > KIN__SMALL_MAX)
+        return malloc_large(thread, size ? size : 1, alignment, then, zero);
+    unsigned class = aligned_class(size, alignment);
+    if (thread->cache[class].mask)
+        return kin__cache_pop(thread, class, then);
+    return kin__span_malloc(thread, class, then);
+}
+
+static __attribute__((noinline)) void *malloc_slow(size_t size)
+{
+    bool zero;
+    struct kin__thread *thread = kin__thread_self();
+    return thread ? kin__heap_malloc(thread, size, 16, KIN__INTENT_LAST, &zero) : NULL;
+}
+
+void *kin_malloc(size_t size)
+{
+    if (size <= KIN__SMALL_MAX && kin__thread_is_ours()) {
+        unsigned class = kin__class_of(size);
+        if (kin__thread_mine->cache[class].mask)
+            return kin__cache_pop(kin__thread_mine, class, KIN__INTENT_LAST);
+    }
+    return malloc_slow(size);
+}
+
+void *kin__heap_open(size_t size, uint64_t *word)
+{
+    bool zero;
+    struct kin__thread *thread = kin__thread_self();
+    if (!thread)
+        return NULL;
+    thread->link = (uint64_t)(uintptr_t)word;
+    return kin__heap_malloc(thread, size, 16, KIN__INTENT_OPEN, &zero);
+}
+
+void kin__heap_close(void)
+{
+    kin__intend(kin__thread_mine, KIN__INTENT_NONE, NULL);
+}
+
+void kin__heap_close_in(struct kin__thread *thread)
+{
+    kin__journal_set(&thread->intent, 0);
+}
+
+/* ---- freeing --------------------------------------------------------------------------------- */
+
+static uint64_t free_intent(const struct kin__spot *spot, const void *block)
+{
+    uint64_t r = __atomic_load_n(&spot->span->r[spot->word], __ATOMIC_RELAXED);
+    return (uint64_t)(uintptr_t)block | (r & spot->bit ? KIN__INTENT_FREE_1 : KIN__INTENT_FREE);
+}
+
+/* In a transaction. False: it isn't a large block any more. */
+static bool give_large(struct kin__thread *thread, uint32_t unit)
+{
+    struct kin__heap *heap = kin__heap();
+    struct kin__unit *entry = kin__unit_at(unit);
+    if (entry->kind != KIN__UNIT_LARGE)
+        return false;
+    kin__journal_set32(&heap->large, heap->large - 1);
+    kin__journal_set32(&heap->large_units, heap->large_units - entry->length);
+    thread->charged -= (int64_t)entry->length << KIN__UNIT_BITS;
+    kin__units_give(unit, true);
+    return true;
+}
+
+/* Freed and intent gone as one, so an intent that is left means that it is not freed yet. */
+static bool free_large(struct kin__thread *thread, uint32_t unit)
+{
+    kin__journal_begin();
+    bool given = give_large(thread, unit);
+    kin__journal_set(&thread->intent, 0);
+    kin__journal_end();
+    if (kin__units_excess())
+        kin__run_trim_excess(thread);
+    return given;
+}
+
+static void refuse(const void *block, enum kin__spot_kind kind)
+{
+    const char *why = kind == KIN__SPOT_FREE     ? "it is free already"
+                      : kind == KIN__SPOT_INSIDE ? "it is not the start of a block"
+                                                 : "it is not memory of the shared heap";
+    kin__fail(KIN_EINVAL, "cannot free %p: %s", block, why);
+    kin_log(KIN_LOG_ERROR, "%s", kin_error_message());
+}
+
+static __attribute__((noinline)) void free_slow(void *block)
+{
+    struct kin__thread *thread = kin__thread_self();
+    if (!thread) {
+        kin_log(KIN_LOG_ERROR, "cannot free %p: %s", block, kin_error_message());
+        return;
+    }
+    struct kin__spot spot = kin__spot_of(block);
+    bool done = false;
+    if (spot.kind == KIN__SPOT_SMALL && kin__peek32(&spot.span->owner) == thread->index) {
+        kin__span_free_own(thread, spot.span, spot.word, spot.bit);
+        done = true;
+    } else if (spot.kind == KIN__SPOT_SMALL) {
+        kin__intend(thread, KIN__INTENT_NONE, (void *)(uintptr_t)free_intent(&spot, block));
+        done = kin__span_free_other(thread, &spot);
+        spot.kind = KIN__SPOT_FREE;
+    } else if (spot.kind == KIN__SPOT_LARGE) {
+        kin__intend(thread, KIN__INTENT_FREE, block);
+        done = free_large(thread, spot.unit);
+        spot.kind = KIN__SPOT_FREE;
+    }
+    if (!done)
+        refuse(block, spot.kind);
+}
+
+/* The common case inline: a block in the first unit of a span of this thread. */
+void kin_free(void *block)
+{
+    if (!block)
+        return;
+    uint64_t offset = (uint64_t)((uintptr_t)block - (uintptr_t)kin__view.units);
+    if (offset < atomic_load_explicit(&kin__view.bytes, memory_order_acquire) && kin__thread_is_ours()) {
+        uint32_t unit = (uint32_t)(offset >> KIN__UNIT_BITS);
+        struct kin__span *span = kin__span_at(unit);
+        if (kin__peek32(&kin__unit_at(unit)->kind) == KIN__UNIT_SPAN &&
+            kin__peek32(&span->owner) == kin__thread_mine->index) {
+            const struct kin__class *class = &kin__classes[span->class];
+            uint64_t within = offset & (KIN__UNIT - 1), index = (within * class->reciprocal) >> 40;
+            uint32_t word = (uint32_t)index / 64;
+            uint64_t bit = UINT64_C(1) << index % 64;
+            if (index * class->size == within && index < class->blocks &&
+                ((span->a[word] ^ kin__peek(&span->r[word])) & bit)) {
+                kin__span_free_own(kin__thread_mine, span, word, bit);
+                return;
+            }
+        }
+    }
+    free_slow(block);
+}
+
+void kin__heap_free_in(struct kin__thread *thread, const void *block)
+{
+    struct kin__spot spot = kin__spot_of(block);
+    if (spot.kind == KIN__SPOT_LARGE)
+        give_large(thread, spot.unit);
+    else if (spot.kind == KIN__SPOT_SMALL)
+        kin__journal_set(&thread->intent, free_intent(&spot, block));
+    else
+        refuse(block, spot.kind);
+}
+
+void kin__heap_free_finish(struct kin__thread *thread)
+{
+    unsigned what = thread->intent & KIN__INTENT_MASK;
+    if (what == KIN__INTENT_FREE || what == KIN__INTENT_FREE_1) {
+        const void *block = (void *)(uintptr_t)(thread->intent & ~(uint64_t)KIN__INTENT_MASK);
+        struct kin__spot spot = kin__spot_of(block);
+        if (spot.kind == KIN__SPOT_SMALL && kin__peek32(&spot.span->owner) == thread->index)
+            kin__span_free_own(thread, spot.span, spot.word, spot.bit);
+        else if (spot.kind == KIN__SPOT_SMALL)
+            kin__span_free_other(thread, &spot);
+        kin__intend(thread, KIN__INTENT_NONE, NULL);
+    }
+    if (kin__units_excess())
+        kin__run_trim_excess(thread);
+}
+
+/* ---- recovery -------------------------------------------------------------------------------- */
+
+static void may_be_lost(struct kin__thread *thread, const void *block)
+{
+    struct kin__heap *heap = kin__heap();
+    kin__journal_begin();
+    kin__journal_set(&heap->possibly_lost, heap->possibly_lost + 1);
+    kin__journal_set(&heap->last_lost, (uint64_t)(uintptr_t)block);
+    kin__journal_set(&thread->intent, 0);
+    kin__journal_end();
+}
+
+static void settle(const struct kin__spot *spot)
+{
+    if (!spot->span)
+        return;
+    kin__journal_begin();
+    kin__span_settle(spot->unit);
+    kin__journal_end();
+}
+
+/* A block that only the dead thread can have allocated or freed: in its own span, or large. */
+static void free_own(struct kin__thread *thread, const struct kin__spot *spot)
+{
+    if (spot->kind == KIN__SPOT_SMALL)
+        kin__span_free_own(thread, spot->span, spot->word, spot->bit);
+    else if (spot->kind == KIN__SPOT_LARGE)
+        free_large(thread, spot->unit);
+}
+
+static void finish_free(struct kin__thread *thread, const struct kin__spot *spot, const void *block,
+                        bool r_was)
+{
+    bool own = spot->span && kin__peek32(&spot->span->owner) == thread->index;
+    if (spot->kind == KIN__SPOT_LARGE || own)
+        free_own(thread, spot);
+    else if (spot->kind != KIN__SPOT_SMALL)
+        settle(spot);
+    else if (!(spot->span->r[spot->word] & spot->bit) == !r_was)
+        may_be_lost(thread, block); /* not flipped yet; or flipped, allocated again and freed by another */
+    else
+        settle(spot);
+}
+
+void kin__heap_finish(struct kin__thread *thread)
+{
+    const void *block = (void *)(uintptr_t)(thread->intent & ~(uint64_t)KIN__INTENT_MASK);
+    struct kin__spot spot = kin__spot_of(block);
+    switch ((enum kin__intent)(thread->intent & KIN__INTENT_MASK)) {
+    case KIN__INTENT_NONE:
+        break;
+    case KIN__INTENT_MALLOC:
+        free_own(thread, &spot);
+        break;
+    case KIN__INTENT_OPEN:
+        if (!thread->link || *(uint64_t *)(uintptr_t)thread->link != (uint64_t)(uintptr_t)block)
+            free_own(thread, &spot);
+        break;
+    case KIN__INTENT_LAST:
+        if (spot.kind == KIN__SPOT_SMALL || spot.kind == KIN__SPOT_LARGE)
+            may_be_lost(thread, block);
+        break;
+    case KIN__INTENT_FREE:
+    case KIN__INTENT_FREE_1:
+        finish_free(thread, &spot, block, (thread->intent & KIN__INTENT_MASK) == KIN__INTENT_FREE_1);
+        break;
+    case KIN__INTENT_RUN:
+        kin__run_drop(thread);
+        break;
+    }
+    kin__intend(thread, KIN__INTENT_NONE, NULL);
+    kin__arena_finish(thread);
+}
+
+/* ---- the other public calls ------------------------------------------------------------------ */
+
+static size_t usable(const struct kin__spot *spot)
+{
+    if (spot->kind == KIN__SPOT_SMALL)
+        return kin__classes[spot->span->class].size;
+    if (spot->kind == KIN__SPOT_LARGE)
+        return (size_t)kin__peek32(&kin__unit_at(spot->unit)->length) << KIN__UNIT_BITS;
+    return 0;
+}
+
+size_t kin_usable_size(const void *block)
+{
+    if (!block || !kin__thread_self())
+        return 0;
+    struct kin__spot spot = kin__spot_of(block);
+    return usable(&spot);
+}
+
+bool kin_is_shared(const void *pointer)
+{
+    return kin__region_holds(pointer);
+}
+
+void *kin_calloc(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        kin__fail(KIN_EINVAL, "cannot allocate %zu times %zu bytes: the product overflows", count, size);
+        return NULL;
+    }
+    bool zero;
+    struct kin__thread *thread = kin__thread_self();
+    void *block = thread ? kin__heap_malloc(thread, bytes, 16, KIN__INTENT_LAST, &zero) : NULL;
+    if (block && !zero)
+        memset(block, 0, bytes);
+    return block;
+}
+
+void *kin_aligned_alloc(size_t alignment, size_t size)
+{
+    if (alignment == 0 || (alignment & (alignment - 1)) || alignment > ALIGNMENT_MAX) {
+        kin__fail(KIN_EINVAL, "cannot align to %zu: it is not a power of two of at most 1 GiB", alignment);
+        return NULL;
+    }
+    bool zero;
+    struct kin__thread *thread = kin__thread_self();
+    return thread ? kin__heap_malloc(thread, size, alignment, KIN__INTENT_LAST, &zero) : NULL;
+}
+
+char *kin_strdup(const char *string)
+{
+    if (!string) {
+        kin__fail(KIN_EINVAL, "cannot copy a string: it is NULL");
+        return NULL;
+    }
+    size_t size = strlen(string) + 1;
+    char *copy = kin_malloc(size);
+    if (copy)
+        memcpy(copy, string, size);
+    return copy;
+}
+
+/* Cut a large block's end off and free it, as one. */
+static void shrink_large(struct kin__thread *thread, uint32_t unit, uint32_t length)
+{
+    struct kin__heap *heap = kin__heap();
+    kin__journal_begin();
+    uint32_t cut = kin__unit_at(unit)->length - length;
+    kin__units_give(kin__units_cut(unit, length), true);
+    kin__journal_set32(&heap->large_units, heap->large_units - cut);
+    kin__journal_end();
+    thread->charged -= (int64_t)cut << KIN__UNIT_BITS;
+    if (kin__units_excess())
+        kin__run_trim_excess(thread);
+}
+
+/* Whether the block can stay where it is: it fits, and would not fit in half of it. */
+static bool resize_in_place(struct kin__thread *thread, const struct kin__spot *spot, size_t size)
+{
+    size_t has = usable(spot);
+    if (size > has)
+        return false;
+    if (spot->kind == KIN__SPOT_LARGE && size > KIN__SMALL_MAX) {
+        uint32_t length = (uint32_t)((size + KIN__UNIT - 1) >> KIN__UNIT_BITS);
+        if (length < has >> KIN__UNIT_BITS)
+            shrink_large(thread, spot->unit, length);
+        return true;
+    }
+    return has <= 128 || size > has / 2;
+}
+
+/* The new block's intent stays open until all is copied: who dies in between has the old block alone. */
+static void *move(struct kin__thread *thread, void *block, size_t has, size_t size)
+{
+    bool zero;
+    thread->link = 0;
+    void *moved = kin__heap_malloc(thread, size, 16, KIN__INTENT_OPEN, &zero);
+    if (!moved)
+        return NULL;
+    memcpy(moved, block, has < size ? has : size);
+    kin__intend(thread, KIN__INTENT_LAST, moved);
+    kin_free(block);
+    kin__intend(thread, KIN__INTENT_LAST, moved);
+    return moved;
+}
+
+void *kin_realloc(void *block, size_t size)
+{
+    if (!block)
+        return kin_malloc(size);
+    struct kin__thread *thread = kin__thread_self();
+    if (!thread)
+        return NULL;
+    struct kin__spot spot = kin__spot_of(block);
+    size_t has = usable(&spot);
+    if (has == 0) {
+        kin__fail(KIN_EINVAL, "cannot change the size of %p: it is not a block of the shared heap in use",
+                  block);
+        return NULL;
+    }
+    if (resize_in_place(thread, &spot, size))
+        return block;
+    void *moved = move(thread, block, has, size);
+    return moved || size > has ? moved : block; /* a smaller one always fits where it is */
+}

@@ -1,0 +1,75 @@
+/* family/journal.c - see journal.h. */
+#include "family/journal.h"
+
+#include "base/failure.h"
+
+#define IS_32 1u
+
+void kin__journal_format(void)
+{
+    kin__lock_init(&kin__journal()->lock);
+}
+
+static void store(uint64_t where, uint64_t value)
+{
+    if (where & IS_32)
+        __atomic_store_n((uint32_t *)(uintptr_t)(where - IS_32), (uint32_t)value, __ATOMIC_RELAXED);
+    else
+        __atomic_store_n((uint64_t *)(uintptr_t)where, value, __ATOMIC_RELAXED);
+}
+
+/* Dying in here does no harm: the next owner starts again from the same entries. */
+static void undo(struct kin__journal *journal)
+{
+    for (uint32_t i = journal->count; i-- > 0;)
+        store(journal->entry[i].where, journal->entry[i].old);
+    kin__crash_fence();
+    journal->count = 0;
+}
+
+void kin__journal_begin(void)
+{
+    struct kin__journal *journal = kin__journal();
+    kin__lock_acquire(&journal->lock);
+    if (journal->count) /* only a dead owner leaves it so */
+        undo(journal);
+}
+
+static void change(uint64_t where, uint64_t old, uint64_t value)
+{
+    struct kin__journal *journal = kin__journal();
+    if (old == value)
+        return;
+    uint32_t i = journal->count;
+    if (i == KIN__JOURNAL_ENTRIES)
+        kin__panic("a transaction has more than %u changes", KIN__JOURNAL_ENTRIES);
+    journal->entry[i].where = where;
+    journal->entry[i].old = old;
+    kin__crash_fence();
+    journal->count = i + 1;
+    kin__crash_fence();
+    store(where, value);
+}
+
+void kin__journal_set(uint64_t *word, uint64_t value)
+{
+    change((uint64_t)(uintptr_t)word, *word, value);
+}
+
+void kin__journal_set32(uint32_t *word, uint32_t value)
+{
+    change((uint64_t)(uintptr_t)word | IS_32, *word, value);
+}
+
+void kin__journal_commit(void)
+{
+    kin__crash_fence();
+    kin__journal()->count = 0;
+    kin__crash_fence();
+}
+
+void kin__journal_end(void)
+{
+    kin__journal_commit();
+    kin__lock_release(&kin__journal()->lock);
+}

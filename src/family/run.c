@@ -1,0 +1,106 @@
+/* family/run.c - see run.h. */
+#include "family/run.h"
+
+#include "base/failure.h"
+
+static uint32_t unit_of_intent(const struct kin__thread *thread)
+{
+    char *address = (char *)(uintptr_t)(thread->intent & ~(uint64_t)KIN__INTENT_MASK);
+    return (uint32_t)((size_t)(address - kin__view.units) >> KIN__UNIT_BITS);
+}
+
+static void intend_run(struct kin__thread *thread, uint32_t unit)
+{
+    kin__journal_set(&thread->intent, (uint64_t)(uintptr_t)kin__unit_address(unit) | KIN__INTENT_RUN);
+}
+
+void kin__run_drop(struct kin__thread *thread)
+{
+    uint32_t unit = unit_of_intent(thread);
+    kin__units_punch(unit, kin__unit_at(unit)->length);
+    kin__journal_begin();
+    kin__units_give(unit, false);
+    kin__journal_set(&thread->intent, 0);
+    kin__journal_end();
+}
+
+static size_t drop_largest(struct kin__thread *thread)
+{
+    kin__journal_begin();
+    uint32_t unit = kin__units_take_warm();
+    size_t size = 0;
+    if (unit) {
+        size = (size_t)kin__unit_at(unit)->length << KIN__UNIT_BITS;
+        intend_run(thread, unit);
+    }
+    kin__journal_end();
+    if (unit)
+        kin__run_drop(thread);
+    return size;
+}
+
+void kin__run_trim_excess(struct kin__thread *thread)
+{
+    while (kin__units_excess() && drop_largest(thread))
+        ;
+}
+
+size_t kin__run_trim(struct kin__thread *thread)
+{
+    /* Others may free meanwhile: stop when as much is gone as was there at first. */
+    size_t most = (size_t)kin__peek32(&kin__heap()->warm) << KIN__UNIT_BITS, total = 0;
+    while (total < most) {
+        size_t size = drop_largest(thread);
+        if (!size)
+            break;
+        total += size;
+    }
+    return total;
+}
+
+static void tell(enum kin__out_of out_of, size_t asked)
+{
+    if (out_of == KIN__OUT_OF_LIMIT)
+        kin__fail(
+            KIN_ENOMEM,
+            "could not allocate %zu bytes of shared memory: the family uses %zu of its limit of %zu; raise "
+            "KIN_HEAP_LIMIT or the heap_limit of kin_init_options",
+            asked, kin__heap_used_bytes(), (size_t)kin__region->heap_limit);
+    else if (out_of == KIN__OUT_OF_SPACE)
+        kin__fail(KIN_ENOMEM,
+                  "could not allocate %zu bytes of shared memory: there is no free range of that size in the "
+                  "region of %zu; raise KIN_REGION_SIZE or the region_size of kin_init_options",
+                  asked, (size_t)kin__region->size);
+    /* else the system refused: the record says so already */
+}
+
+static uint32_t take(struct kin__thread *thread, uint32_t length, uint32_t alignment, bool *cold,
+                     enum kin__out_of *out_of)
+{
+    kin__journal_begin();
+    uint32_t unit = kin__units_take(length, alignment, KIN__UNIT_HELD, cold, out_of);
+    if (unit)
+        intend_run(thread, unit);
+    kin__journal_end();
+    return unit;
+}
+
+uint32_t kin__run_acquire(struct kin__thread *thread, uint32_t length, uint32_t alignment, size_t asked,
+                          bool *zero)
+{
+    enum kin__out_of out_of;
+    bool cold;
+    uint32_t unit = take(thread, length, alignment, &cold, &out_of);
+    if (!unit && kin__run_trim(thread))
+        unit = take(thread, length, alignment, &cold, &out_of);
+    if (!unit) {
+        tell(out_of, asked);
+        return 0;
+    }
+    if (cold && kin__units_populate(unit, length)) {
+        kin__run_drop(thread);
+        return 0;
+    }
+    *zero = cold;
+    return unit;
+}

@@ -1,0 +1,200 @@
+/* family/thread.c - see thread.h. */
+#include "family/thread.h"
+
+#include "base/failure.h"
+#include "base/log.h"
+#include "family/heap.h"
+#include "family/hooks.h"
+#include "family/span.h"
+
+#include <pthread.h>
+#include <string.h>
+
+_Static_assert(KIN__AT_THREADS + KIN__THREADS_MAX * KIN__THREAD_SIZE <= KIN__AT_MODULES, "room");
+
+_Thread_local struct kin__thread *kin__thread_mine;
+
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t key; /* its destructor gives the slot of an ending thread back */
+
+struct kin__thread *kin__thread_at(uint32_t index)
+{
+    return (struct kin__thread *)kin__region_at(KIN__AT_THREADS) + index;
+}
+
+/* ---- attach and leave ------------------------------------------------------------------------ */
+
+static void thread_ends(void *slot)
+{
+    if (slot == kin__thread_mine)
+        kin__thread_leave();
+}
+
+static void make_key(void)
+{
+    if (pthread_key_create(&key, thread_ends))
+        kin_log(KIN_LOG_WARNING, "threads that end keep their slots: no pthread key is left");
+}
+
+/* In a transaction: a free slot, or 0 with the record set. */
+static uint32_t free_slot(void)
+{
+    struct kin__heap *heap = kin__heap();
+    uint32_t index = heap->threads_free;
+    if (index) {
+        kin__journal_set32(&heap->threads_free, kin__thread_at(index)->next);
+        return index;
+    }
+    index = heap->threads_top;
+    if (index == KIN__THREADS_SPARE) {
+        kin__fail(KIN_ELIMIT,
+                  "cannot use the shared heap in this thread: %u threads of the family do already",
+                  index - 1);
+        return 0;
+    }
+    if (kin__table_populate(kin__thread_at(index), KIN__THREAD_SIZE))
+        return 0;
+    kin__journal_set32(&heap->threads_top, index + 1);
+    return index;
+}
+
+static struct kin__thread *attach(struct kin__member *member)
+{
+    kin__journal_begin();
+    uint32_t index = free_slot();
+    struct kin__thread *thread = NULL;
+    if (index) {
+        thread = kin__thread_at(index);
+        thread->index = index;
+        thread->charged = 0;
+        thread->quota = INT64_MAX;
+        memset(thread->cache, 0, sizeof thread->cache);
+        kin__journal_set(&thread->owner, kin__member_id(member));
+        kin__journal_set32(&thread->next, member->threads);
+        kin__journal_set32(&member->threads, index);
+    }
+    kin__journal_end();
+    return thread;
+}
+
+struct kin__thread *kin__thread_self(void)
+{
+    if (kin__thread_is_ours())
+        return kin__thread_mine;
+    struct kin__member *member = kin__self(); /* in a plain fork's child this calls kin__thread_forget */
+    if (!member)
+        return NULL;
+    if (!atomic_load_explicit(&kin__view.bytes, memory_order_acquire))
+        kin__units_attach();
+    kin__thread_mine = attach(member);
+    if (kin__thread_mine) {
+        pthread_once(&key_once, make_key);
+        pthread_setspecific(key, kin__thread_mine);
+    }
+    return kin__thread_mine;
+}
+
+void kin__thread_forget(void)
+{
+    kin__thread_mine = NULL;
+}
+
+static void unlink_slot(struct kin__member *member, struct kin__thread *thread)
+{
+    uint32_t *link = &member->threads;
+    while (*link && *link != thread->index)
+        link = &kin__thread_at(*link)->next;
+    if (*link)
+        kin__journal_set32(link, thread->next);
+}
+
+/* Give up the spans, one transaction each, and then the slot. */
+static void retire(struct kin__member *member, struct kin__thread *thread, bool died)
+{
+    struct kin__heap *heap = kin__heap();
+    kin__journal_begin();
+    for (unsigned class = 0; class < KIN__CLASSES; class ++) {
+        kin__span_leave(thread, class);
+        kin__journal_commit();
+    }
+    unlink_slot(member, thread);
+    kin__journal_set(&thread->owner, 0);
+    kin__journal_set(&thread->intent, 0);
+    kin__journal_set32(&thread->next, heap->threads_free);
+    kin__journal_set32(&heap->threads_free, thread->index);
+    if (died)
+        kin__journal_set(&heap->deaths, heap->deaths + 1);
+    kin__journal_end();
+}
+
+void kin__thread_leave(void)
+{
+    if (!kin__thread_is_ours())
+        return;
+    struct kin__thread *thread = kin__thread_mine;
+    kin__thread_mine = NULL;
+    retire(kin__self(), thread, false);
+}
+
+/* ---- recovery -------------------------------------------------------------------------------- */
+
+void kin__threads_recover(struct kin__member *dead)
+{
+    kin__units_attach();
+    for (;;) {
+        kin__journal_begin(); /* what its last transaction did is true or undone from here on */
+        uint32_t index = dead->threads;
+        kin__journal_end();
+        if (!index)
+            return;
+        struct kin__thread *thread = kin__thread_at(index);
+        kin__heap_finish(thread);
+        retire(dead, thread, true);
+    }
+}
+
+struct kin__thread *kin__thread_spare(const struct kin__member *dead)
+{
+    uint32_t index = KIN__THREADS_SPARE + (uint32_t)(dead - kin__members());
+    struct kin__thread *thread = kin__thread_at(index);
+    if (kin__table_populate(thread, KIN__THREAD_SIZE))
+        kin_log(KIN_LOG_WARNING, "recovering a process in short memory: %s", kin_error_message());
+    thread->index = index;
+    kin__heap_finish(thread);
+    return thread;
+}
+
+/* ---- quota ----------------------------------------------------------------------------------- */
+
+static int64_t charged(const struct kin__thread *thread)
+{
+    int64_t bytes = thread->charged;
+    for (unsigned class = 0; class < KIN__CLASSES; class ++) {
+        const struct kin__cache *cache = &thread->cache[class];
+        if (cache->span)
+            bytes += ((int64_t)cache->had - kin__span_free_blocks(kin__span_at(cache->span))) *
+                     kin__classes[class].size;
+    }
+    return bytes;
+}
+
+void kin__thread_set_quota(size_t bytes)
+{
+    struct kin__thread *thread = kin__thread_self();
+    if (!thread)
+        return;
+    int64_t now = charged(thread);
+    thread->quota = bytes >= (size_t)(INT64_MAX - (now > 0 ? now : 0)) ? INT64_MAX : now + (int64_t)bytes;
+}
+
+int kin__thread_may_have(const struct kin__thread *thread, size_t bytes)
+{
+    if (thread->quota == INT64_MAX)
+        return 0;
+    int64_t now = charged(thread);
+    if (now <= thread->quota && bytes <= (size_t)(thread->quota - now))
+        return 0;
+    return kin__fail(KIN_EMEMLIMIT,
+                     "could not allocate %zu bytes of shared memory: the memory limit leaves %lld bytes",
+                     bytes, (long long)(thread->quota > now ? thread->quota - now : 0));
+}
