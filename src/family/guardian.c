@@ -12,8 +12,10 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
+#define LOCK_PERIOD_NS 2000000
 #define ORPHAN_PERIOD_MS 10
 #define ORPHAN_PATIENCE 5.0 /* seconds; later sweeps find the rest */
 
@@ -22,7 +24,9 @@ struct kin__watch *kin__guardian_list;
 
 static int epoll_fd = -1;
 static int poke_fd = -1;
-static bool running;
+static pthread_t thread;
+static _Atomic bool running;
+static _Atomic bool stopping;
 static _Atomic double orphans_until;
 
 bool kin__guardian_check(struct kin__watch *watch)
@@ -36,9 +40,25 @@ bool kin__guardian_check(struct kin__watch *watch)
     return watch->over;
 }
 
+/* Who stops the guardian holds the mutex while it waits for it: so never wait for the mutex without end. */
+static bool lock_unless_stopping(void)
+{
+    while (!atomic_load(&stopping)) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += LOCK_PERIOD_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        if (pthread_mutex_clocklock(&kin__guardian_mutex, CLOCK_MONOTONIC, &until) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void check_all(void)
 {
-    pthread_mutex_lock(&kin__guardian_mutex);
+    if (!lock_unless_stopping())
+        return;
     for (struct kin__watch *watch = kin__guardian_list, *next; watch; watch = next) {
         next = watch->next;
         kin__guardian_check(watch);
@@ -50,7 +70,7 @@ static void *guard(void *unused)
 {
     (void)unused;
     pthread_setname_np(pthread_self(), "kin-guardian");
-    for (;;) {
+    while (!atomic_load(&stopping)) {
         struct epoll_event events[16];
         bool orphans = kin__os_now() < atomic_load(&orphans_until);
         int count = epoll_wait(epoll_fd, events, 16, orphans ? ORPHAN_PERIOD_MS : -1);
@@ -63,6 +83,7 @@ static void *guard(void *unused)
         if (orphans && kin__members_sweep() == 0)
             atomic_store(&orphans_until, 0);
     }
+    return NULL;
 }
 
 static int watch_in_epoll(struct kin__watch *watch)
@@ -92,6 +113,18 @@ static int open_descriptors(void)
     return kin__fail_errno(KIN_ESYSTEM, error, "could not start watching child processes");
 }
 
+/* With the last child its work is done: neither thread nor descriptors stay. */
+static void stop(void)
+{
+    if (!running || pthread_equal(thread, pthread_self()))
+        return;
+    atomic_store(&stopping, true);
+    eventfd_write(poke_fd, 1);
+    pthread_join(thread, NULL);
+    running = false;
+    close_descriptors();
+}
+
 int kin__guardian_start(void)
 {
     if (running)
@@ -104,12 +137,8 @@ int kin__guardian_start(void)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    pthread_attr_t how;
-    pthread_attr_init(&how);
-    pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
-    int error = pthread_create(&thread, &how, guard, NULL);
-    pthread_attr_destroy(&how);
+    atomic_store(&stopping, false);
+    int error = pthread_create(&thread, NULL, guard, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error) {
         close_descriptors();
@@ -143,6 +172,8 @@ void kin__guardian_remove(struct kin__watch *watch)
     *watch->link = watch->next;
     if (watch->next)
         watch->next->link = watch->link;
+    if (!kin__guardian_list && kin__os_now() >= atomic_load(&orphans_until))
+        stop();
 }
 
 bool kin__guardian_runs(void)

@@ -3,7 +3,7 @@
  *
  * A thread, but only when it is needed: with one child at a time, whoever joins it notices by
  * itself, and an idle extra thread makes every fork dearer (86 to 148 us). It is started with the second
- * living child. All signals are blocked in it. No SIGCHLD handler is taken and nobody else's
+ * living child and ends with the last. All signals are blocked in it. No SIGCHLD handler is taken and nobody else's
  * children are waited for: it polls the pidfds of those it was told of.
  */
 #ifndef KIN_FAMILY_GUARDIAN_H
