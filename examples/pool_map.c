@@ -55,7 +55,7 @@ int main(int argc, char **argv)
         die("pool");
 
     enum { TASKS = 10 };
-    int limits[TASKS], counts[TASKS];
+    int limits[TASKS], counts[TASKS] = {0};
     for (int i = 0; i < TASKS; i++)
         limits[i] = 1000 * (i + 1);
     if (kin_map(pool, count_primes, limits, counts, TASKS))
@@ -72,8 +72,8 @@ int main(int argc, char **argv)
      * kin_map is short for kin_pool_map, which takes more: here, to go on after failures, and to tell of each.
      * Python's map has no such thing; its twin catches the exception in the task.
      */
-    kin_task_error errors[TASKS];
-    size_t failures;
+    kin_task_error errors[TASKS] = {0};
+    size_t failures = 0;
     int error =
         kin_pool_map(pool, (kin_task_fn)count_primes,
                      KIN_MAP_ARGS(.in = limits, .in_size = sizeof *limits, .out = counts,

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 typedef int (*body)(void *);
+typedef body (*finder)(void);
 
 #define CODE(function) ((void (*)(void))(function)) /* what every function pointer may be cast to and back */
 
@@ -97,9 +98,9 @@ static void *open_plugin(const char *path, body *out)
 {
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     ck_assert_msg(handle != NULL, "%s", dlerror());
-    body (*function)(void) = (body(*)(void))dlsym(handle, "plugin_function");
-    ck_assert_ptr_nonnull((void *)function);
-    *out = function();
+    finder find = (finder)dlsym(handle, "plugin_function");
+    ck_assert(find != NULL);
+    *out = find();
     return handle;
 }
 

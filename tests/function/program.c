@@ -17,13 +17,13 @@ static int forty_two(void *arg)
     return arg ? 1 : 42;
 }
 
+typedef kin_process_fn (*finder)(void);
+
 static kin_process_fn function_of(const char *plugin)
 {
     void *handle = dlopen(plugin, RTLD_NOW | RTLD_LOCAL);
-    kin_process_fn (*function)(void) = NULL;
-    if (handle)
-        function = (kin_process_fn(*)(void))dlsym(handle, "plugin_function");
-    return function ? function() : NULL;
+    finder find = handle ? (finder)dlsym(handle, "plugin_function") : NULL;
+    return find ? find() : NULL;
 }
 
 int main(int argc, char **argv)
