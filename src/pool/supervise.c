@@ -10,7 +10,6 @@
 #include "base/failure.h"
 #include "os/os.h"
 
-#include <math.h>
 #include <string.h>
 
 #define LOOK_AGAIN 0.1
@@ -121,8 +120,8 @@ static double tick(const struct kin__map *map)
 {
     double tick = LOOK_AGAIN;
     if (map->args.time_limit > 0 && map->args.time_limit / TICKS_PER_LIMIT < tick)
-        tick = fmax(map->args.time_limit / TICKS_PER_LIMIT, TICK_LEAST);
-    return tick;
+        tick = map->args.time_limit / TICKS_PER_LIMIT;
+    return tick < TICK_LEAST ? TICK_LEAST : tick;
 }
 
 /* Only where a CPU is left for it: with all of them at work, spinning delays the work. */
