@@ -20,7 +20,11 @@ int main(int argc, char **argv)
     for (int i = 0; i < 100; i++)
         in[i] = i;
 
-    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 2));
+    kin_pool_options options; /* in both languages: in C alone, KIN_POOL_OPTIONS(.workers = 2) would do */
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    options.workers = 2;
+    kin_pool *pool = kin_pool_new(&options);
     if (!pool || kin_map(pool, square, in, out, 100)) {
         fprintf(stderr, "%s\n", kin_error_message());
         return 1;
