@@ -32,7 +32,7 @@
 #include "base/log.h"
 #include "family/heap.h"
 #include "family/hooks.h"
-#include "family/journal.h"
+#include "family/span.h"
 #include "kin/heap.h"
 
 #include <string.h>
@@ -465,4 +465,60 @@ void kin__arenas_recover(struct kin__member *dead)
             return;
         kin__arena_finish(spare);
     }
+}
+
+/* ---- for tests ------------------------------------------------------------------------------- */
+
+static int check_chunks(const kin_arena *arena)
+{
+    uint64_t others = 0;
+    for (uint64_t at = arena->chunks; at; at = chunk_at(at)->next) {
+        const struct chunk *chunk = chunk_at(at);
+        enum kin__spot_kind kind = kin__spot_of(chunk).kind;
+        if (kind != KIN__SPOT_SMALL && kind != KIN__SPOT_LARGE)
+            return kin__fail(KIN_EINVAL, "A: a chunk of arena %p is not in use", (const void *)arena);
+        if (chunk->used > chunk->size)
+            return kin__fail(KIN_EINVAL, "A2: a chunk of arena %p has %llu of %llu bytes used",
+                             (const void *)arena, (unsigned long long)chunk->used,
+                             (unsigned long long)chunk->size);
+        if (at != arena->chunks)
+            others += chunk->used;
+    }
+    if (others != arena->others)
+        return kin__fail(KIN_EINVAL, "A2: arena %p: %llu bytes in other chunks, noted %llu",
+                         (const void *)arena, (unsigned long long)others, (unsigned long long)arena->others);
+    return 0;
+}
+
+static int check_list(kin__id owner, uint64_t first, uint32_t *left)
+{
+    uint64_t prev = 0;
+    int error = 0;
+    for (uint64_t at = first; !error && at; at = arena_at(at)->next) {
+        const kin_arena *arena = arena_at(at);
+        if (kin__spot_of(arena).kind != KIN__SPOT_SMALL || arena->magic != MAGIC || arena->owner != owner ||
+            arena->prev != prev || (*left)-- == 0)
+            return kin__fail(KIN_EINVAL, "A1: arena %p is in the list of owner %#llx", (const void *)arena,
+                             (unsigned long long)owner);
+        error = check_chunks(arena);
+        prev = at;
+    }
+    return error;
+}
+
+int kin__arenas_check(void)
+{
+    struct kin__member *table = kin__members();
+    uint32_t left = kin__heap()->arena_count;
+    int error = check_list(KIN__OWNER_FAMILY, kin__heap()->family_arenas, &left);
+    for (uint32_t i = 1; !error && i < KIN__MEMBERS_MAX; i++) {
+        uint32_t state = kin__member_state(&table[i]);
+        if (state == KIN__FREE && table[i].arenas && !(table[i].arenas & 1))
+            return kin__fail(KIN_EINVAL, "A1: member slot %u is free and has arenas", i);
+        if (!(table[i].arenas & 1))
+            error = check_list(kin__member_id(&table[i]), table[i].arenas, &left);
+    }
+    if (!error && left)
+        error = kin__fail(KIN_EINVAL, "A1: %u arenas are in no list", left);
+    return error;
 }

@@ -27,4 +27,7 @@ void kin__arenas_recover(struct kin__member *dead);
 /* Free what is left of an arena that a thread, now dead, has begun to free. Repeatable. */
 void kin__arena_finish(struct kin__thread *thread);
 
+/* Whether the invariants of all arenas hold (kin__heap_check). Under the journal's lock. */
+int kin__arenas_check(void);
+
 #endif

@@ -52,7 +52,7 @@ static unsigned aligned_class(size_t size, size_t alignment)
 {
     unsigned class = kin__class_of(size > alignment ? size : alignment);
     while (kin__classes[class].size & (alignment - 1))
-        class ++;
+        class += 1;
     return class;
 }
 

@@ -113,7 +113,7 @@ static void retire(struct kin__member *member, struct kin__thread *thread, bool 
 {
     struct kin__heap *heap = kin__heap();
     kin__journal_begin();
-    for (unsigned class = 0; class < KIN__CLASSES; class ++) {
+    for (unsigned class = 0; class < KIN__CLASSES; class += 1) {
         kin__span_leave(thread, class);
         kin__journal_commit();
     }
@@ -169,7 +169,7 @@ struct kin__thread *kin__thread_spare(const struct kin__member *dead)
 static int64_t charged(const struct kin__thread *thread)
 {
     int64_t bytes = thread->charged;
-    for (unsigned class = 0; class < KIN__CLASSES; class ++) {
+    for (unsigned class = 0; class < KIN__CLASSES; class += 1) {
         const struct kin__cache *cache = &thread->cache[class];
         if (cache->span)
             bytes += ((int64_t)cache->had - kin__span_free_blocks(kin__span_at(cache->span))) *
