@@ -281,12 +281,17 @@ static void idle_workers_that_die_are_replaced(void)
     _Atomic int *pids = kin_calloc(2, sizeof *pids);
     for (int round = 0; round < 5; round++) {
         pids[0] = pids[1] = 0;
-        ck_assert_int_eq(kin_for(pool, kill_between_maps, pids, 8), 0);
+        /* The last round's signal may hit a worker that has begun an item of this one. */
+        ck_assert_int_eq(kin_pool_for(pool, (kin_for_fn)kill_between_maps,
+                                      KIN_MAP_ARGS(.count = 8, .context = (void *)pids, .retries = 2)),
+                         0);
         for (int i = 0; i < 2; i++)
             if (pids[i])
                 kill(pids[i], SIGKILL);
     }
-    ck_assert_int_eq(kin_for(pool, kill_between_maps, pids, 8), 0);
+    ck_assert_int_eq(kin_pool_for(pool, (kin_for_fn)kill_between_maps,
+                                  KIN_MAP_ARGS(.count = 8, .context = (void *)pids, .retries = 2)),
+                     0);
     kin_free((void *)pids);
     kin_pool_free(pool);
 }

@@ -119,11 +119,14 @@ static bool all_done(const struct kin__map *map)
 
 void kin__collect_window(struct kin__map *map)
 {
-    if (all_done(map))
+    if (all_done(map)) {
+        map->finished += map->window;
         return;
+    }
     struct kin__job *job = &map->pool->job;
     size_t failed = 0;
     for (size_t i = 0; i < map->window; i++) {
+        map->finished += KIN__STATUS(job->status[i]) != KIN__PENDING;
         if (KIN__STATUS(job->status[i]) == KIN__DONE)
             continue;
         failed += KIN__STATUS(job->status[i]) == KIN__FAILED;

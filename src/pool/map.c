@@ -115,6 +115,14 @@ static int make_views(struct kin__map *map, struct views *views)
     return (args->in && !views->in) || (args->out && !views->out) ? kin_error_code() : 0;
 }
 
+static void reset_counters(struct kin__map *map)
+{
+    for (int i = 0; i < map->pool->workers; i++) {
+        atomic_store(&map->pool->seats[i].done, 0);
+        atomic_store(&map->pool->seats[i].failed, 0);
+    }
+}
+
 static void open_window(struct kin__map *map, const struct views *views)
 {
     struct kin__job *job = &map->pool->job;
@@ -136,10 +144,7 @@ static void open_window(struct kin__map *map, const struct views *views)
             memset(views->out, 0, map->window * args->out_size);
         job->out = copied ? views->out : (unsigned char *)args->out + map->before * args->out_size;
     }
-    for (int i = 0; i < map->pool->workers; i++) {
-        atomic_store(&map->pool->seats[i].done, 0);
-        atomic_store(&map->pool->seats[i].failed, 0);
-    }
+    reset_counters(map);
 }
 
 static void close_window(struct kin__map *map)
@@ -181,6 +186,7 @@ static int map_locked(struct kin__map *map, bool is_for)
     if (!error)
         error = make_views(map, &views);
     if (!error) {
+        reset_counters(map);
         kin__interrupt_begin(&map->pool->event);
         kin__map_progress(map, false);
         run_windows(map, &views);
@@ -245,7 +251,7 @@ void kin__map_progress(struct kin__map *map, bool last)
     map->next_progress = now + PROGRESS_PERIOD;
     kin_progress progress = {.size = sizeof progress,
                              .total = map->args.count,
-                             .done = map->before,
+                             .done = map->finished,
                              .failed = map->failures,
                              .deaths = map->local->deaths,
                              .elapsed = now - map->started,

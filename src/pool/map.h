@@ -23,6 +23,7 @@ struct kin__map {
     kin_arena *scratch; /* status bytes, copies of private arrays, lists: goes with the map */
     size_t window;      /* items of the window under way */
     size_t before;      /* items of windows that are over */
+    size_t finished;    /* of these: done or failed */
     size_t failures;
     struct kin__death *deaths; /* of this window */
     bool undone;        /* items may be pending although the round is over */
