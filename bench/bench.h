@@ -36,17 +36,18 @@ struct bench_entry {
     size_t count;   /* tasks; 0 with METG, TASKS: as many as fill the time of a run */
     size_t repeats; /* of a run; 0: as many as fill its time */
     double guess;   /* METG: seconds to begin the search at, on the long side */
+    bool fresh;     /* each sample by a new process of the contestant: what it does first is measured */
 };
 
 /* What has been measured of an entry. */
 struct bench_row {
     const struct bench_entry *entry;
     size_t rounds;
-    double samples[BENCH_MOST_ROUNDS];
-    bool warm;        /* METG, TASKS: it has run once */
-    double guess;     /* METG: where the next search begins */
-    double per_task;  /* TASKS: seconds a task, to choose the number */
-    char failed[160]; /* why, or "" */
+    double samples[BENCH_MOST_ROUNDS]; /* one a round; NAN: it gave none */
+    bool warm;                         /* METG, TASKS: it has run once */
+    double guess;                      /* METG: where the next search begins */
+    double per_task;                   /* TASKS: seconds a task, to choose the number */
+    char failed[160];                  /* why, or "" */
 };
 
 /* median(numerator / denominator, round by round) has to be at most or at least `limit`. */
@@ -80,7 +81,8 @@ const char *bench_unit(enum bench_kind kind);
 struct bench_peer {
     const char *set;
     const char *who;
-    pid_t pid; /* 0: not running */
+    pid_t pid;   /* 0: not running */
+    bool broken; /* it failed once, and is not started again */
     int requests;
     int answers;
 };
@@ -91,7 +93,10 @@ int bench_peer_run(struct bench_peer *peer, const struct bench_entry *entry, siz
                    size_t repeats, double *seconds, char why[160]);
 void bench_peer_end(struct bench_peer *peer);
 
-/* measure.c: one sample of a row; `link` is the seconds that one link of work takes now */
+/*
+ * measure.c: one sample of a row; `link` is the seconds that one link of work takes now. 0; 1 if the machine
+ * is too busy with other things to tell; -1 if the contestant failed, with the reason in the row.
+ */
 int bench_measure(struct bench_row *row, struct bench_peer *peer, double link, bool quick, double *value);
 
 /* report.c: tables, targets, records */

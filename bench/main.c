@@ -7,6 +7,7 @@
 #include "work.h"
 
 #include <getopt.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,17 +63,24 @@ static void tell_of_machine(const struct machine *before)
 static struct bench_peer *peer_of(struct bench_row *row, struct bench_peer *peers, size_t *count,
                                   const char *python)
 {
-    struct bench_peer *peer = &peers[*count];
+    struct bench_peer *peer = NULL;
 
-    for (size_t i = 0; i < *count; i++)
-        if (!strcmp(peers[i].set, row->entry->set) && !strcmp(peers[i].who, row->entry->who)) {
-            if (!peers[i].pid && !row->failed[0])
-                snprintf(row->failed, sizeof row->failed, "it failed before");
-            return peers[i].pid ? &peers[i] : NULL;
-        }
-    *peer = (struct bench_peer){.set = row->entry->set, .who = row->entry->who};
-    ++*count;
-    return bench_peer_start(peer, row->entry, python, row->failed) ? NULL : peer;
+    for (size_t i = 0; i < *count && !peer; i++)
+        if (!strcmp(peers[i].set, row->entry->set) && !strcmp(peers[i].who, row->entry->who))
+            peer = &peers[i];
+    if (!peer) {
+        peer = &peers[(*count)++];
+        *peer = (struct bench_peer){.set = row->entry->set, .who = row->entry->who};
+    }
+    if (peer->broken) {
+        snprintf(row->failed, sizeof row->failed, "it failed before");
+        return NULL;
+    }
+    if (row->entry->fresh)
+        bench_peer_end(peer);
+    if (!peer->pid)
+        peer->broken = bench_peer_start(peer, row->entry, python, row->failed) != 0;
+    return peer->broken ? NULL : peer;
 }
 
 /* One after the other, each once. `keep`: as a round that counts. */
@@ -86,6 +94,7 @@ static void run_round(struct bench_row *rows, size_t count, struct bench_peer *p
     for (size_t i = 0; i < count; i++) {
         struct bench_peer *peer;
         double value;
+        int err;
 
         if (rows[i].failed[0])
             continue;
@@ -93,12 +102,21 @@ static void run_round(struct bench_row *rows, size_t count, struct bench_peer *p
         if (!peer)
             continue;
         nanosleep(&settle, NULL);
-        if (bench_measure(&rows[i], peer, link, options->quick, &value))
+        err = bench_measure(&rows[i], peer, link, options->quick, &value);
+        if (err < 0) {
+            peer->broken = true;
             bench_peer_end(peer);
-        else if (keep)
-            rows[i].samples[rows[i].rounds++] = value;
+        }
+        if (err > 0)
+            fprintf(stderr, "bench: %s: no figure for %s this time: the machine is too busy\n",
+                    rows[i].entry->name, rows[i].entry->who);
+        if (keep)
+            rows[i].samples[rows[i].rounds++] = err ? NAN : value;
     }
 }
+
+/* Seconds after which a set begins no further round, so that a case fits into a minute on a slow machine too. */
+enum { ENOUGH = 40 };
 
 /* All rounds of the entries of one set, which begin at `rows`. */
 static void run_set(struct bench_row *rows, size_t count, const struct bench_options *options)
@@ -106,11 +124,12 @@ static void run_set(struct bench_row *rows, size_t count, const struct bench_opt
     struct bench_peer peers[BENCH_MOST_ENTRIES] = {0};
     size_t peer_count = 0;
     size_t rounds = options->rounds ? options->rounds : options->quick ? 1 : 7;
+    double start = bench_now();
 
     /* The first round wakes everyone up: fresh memory, first guesses. */
     if (!options->quick)
         run_round(rows, count, peers, &peer_count, options, false);
-    for (size_t round = 0; round < rounds; round++)
+    for (size_t round = 0; round < rounds && (!round || bench_now() - start < ENOUGH); round++)
         run_round(rows, count, peers, &peer_count, options, true);
     for (size_t i = 0; i < peer_count; i++)
         bench_peer_end(&peers[i]);

@@ -2,10 +2,12 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct summary {
+    size_t count; /* 0: the rest means nothing */
     double median;
     double least;
     double most;
@@ -19,13 +21,20 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static struct summary summarize(const double *samples, size_t count)
+/* Of the samples that are there. */
+static struct summary summarize(const double *samples, size_t rounds)
 {
     double sorted[BENCH_MOST_ROUNDS];
+    size_t count = 0;
 
-    memcpy(sorted, samples, count * sizeof *sorted);
+    for (size_t i = 0; i < rounds; i++)
+        if (!isnan(samples[i]))
+            sorted[count++] = samples[i];
+    if (!count)
+        return (struct summary){0};
     qsort(sorted, count, sizeof *sorted, compare);
-    return (struct summary){(sorted[(count - 1) / 2] + sorted[count / 2]) / 2, sorted[0], sorted[count - 1]};
+    return (struct summary){count, (sorted[(count - 1) / 2] + sorted[count / 2]) / 2, sorted[0],
+                            sorted[count - 1]};
 }
 
 /* The row of `name` and `who` if it has been measured. */
@@ -42,14 +51,16 @@ static const struct bench_row *find(const struct bench_row *rows, size_t count, 
 static double ratio(const struct bench_row *row, const struct bench_row *to)
 {
     double ratios[BENCH_MOST_ROUNDS];
-    size_t count;
+    struct summary summary;
+    size_t rounds;
 
     if (!row || !to)
         return -1;
-    count = row->rounds < to->rounds ? row->rounds : to->rounds;
-    for (size_t i = 0; i < count; i++)
+    rounds = row->rounds < to->rounds ? row->rounds : to->rounds;
+    for (size_t i = 0; i < rounds; i++)
         ratios[i] = row->samples[i] / to->samples[i];
-    return count ? summarize(ratios, count).median : -1;
+    summary = summarize(ratios, rounds);
+    return summary.count ? summary.median : -1;
 }
 
 /* Three to four digits, without an exponent. */
@@ -72,9 +83,9 @@ static void print_row(const struct bench_row *row, const struct bench_row *kin)
 
     if (row->failed[0])
         printf("  %-16s failed: %s\n", row->entry->who, row->failed);
-    if (!row->rounds)
-        return;
     summary = summarize(row->samples, row->rounds);
+    if (!summary.count)
+        return;
     printf("  %-16s %10s %10s %10s  %-8s %10s\n", row->entry->who, number(summary.median, texts[0]),
            number(summary.least, texts[1]), number(summary.most, texts[2]), bench_unit(row->entry->kind),
            to_kin < 0 ? "-" : number(to_kin, texts[3]));
@@ -141,13 +152,13 @@ int bench_report_json(const struct bench_row *rows, size_t count, const char *pa
         const struct bench_entry *entry = rows[i].entry;
         struct summary summary;
 
-        if (!rows[i].rounds)
-            continue;
         summary = summarize(rows[i].samples, rows[i].rounds);
+        if (!summary.count)
+            continue;
         fprintf(file,
                 "%s\n  {\"case\": \"%s\", \"who\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", "
                 "\"repetitions\": %zu, \"min\": %.6g, \"max\": %.6g}",
-                separator, entry->name, entry->who, summary.median, bench_unit(entry->kind), rows[i].rounds,
+                separator, entry->name, entry->who, summary.median, bench_unit(entry->kind), summary.count,
                 summary.least, summary.most);
         separator = ",";
     }
