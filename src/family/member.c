@@ -68,16 +68,16 @@ static uint64_t ticks_since_boot(void)
     return (uint64_t)now.tv_sec * hz + (uint64_t)now.tv_nsec / (1000000000u / hz);
 }
 
-static int claim_for(uint32_t starter, struct kin__member **out)
+/* Take a slot: its state becomes `claim`, which names whose it is. */
+static int claim_as(uint32_t claim, struct kin__member **out)
 {
     struct kin__member *table = kin__members();
     for (uint32_t i = 1; i < KIN__MEMBERS_MAX; i++) {
         uint32_t free = KIN__FREE;
         if (atomic_load_explicit(&table[i].state, memory_order_relaxed) != KIN__FREE)
             continue;
-        uint32_t name = starter ? starter : i; /* nobody started the founder or a plain fork but itself */
-        if (!atomic_compare_exchange_strong_explicit(&table[i].state, &free, KIN__CLAIMED | name << 8,
-                                                     memory_order_acq_rel, memory_order_relaxed))
+        if (!atomic_compare_exchange_strong_explicit(&table[i].state, &free, claim, memory_order_acq_rel,
+                                                     memory_order_relaxed))
             continue;
         struct kin__member *member = &table[i];
         if (member->generation == 0)
@@ -99,9 +99,10 @@ int kin__member_claim(struct kin__member **out)
     struct kin__member *me = kin__self();
     if (!me)
         return kin_error_code();
-    int error = claim_for((uint32_t)(me - kin__members()), out);
+    uint32_t claim = KIN__CLAIMED | (uint32_t)(me - kin__members()) << 8;
+    int error = claim_as(claim, out);
     if (error && kin__members_sweep() >= 0)
-        error = claim_for((uint32_t)(me - kin__members()), out);
+        error = claim_as(claim, out);
     if (!error)
         (*out)->parent = kin__member_id(me);
     return error;
@@ -122,7 +123,7 @@ void kin__member_release(struct kin__member *member)
 int kin__member_attach(struct kin__member *member)
 {
     uint32_t state = atomic_load_explicit(&member->state, memory_order_acquire);
-    if ((state & 0xff) != KIN__STARTING)
+    if ((state & 0xff) != KIN__STARTING && (state & 0xff) != KIN__JOINING)
         return kin__fail(KIN_EDIED, "cannot join the family: whoever started this process has died");
     if (!kin__alive_page)
         kin__alive_page = kin__os_wiped_page();
@@ -143,15 +144,20 @@ int kin__member_attach(struct kin__member *member)
     return 0;
 }
 
-int kin__member_found(void)
+/* Become a member without anybody having started us as one. Pids have 22 bits (PID_MAX_LIMIT in the kernel). */
+static int join(kin__id parent)
 {
     struct kin__member *member;
-    int error = claim_for(0, &member);
+    int error = claim_as(KIN__JOINING | (uint32_t)getpid() << 8, &member);
     if (error)
         return error;
-    member->parent = 0;
-    kin__member_starting(member);
+    member->parent = parent;
     return kin__member_attach(member);
+}
+
+int kin__member_found(void)
+{
+    return join(0);
 }
 
 /* A plain fork's child: its first call of kin brings it here, possibly from several threads at once. The page
@@ -167,12 +173,12 @@ static struct kin__member *attach_plain_fork(void)
     }
     kin__id parent = self ? kin__member_id(self) : 0;
     kin__member_forked();
-    struct kin__member *member;
-    if (claim_for(0, &member) == 0) {
-        member->parent = parent;
-        kin__member_starting(member);
-        if (kin__member_attach(member) == 0)
-            return self;
+    if (join(parent) == 0) {
+        /* Nobody may be there to recover plain forks that died: so that their slots do not fill the table, those
+         * that come late do it. */
+        if ((uint32_t)kin__member_id(self) > KIN__MEMBERS_MAX / 2)
+            kin__members_sweep();
+        return self;
     }
     atomic_store(&alive[1], 0);
     return NULL;

@@ -14,7 +14,8 @@
  *   field        written by       rule                            when the writer dies there
  *   ----------   --------------   -----------------------------   ---------------------------------
  *   state        see below        one CAS a step; carries the     as stored; CLAIMED and STARTING name
- *                                 starter's slot index            their starter, whose recovery frees
+ *                                 starter's slot index, JOINING   their starter, whose recovery frees;
+ *                                 the member's own pid            JOINING: kin__members_sweep frees
  *   generation   who claims it    after the claim, plus 1         CLAIMED: as above
  *   life         main thread      robust; made at first claim     this *is* the sign of death
  *   pid          parent, member   before ALIVE                    STARTING: as above
@@ -28,10 +29,12 @@
  *
  *   FREE -> CLAIMED -> STARTING   who starts it
  *   STARTING -> ALIVE             the member itself
+ *   FREE -> JOINING -> ALIVE      the founder; a child that a plain fork() made
  *   CLAIMED, STARTING -> FREE     the start failed, or recovery of the starter
+ *   JOINING -> FREE               the process of that number has ended
  *   ALIVE -> FREE                 recovery, last step, under the life lock
  *
- *   M1  a slot that is not FREE has one starter or is ALIVE
+ *   M1  a slot that is not FREE has one starter, or one process that is joining by itself, or is ALIVE
  *   M2  an ALIVE member's id differs from all ids there were before
  *   M3  threads and arenas of a FREE slot are 0
  */
@@ -50,10 +53,10 @@
 
 typedef uint64_t kin__id; /* 0: nobody */
 
-enum kin__member_state { KIN__FREE = 0, KIN__CLAIMED, KIN__STARTING, KIN__ALIVE };
+enum kin__member_state { KIN__FREE = 0, KIN__CLAIMED, KIN__STARTING, KIN__JOINING, KIN__ALIVE };
 
 struct kin__member {
-    _Atomic uint32_t state; /* enum kin__member_state | starter's slot index << 8 */
+    _Atomic uint32_t state; /* enum kin__member_state | starter's slot index, or own pid, << 8 */
     uint32_t generation;
     _Atomic int32_t pid;
     uint32_t threads; /* first of its thread slots, 0: none (family/thread.h) */
@@ -98,8 +101,8 @@ int kin__member_found(void);
  */
 int kin__member_recover(kin__id id);
 
-/* Recover members whose parent is gone (and plain forks, which no one watches). Returns how many such
- * members are still there: look again soon. */
+/* Recover members whose parent is gone (and plain forks, which no one watches); free the slots of processes that
+ * died while they joined. Returns how many such members are still there: look again soon. */
 int kin__members_sweep(void);
 
 /*

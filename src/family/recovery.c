@@ -22,17 +22,30 @@
 #include <errno.h>
 #include <unistd.h>
 
-static bool process_ended(const struct kin__member *member)
+/* Whether a process that was there at that time has ended. One tick of tolerance: the two clocks round
+ * differently. */
+static bool process_ended(pid_t pid, uint64_t was_there)
 {
-    pid_t pid = atomic_load_explicit(&member->pid, memory_order_relaxed);
     int pidfd = kin__os_pidfd_open(pid);
     if (pidfd < 0)
         return errno == ESRCH || errno == EINVAL;
-    uint64_t started = kin__os_start_time(pid);
-    /* One tick of tolerance: the two clocks round differently. */
-    bool ended = kin__os_pidfd_ended(pidfd) || started > member->attached + 1;
+    bool ended = kin__os_pidfd_ended(pidfd) || kin__os_start_time(pid) > was_there + 1;
     close(pidfd);
     return ended;
+}
+
+static bool member_ended(const struct kin__member *member)
+{
+    return process_ended(atomic_load_explicit(&member->pid, memory_order_relaxed), member->attached);
+}
+
+/* A process that died while it joined has left nothing but its claim. If its number is in use again, the slot
+ * stays taken until that process ends too. */
+static void free_half_joined(struct kin__member *member)
+{
+    uint32_t state = atomic_load_explicit(&member->state, memory_order_acquire);
+    if ((state & 0xff) == KIN__JOINING && process_ended((pid_t)(state >> 8), UINT64_MAX - 1))
+        atomic_compare_exchange_strong(&member->state, &state, KIN__FREE);
 }
 
 static void free_unborn(uint32_t starter)
@@ -58,7 +71,7 @@ int kin__member_recover(kin__id id)
         kin__lock_release(&member->life); /* someone else was faster */
         return 0;
     }
-    if (!process_ended(member)) {
+    if (!member_ended(member)) {
         kin__lock_release(&member->life);
         return KIN_EBUSY;
     }
@@ -79,6 +92,7 @@ int kin__members_sweep(void)
     struct kin__member *table = kin__members();
     int left = 0;
     for (uint32_t i = 1; i < KIN__MEMBERS_MAX; i++) {
+        free_half_joined(&table[i]);
         if (kin__member_state(&table[i]) != KIN__ALIVE)
             continue;
         kin__id id = kin__member_id(&table[i]);

@@ -84,6 +84,8 @@ struct kin__thread *kin__thread_self(void)
     struct kin__member *member = kin__self(); /* in a plain fork's child this calls kin__thread_forget */
     if (!member)
         return NULL;
+    if (kin__thread_is_ours()) /* it recovered others, and needed the slot for that */
+        return kin__thread_mine;
     if (!atomic_load_explicit(&kin__view.bytes, memory_order_acquire))
         kin__units_attach();
     kin__thread_mine = attach(member);
