@@ -64,6 +64,8 @@ static _Noreturn void survive(const struct step_operation *operation, struct sha
         const char *fault = NULL;
         if (command == 'a' && operation->arrange)
             operation->arrange(operation->world);
+        if (command == 'r' && operation->ready)
+            operation->ready(operation->world);
         if (command == 'o')
             operation->others(operation->world);
         if (command == 'c')
@@ -209,6 +211,12 @@ static bool begin(struct through *t, enum step_case which)
     step_begin(&t->victim, operation->prepare, operation->run, operation->after, operation->world);
     if (t->victim.fault[0]) {
         failed(t, which, 0, STEP_FAULT, t->victim.fault);
+        return false;
+    }
+    if (operation->ready)
+        command(t, 'r', false);
+    if (survivor_failed(t, which, 0, STEP_OVER)) {
+        step_kill(&t->victim);
         return false;
     }
     struct step_area areas[STEP_AREAS_MAX];

@@ -115,6 +115,7 @@ struct step_operation {
     void *world;
     void (*arrange)(void *world); /* + survivor, before each victim */
     void (*prepare)(void *world); /* + victim, at full speed */
+    void (*ready)(void *world);   /* + survivor, once the victim is prepared */
     void (*run)(void *world);     /*   victim, stepped */
     void (*after)(void *world);   /* + victim, at full speed, if it was let go on; it must exit(non-zero) or
                                        abort if things are wrong */

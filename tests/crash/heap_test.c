@@ -1,0 +1,449 @@
+/*
+ * heap_test.c - malloc, free and their kin at every point where the caller may die.
+ *
+ * Each operation is arranged so that it takes the path it is named for; heap_world.h judges the rest.
+ */
+#include "crash/heap_world.h"
+#include "harness.h"
+
+#include "family/journal.h"
+#include "family/region.h"
+#include "family/units.h"
+
+#include "kin/error.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SHORT_POINTS 25
+#define SMALL 48
+#define MIDDLE 4096 /* 16 blocks in a unit, or a few more */
+#define LARGE ((size_t)300000)
+
+/* ---- victims --------------------------------------------------------------------------------- */
+
+/* Attach: slots of the member and the thread are had before the operation begins. */
+static void be_member(void *arg)
+{
+    struct heap_world *world = arg;
+    kin_free(kin_malloc(16));
+    world->victim = kin__self_id();
+}
+
+/* The same, and the span that the operation is to find is the victim's own. */
+static void be_member_with_span(void *arg)
+{
+    struct heap_world *world = arg;
+    be_member(arg);
+    kin_free(kin_malloc(world->size));
+}
+
+static void be_member_with_block(void *arg)
+{
+    struct heap_world *world = arg;
+    be_member(arg);
+    world->given = heap_new_block(world);
+}
+
+static void be_member_with_full_span(void *arg)
+{
+    be_member(arg);
+    heap_fill_own_span(arg);
+}
+
+static void run_malloc(void *arg)
+{
+    struct heap_world *world = arg;
+    world->got = kin_malloc(world->size);
+}
+
+static void run_free(void *arg)
+{
+    struct heap_world *world = arg;
+    kin_free(world->given);
+}
+
+static void run_first_malloc(void *arg)
+{
+    struct heap_world *world = arg;
+    world->victim = kin__self_id();
+    world->got = kin_malloc(world->size);
+}
+
+/* ---- what the survivor arranges -------------------------------------------------------------- */
+
+static void no_warm_memory(struct heap_world *world)
+{
+    (void)world;
+    if (kin_heap_trim(NULL) != 0)
+        abort();
+}
+
+static void warm_memory(struct heap_world *world)
+{
+    (void)world;
+    kin_free(kin_malloc(2 * LARGE));
+}
+
+/* A span that nobody owns, with one free block. */
+static void partial_span(struct heap_world *world)
+{
+    heap_hold_full_span(world);
+    heap_free_block(world, world->held[--world->held_count]);
+}
+
+static void block_of_survivor(struct heap_world *world)
+{
+    world->given = heap_new_block(world);
+}
+
+/* A span that nobody owns, full: who frees a block of it has to list it. */
+static void block_of_full_span(struct heap_world *world)
+{
+    heap_hold_full_span(world);
+    world->given = world->held[--world->held_count];
+}
+
+/* A span that nobody owns with one block left; or with two, the other of which the others will free. */
+static void last_block_of_span(struct heap_world *world)
+{
+    block_of_full_span(world);
+    while (world->held_count)
+        heap_free_block(world, world->held[--world->held_count]);
+}
+
+static void last_two_blocks_of_span(struct heap_world *world)
+{
+    block_of_full_span(world);
+    while (world->held_count > 1)
+        heap_free_block(world, world->held[--world->held_count]);
+}
+
+/* ---- arenas ---------------------------------------------------------------------------------- */
+
+static void be_member_with_arena(void *arg)
+{
+    struct heap_world *world = arg;
+    be_member(arg);
+    world->arena = kin_arena_new();
+    for (int i = 0; i < 40; i++)
+        if (!kin_arena_malloc(world->arena, 500))
+            abort();
+}
+
+static void run_arena_new(void *arg)
+{
+    struct heap_world *world = arg;
+    world->arena = kin_arena_new();
+}
+
+static void run_arena_malloc(void *arg)
+{
+    struct heap_world *world = arg;
+    for (int i = 0; i < 8; i++)
+        if (!kin_arena_malloc(world->arena, 15000))
+            abort();
+}
+
+static void run_arena_give(void *arg)
+{
+    struct heap_world *world = arg;
+    if (kin_arena_give(world->arena, NULL) != 0)
+        abort();
+}
+
+static void run_arena_free(void *arg)
+{
+    struct heap_world *world = arg;
+    kin_arena_free(world->arena);
+}
+
+/* An arena of the victim goes with it; if it is still there, the family has got it. */
+static void free_arena_of_family(struct heap_world *world, const struct step_end *end)
+{
+    (void)end;
+    kin_heap_stats stats = {.size = sizeof(stats)};
+    if (kin_heap_get_stats(&stats) == 0 && stats.arenas > world->ground.arenas)
+        kin_arena_free(world->arena);
+}
+
+/* ---- recovery -------------------------------------------------------------------------------- */
+
+/* Somebody dies with a span, an arena, a block that was just returned and a transaction that is half done. */
+static void die_in_the_midst(struct heap_world *world)
+{
+    bool cold;
+    enum kin__out_of out_of;
+    world->dead = kin__self_id();
+    world->arena = kin_arena_new();
+    for (int i = 0; i < 10; i++)
+        world->held[world->held_count++] = heap_new_block(world);
+    if (!world->arena || !kin_arena_malloc(world->arena, 5000))
+        abort();
+    kin__journal_begin();
+    if (!kin__units_take(2, 1, KIN__UNIT_HELD, &cold, &out_of))
+        abort();
+    kill(getpid(), SIGKILL);
+}
+
+static void somebody_dead(struct heap_world *world)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        die_in_the_midst(world);
+    int status;
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+        abort();
+}
+
+static void run_recovery(void *arg)
+{
+    struct heap_world *world = arg;
+    kin__member_recover(world->dead);
+}
+
+/* ---- the operations -------------------------------------------------------------------------- */
+
+struct plan {
+    const char *name;
+    size_t size;
+    void (*arrange)(struct heap_world *);
+    void (*prepare)(void *);
+    void (*ready)(void *);
+    void (*run)(void *);
+    void (*settle)(struct heap_world *, const struct step_end *);
+    bool others_may_free;
+    unsigned points; /* to try in the short form; 0: SHORT_POINTS */
+};
+
+static void survive(struct plan plan)
+{
+    const char *why;
+    if (!step_possible(&why))
+        test_skip(why);
+    heap_found_family();
+    struct heap_world *world = heap_new_world();
+    world->size = plan.size;
+    world->arrange = plan.arrange;
+    world->settle = plan.settle;
+    world->others_may_free = plan.others_may_free;
+    struct step_operation operation = {.name = plan.name,
+                                       .world = world,
+                                       .arrange = heap_arrange,
+                                       .prepare = plan.prepare,
+                                       .ready = plan.ready,
+                                       .run = plan.run,
+                                       .after = heap_after,
+                                       .watch = heap_watch,
+                                       .others = heap_others,
+                                       .check = heap_check};
+    step_must_survive(&operation, test_long() ? 0 : plan.points ? plan.points : SHORT_POINTS);
+}
+
+static void malloc_from_own_span(void)
+{
+    survive((struct plan){
+        .name = "malloc from own span", .size = SMALL, .prepare = be_member_with_span, .run = run_malloc});
+}
+
+static void malloc_from_new_span(void)
+{
+    survive((struct plan){.name = "malloc from new span, warm memory",
+                          .size = MIDDLE,
+                          .arrange = warm_memory,
+                          .prepare = be_member,
+                          .run = run_malloc});
+}
+
+static void malloc_from_new_span_of_cold_memory(void)
+{
+    survive((struct plan){.name = "malloc from new span, cold memory",
+                          .size = MIDDLE,
+                          .arrange = no_warm_memory,
+                          .prepare = be_member,
+                          .run = run_malloc});
+}
+
+static void malloc_from_partial_span(void)
+{
+    survive((struct plan){.name = "malloc from partial span",
+                          .size = MIDDLE,
+                          .arrange = partial_span,
+                          .prepare = be_member,
+                          .run = run_malloc,
+                          .others_may_free = true});
+}
+
+static void malloc_when_own_span_is_full(void)
+{
+    survive((struct plan){.name = "malloc when own span is full",
+                          .size = MIDDLE,
+                          .prepare = be_member_with_full_span,
+                          .run = run_malloc});
+}
+
+static void malloc_large(void)
+{
+    survive((struct plan){.name = "malloc large, warm memory",
+                          .size = LARGE,
+                          .arrange = warm_memory,
+                          .prepare = be_member,
+                          .run = run_malloc});
+}
+
+static void malloc_large_of_cold_memory(void)
+{
+    survive((struct plan){.name = "malloc large, cold memory",
+                          .size = LARGE,
+                          .arrange = no_warm_memory,
+                          .prepare = be_member,
+                          .run = run_malloc});
+}
+
+static void first_malloc_of_a_process(void)
+{
+    survive((struct plan){.name = "first malloc of a process", .size = SMALL, .run = run_first_malloc});
+}
+
+static void free_to_own_span(void)
+{
+    survive((struct plan){
+        .name = "free to own span", .size = SMALL, .prepare = be_member_with_block, .run = run_free});
+}
+
+static void free_to_span_of_another(void)
+{
+    survive((struct plan){.name = "free to another's span",
+                          .size = SMALL,
+                          .arrange = block_of_survivor,
+                          .prepare = be_member,
+                          .run = run_free});
+}
+
+static void free_to_full_span_of_nobody(void)
+{
+    survive((struct plan){.name = "free to full span of nobody",
+                          .size = MIDDLE,
+                          .arrange = block_of_full_span,
+                          .prepare = be_member,
+                          .run = run_free,
+                          .others_may_free = true});
+}
+
+static void free_of_last_block_of_span(void)
+{
+    survive((struct plan){.name = "free of a span's last block",
+                          .size = MIDDLE,
+                          .arrange = last_block_of_span,
+                          .prepare = be_member,
+                          .run = run_free});
+}
+
+static void free_of_last_but_one_block_of_span(void)
+{
+    survive((struct plan){.name = "free of a span's last but one block",
+                          .size = MIDDLE,
+                          .arrange = last_two_blocks_of_span,
+                          .prepare = be_member,
+                          .run = run_free,
+                          .others_may_free = true});
+}
+
+static void free_large(void)
+{
+    survive((struct plan){.name = "free large",
+                          .size = LARGE,
+                          .arrange = block_of_survivor,
+                          .prepare = be_member,
+                          .run = run_free});
+}
+
+static void free_that_waits_for_the_journal(void)
+{
+    survive((struct plan){.name = "free that waits for the journal",
+                          .size = MIDDLE,
+                          .arrange = block_of_full_span,
+                          .prepare = be_member,
+                          .ready = heap_hold_journal,
+                          .run = run_free});
+}
+
+static void arena_new(void)
+{
+    survive((struct plan){.name = "arena new", .size = SMALL, .prepare = be_member, .run = run_arena_new});
+}
+
+static void arena_malloc_of_a_new_chunk(void)
+{
+    survive((struct plan){
+        .name = "arena malloc", .size = SMALL, .prepare = be_member_with_arena, .run = run_arena_malloc});
+}
+
+static void arena_give(void)
+{
+    survive((struct plan){.name = "arena give",
+                          .size = SMALL,
+                          .prepare = be_member_with_arena,
+                          .run = run_arena_give,
+                          .settle = free_arena_of_family});
+}
+
+static void arena_free(void)
+{
+    survive((struct plan){
+        .name = "arena free", .size = SMALL, .prepare = be_member_with_arena, .run = run_arena_free});
+}
+
+static void recovery_by_one_who_dies_too(void)
+{
+    survive((struct plan){.name = "recovery",
+                          .size = SMALL,
+                          .arrange = somebody_dead,
+                          .prepare = be_member,
+                          .run = run_recovery,
+                          .points = 6});
+}
+
+/* Nobody watches plain forks; the table of members must not fill with those that are dead. */
+static void slots_of_dead_plain_forks_are_used_again(void)
+{
+    heap_found_family();
+    for (unsigned i = 0; i < KIN__MEMBERS_MAX + 100; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            void *block = kin_malloc(100);
+            kin_free(block);
+            _exit(block ? 0 : 1);
+        }
+        int status = 1;
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_msg(status == 0, "plain fork %u is no member", i);
+    }
+}
+
+static const struct test tests[] = {
+    {"malloc_from_own_span", malloc_from_own_span, 60, 0},
+    {"malloc_from_new_span", malloc_from_new_span, 120, 0},
+    {"malloc_from_new_span_of_cold_memory", malloc_from_new_span_of_cold_memory, 120, 0},
+    {"malloc_from_partial_span", malloc_from_partial_span, 120, 0},
+    {"malloc_when_own_span_is_full", malloc_when_own_span_is_full, 120, 0},
+    {"malloc_large", malloc_large, 120, 0},
+    {"malloc_large_of_cold_memory", malloc_large_of_cold_memory, 120, 0},
+    {"first_malloc_of_a_process", first_malloc_of_a_process, 300, 0},
+    {"free_to_own_span", free_to_own_span, 60, 0},
+    {"free_to_span_of_another", free_to_span_of_another, 60, 0},
+    {"free_to_full_span_of_nobody", free_to_full_span_of_nobody, 120, 0},
+    {"free_of_last_block_of_span", free_of_last_block_of_span, 120, 0},
+    {"free_of_last_but_one_block_of_span", free_of_last_but_one_block_of_span, 120, 0},
+    {"free_large", free_large, 120, 0},
+    {"free_that_waits_for_the_journal", free_that_waits_for_the_journal, 120, 0},
+    {"slots_of_dead_plain_forks_are_used_again", slots_of_dead_plain_forks_are_used_again, 60, 0},
+    {"arena_new", arena_new, 120, 0},
+    {"arena_malloc_of_a_new_chunk", arena_malloc_of_a_new_chunk, 120, 0},
+    {"arena_give", arena_give, 120, 0},
+    {"arena_free", arena_free, 120, 0},
+    {"recovery_by_one_who_dies_too", recovery_by_one_who_dies_too, 300, 0},
+};
+TEST_MAIN("crash_heap", tests)

@@ -1,0 +1,69 @@
+/*
+ * heap_world.h - what a crash test of the heap looks at: blocks, who has them, and what must be true after a
+ * victim's end.
+ */
+#ifndef KIN_TESTS_HEAP_WORLD_H
+#define KIN_TESTS_HEAP_WORLD_H
+
+#include "crash/stepper.h"
+#include "family/member.h"
+
+#include "kin/arena.h"
+#include "kin/heap.h"
+
+#define HELD_MAX 4200
+#define OTHERS_MAX 64
+
+struct heap_world {
+    size_t size;              /* of the blocks of this operation */
+    kin__id victim;           /* its member id */
+    void *volatile got;       /* what the victim's allocation returned */
+    void *volatile given;     /* the block that the victim frees */
+    void *others[OTHERS_MAX]; /* what the survivor allocated while the victim stood still */
+    uint32_t others_count;
+    void *
+        held[HELD_MAX]; /* what the survivor allocated to arrange things; the others free the last of these */
+    uint32_t held_count;
+    bool others_may_free;      /* whether they do */
+    bool journal_held;         /* by the survivor */
+    kin_arena *volatile arena; /* that the victim works on */
+    kin__id dead;              /* somebody who died before; the victim recovers it */
+    void (*settle)(struct heap_world *world,
+                   const struct step_end *end); /* the operation's own: after recovery,
+                                    before blocks are counted: free what the operation may have made */
+    void (*arrange)(struct heap_world *world);
+    bool founded;
+    uint32_t members;      /* slots taken then */
+    kin_heap_stats ground; /* before anything was arranged, the first time */
+    kin_heap_stats base;   /* when the victim began */
+    const char *fault;     /* found while arranging */
+    char text[200];
+};
+
+/* Found a family of this process, without anything of the process floor. */
+void heap_found_family(void);
+
+struct heap_world *heap_new_world(void);
+
+/* A block of the world's size with a pattern in it; free one whose pattern must still be there. They note a fault
+ * in the world. */
+void *heap_new_block(struct heap_world *world);
+void heap_free_block(struct heap_world *world, void *block);
+
+/* Fill a span of the world's size by itself: all its blocks go to `held`. They are the span's only ones. */
+void heap_hold_full_span(struct heap_world *world);
+
+/* Fill the span that the caller has now; one more block, and it gives it up. */
+void heap_fill_own_span(struct heap_world *world);
+
+/* Parts of struct step_operation. */
+void heap_arrange(void *world);
+void heap_hold_journal(void *world);
+void heap_others(void *world);
+size_t heap_watch(void *world, struct step_area *areas);
+const char *heap_check(void *world, const struct step_end *end);
+
+/* What a victim that went on does in the end: it uses the heap once more. */
+void heap_after(void *world);
+
+#endif
