@@ -98,13 +98,6 @@ static void file_results(struct batch *batch, const struct item *item, size_t co
         batch->error[item[error[i].index].problem] = error[i];
 }
 
-/* Whether map came through, with or without failed tasks. */
-static bool came_through(int err)
-{
-    return err == 0 || err == KIN_EFAILED || err == KIN_EDIED || err == KIN_ETIMELIMIT ||
-           err == KIN_EMEMLIMIT;
-}
-
 static int map_items(struct batch *batch, struct item *item, size_t count, struct context *context)
 {
     const struct batch_plan *plan = &batch->plan;
@@ -128,7 +121,7 @@ static int map_items(struct batch *batch, struct item *item, size_t count, struc
                                         .errors_capacity = count, .failures = &batch->failures));
         batch->wall = clock_now() - batch->began;
         killer_stop(batch->killer);
-        if (came_through(err)) {
+        if (map_came_through(err)) {
             file_results(batch, item, count, result, error);
             err = kin_pool_finish(pool, 10);
         }

@@ -161,7 +161,8 @@ void checks_sweep(struct story *story)
         if (run->failures > 0)
             verdict_expect(&story->verdict, false, "sweep \"%s\" loses no scenario: %zu, the first: %.150s",
                            run->plan.title, run->failures, run->failure.message);
-        if (run->plan.kills > 0)
+        /* A sweep of a tiny model may be over before the killer has looked at it. */
+        if (run->plan.kills > 0 && (killer_count(run->killer) > 0 || run->wall > 1))
             verdict_expect(&story->verdict, killer_count(run->killer) > 0,
                            "workers are killed in the middle of a sweep: %d", killer_count(run->killer));
         if (r > 0)

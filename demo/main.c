@@ -126,7 +126,7 @@ static int run_sweep(struct story *story, const struct sweep_plan *plan)
 static void spread_of_optima(struct story *story)
 {
     double *optimum = calloc(story->sweep.count, sizeof *optimum);
-    size_t count = 0, infeasible = 0;
+    size_t count = 0, infeasible = 0, unbounded = 0;
 
     if (!optimum)
         return;
@@ -136,6 +136,7 @@ static void spread_of_optima(struct story *story)
         if (result->status == LP_OPTIMAL)
             optimum[count++] = result->optimum;
         infeasible += result->status == LP_INFEASIBLE;
+        unbounded += result->status == LP_UNBOUNDED;
     }
     story->nominal = story->run[0].result[0].optimum;
     if (count > 0) {
@@ -148,8 +149,8 @@ static void spread_of_optima(struct story *story)
     printf("  %zu different bases are optimal for some scenario",
            sweep_distinct_bases(&story->run[0], story->sweep.count));
     if (count < story->sweep.count)
-        printf("; %zu scenarios are infeasible, %zu have no optimum for other reasons", infeasible,
-               story->sweep.count - count - infeasible);
+        printf("; %zu scenarios are infeasible, %zu unbounded, %zu undecided", infeasible, unbounded,
+               story->sweep.count - count - infeasible - unbounded);
     putchar('\n');
     free(optimum);
 }
@@ -165,8 +166,14 @@ static int act_two(struct story *story)
     headline("Act two: the sweep");
     err = sweep_prepare(&story->sweep, story->model->path, options->scenarios, options->perturbation,
                         options->seed);
-    if (err)
+    if (err == KIN_EINTR)
         return err;
+    if (err) {
+        /* The first act has its report all the same. */
+        verdict_expect(&story->verdict, false, "the sweep starts from %s: %.150s", story->model->name,
+                       kin_error_message());
+        return 0;
+    }
     printf("%zu scenarios of %s (%d rows, %d columns), costs and right-hand sides changed by up to %g %%\n",
            options->scenarios, story->model->name, story->sweep.rows, story->sweep.columns,
            options->perturbation * 100);
@@ -175,7 +182,8 @@ static int act_two(struct story *story)
         kills = (int)(options->scenarios / 20);
     if (story->workers > 1)
         snprintf(plan[1].title, sizeof plan[1].title, "%d workers", story->workers);
-    snprintf(plan[2].title, sizeof plan[2].title, "%d workers, being killed", story->workers);
+    snprintf(plan[2].title, sizeof plan[2].title, "%d %s, being killed", story->workers,
+             story->workers == 1 ? "worker" : "workers");
     plan[2].kills = kills;
     for (int r = 0; r < STORY_RUNS; r++) {
         if (r == 2 && (!options->faults || kills == 0))
@@ -272,7 +280,7 @@ int main(int argc, char **argv)
     if (err == 0) {
         code = conclude(&story, report);
     } else {
-        fprintf(stderr, "kin-demo: %s\n", kin_error_message());
+        fprintf(stderr, "kin-demo: %s\n", kin_error_code() ? kin_error_message() : kin_strerror(err));
         report_discard(report, story.options.report);
         code = err == KIN_EINTR ? EXIT_INTERRUPTED : EXIT_NOT_AS_EXPECTED;
     }

@@ -281,7 +281,7 @@ static int map_scenarios(struct sweep_run *run, const struct sweep *sweep, kin_p
     run->wall = clock_now() - run->began;
     killer_stop(run->killer);
     run->failure = error.error;
-    if (run->failures > 0)
+    if (run->failures > 0 && map_came_through(err))
         return 0;
     return err ? err : kin_pool_finish(pool, 10);
 }
