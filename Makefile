@@ -38,7 +38,7 @@ demo:
 	@$(set_up)
 	@$(call with,demo)
 	@$(NINJA) -C $(BUILD) library demo/kin-demo
-	$(BUILD)/demo/kin-demo $(ARGS)
+	$(BUILD)/demo/kin-demo --report $(BUILD)/kin-demo.html $(ARGS)
 
 check:
 	@scripts/packages build check demo bench
