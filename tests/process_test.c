@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kin.h"
@@ -527,7 +528,10 @@ static int tell_pid_and_sleep(void *arg)
 
 static int sleep_a_little(void *arg)
 {
-    usleep(100000);
+    /* A dying parent's threads end one by one, and the signal that tells may come for each: sleep it all. */
+    struct timespec rest = {.tv_nsec = 100000000};
+    while (nanosleep(&rest, &rest) != 0)
+        continue;
     write_int(*(int *)arg, 77);
     return 0;
 }

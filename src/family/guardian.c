@@ -17,6 +17,7 @@
 
 #define LOCK_PERIOD_NS 2000000
 #define ORPHAN_PERIOD_MS 10
+#define ORPHAN_GRACE 0.1
 #define ORPHAN_PATIENCE 5.0 /* seconds; later sweeps find the rest */
 
 pthread_mutex_t kin__guardian_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -113,11 +114,17 @@ static int open_descriptors(void)
     return kin__fail_errno(KIN_ESYSTEM, error, "could not start watching child processes");
 }
 
-/* With the last child its work is done: neither thread nor descriptors stay. */
+/* With the last child its work is done: neither thread nor descriptors stay. Orphans are dying: give them the
+ * moment that takes. */
 static void stop(void)
 {
     if (!running || pthread_equal(thread, pthread_self()))
         return;
+    double deadline = kin__os_deadline(ORPHAN_GRACE);
+    while (kin__os_now() < atomic_load(&orphans_until) && kin__members_sweep() > 0)
+        if (kin__os_left(deadline) <= 0)
+            return; /* the thread looks after them */
+    atomic_store(&orphans_until, 0);
     atomic_store(&stopping, true);
     eventfd_write(poke_fd, 1);
     pthread_join(thread, NULL);
@@ -172,7 +179,7 @@ void kin__guardian_remove(struct kin__watch *watch)
     *watch->link = watch->next;
     if (watch->next)
         watch->next->link = watch->link;
-    if (!kin__guardian_list && kin__os_now() >= atomic_load(&orphans_until))
+    if (!kin__guardian_list)
         stop();
 }
 
