@@ -421,6 +421,46 @@ static void child_of_an_ended_thread_ends_with_its_parent(void)
     kin_free(tree);
 }
 
+static int die_by_kill(void *arg)
+{
+    (void)arg;
+    raise(SIGKILL);
+    return 0;
+}
+
+struct siblings {
+    kin_process *first;
+};
+
+static int join_sibling(void *arg)
+{
+    kin_end end;
+    kin_process *sibling = ((struct siblings *)arg)->first;
+    child_assert(kin_process_join(sibling, 8) == 0);
+    child_assert(kin_process_end(sibling, &end) == 0);
+    child_assert(end.how == KIN_END_SIGNALED && end.signal == SIGKILL);
+    return 0;
+}
+
+/* Nobody is in kin in the parent, and with its first child dead before the second starts no guardian runs. */
+static void a_sibling_can_join_while_the_parent_is_busy(void)
+{
+    test_init();
+    struct siblings siblings = {.first = start(die_by_kill, NULL, 0)};
+    wait_gone(kin_process_pid(siblings.first));
+    int pid = fork();
+    if (pid == 0)
+        _exit(join_sibling(&siblings));
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    kin_process *second = start(join_sibling, &siblings, sizeof siblings);
+    ck_assert_int_eq(join(second).exit_code, 0);
+    ck_assert_int_eq(join(siblings.first).signal, SIGKILL);
+    kin_process_free(siblings.first);
+    kin_process_free(second);
+}
+
 /* ---- what the dead owned ---- */
 
 static int hold_memory(void *arg)
@@ -672,6 +712,7 @@ static const struct test tests[] = {
     {"child_outlives_the_thread_that_started_it", child_outlives_the_thread_that_started_it, 10, TEST_EACH_METHOD},
     {"child_of_an_ended_thread_ends_with_its_parent", child_of_an_ended_thread_ends_with_its_parent, 10,
      TEST_EACH_METHOD},
+    {"a_sibling_can_join_while_the_parent_is_busy", a_sibling_can_join_while_the_parent_is_busy, 10, TEST_EACH_METHOD},
     {"arenas_of_the_dead_are_freed", arenas_of_the_dead_are_freed, 10, TEST_EACH_METHOD},
     {"plain_fork_is_a_member_of_its_own", plain_fork_is_a_member_of_its_own, 10, 0},
     {"output_is_printed_once_and_not_lost", output_is_printed_once_and_not_lost, 10, TEST_EACH_METHOD},

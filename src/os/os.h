@@ -101,6 +101,10 @@ int kin__os_pidfd_signal(int pidfd, int signal);
  * (*gone tells which). `code` and `status` as in siginfo_t: CLD_EXITED, CLD_KILLED, CLD_DUMPED. */
 bool kin__os_reap(int pidfd, int *code, int *status, bool *gone);
 
+/* How a process that has ended, and that its parent has not collected yet, ended: seen by others. False: it
+ * lives, is gone, or is not ours to look at. */
+bool kin__os_zombie_status(pid_t pid, int *code, int *status);
+
 /* The path of the program this process runs, in `buffer`; false if unknown. */
 bool kin__os_program_path(char *buffer, size_t size);
 

@@ -23,23 +23,46 @@
 #define P_PIDFD 3
 #endif
 
-uint64_t kin__os_start_time(pid_t pid)
+/* Field `number` (3 or later) of /proc/PID/stat, in a buffer of the caller's; NULL if there is none. */
+static const char *stat_field(pid_t pid, int number, char *text, size_t size)
 {
-    char path[64], text[1024];
+    char path[64];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
-    ssize_t length = read(fd, text, sizeof text - 1);
+        return NULL;
+    ssize_t length = read(fd, text, size - 1);
     close(fd);
     if (length <= 0)
-        return 0;
+        return NULL;
     text[length] = '\0';
-    /* Field 22; the name, field 2, may hold blanks and brackets, so count from its last bracket. */
+    /* The name, field 2, may hold blanks and brackets, so count from its last bracket. */
     char *at = strrchr(text, ')');
-    for (int field = 2; at && field < 22; field++)
+    for (int field = 2; at && field < number; field++)
         at = strchr(at + 1, ' ');
-    return at ? strtoull(at + 1, NULL, 10) : 0;
+    return at ? at + 1 : NULL;
+}
+
+uint64_t kin__os_start_time(pid_t pid)
+{
+    char text[1024];
+    const char *field = stat_field(pid, 22, text, sizeof text);
+    return field ? strtoull(field, NULL, 10) : 0;
+}
+
+bool kin__os_zombie_status(pid_t pid, int *code, int *status)
+{
+    char text[1024];
+    const char *state = stat_field(pid, 3, text, sizeof text);
+    if (!state || *state != 'Z')
+        return false;
+    const char *field = stat_field(pid, 52, text, sizeof text);
+    if (!field)
+        return false;
+    int raw = atoi(field); /* as wait(2) gives it; proc(5) */
+    *code = WIFEXITED(raw) ? CLD_EXITED : WCOREDUMP(raw) ? CLD_DUMPED : CLD_KILLED;
+    *status = WIFEXITED(raw) ? WEXITSTATUS(raw) : WTERMSIG(raw);
+    return true;
 }
 
 int kin__os_pidfd_open(pid_t pid)

@@ -109,6 +109,7 @@ static void become(struct kin__member *member, pid_t parent)
 {
     if (!member->process->detached)
         watch_parent(parent);
+    atomic_fetch_or(&member->process->gone, KIN__MEMBER_BORN);
     if (kin__member_attach(member) != 0)
         _exit(ORPHAN_EXIT);
     atomic_store(&member->process->pid, (int32_t)getpid());

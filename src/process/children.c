@@ -87,10 +87,11 @@ static void child_ended(struct kin__watch *watch)
     struct kin__child *child = (struct kin__child *)watch;
     struct kin_process *process = child->process;
     int code, status;
-    bool gone;
-    if (kin__os_reap(watch->pidfd, &code, &status, &gone))
+    bool gone, settled = atomic_load_explicit(&process->ended, memory_order_acquire); /* by another who waited */
+    bool reaped = kin__os_reap(watch->pidfd, &code, &status, &gone);
+    if (reaped && !settled)
         end_by_status(process, code, status);
-    else
+    else if (!settled)
         end_by_word(process);
     struct kin__member *member = kin__member_find(process->id);
     if (member && member->children)
@@ -154,26 +155,46 @@ void kin__children_forked(void)
     }
 }
 
-bool kin__process_settle(struct kin_process *process)
+static bool settle_own(struct kin_process *process)
+{
+    pthread_mutex_lock(&kin__guardian_mutex);
+    struct kin__child *child = kin__child_find(process);
+    if (child)
+        kin__guardian_check(&child->watch);
+    pthread_mutex_unlock(&kin__guardian_mutex);
+    return atomic_load_explicit(&process->ended, memory_order_acquire);
+}
+
+/* The starter may be busy elsewhere, with no guardian: until it collects the status, all may read it. If it
+ * does so at the same time, both write the same. */
+bool kin__process_settle(struct kin_process *process, bool impatient)
 {
     if (atomic_load_explicit(&process->ended, memory_order_acquire))
         return true;
     kin__id starter = atomic_load(&process->starter);
-    if (starter && starter == kin__self_id()) {
-        pthread_mutex_lock(&kin__guardian_mutex);
-        struct kin__child *child = kin__child_find(process);
-        if (child)
-            kin__guardian_check(&child->watch);
-        pthread_mutex_unlock(&kin__guardian_mutex);
-        return atomic_load_explicit(&process->ended, memory_order_acquire);
-    }
+    if (starter && starter == kin__self_id())
+        return settle_own(process);
+    int code, status;
+    bool known = kin__os_zombie_status(atomic_load(&process->pid), &code, &status);
     if (kin__member_recover(process->id) != 0)
         return false;
-    if (starter && kin__member_recover(starter) != 0)
-        return false; /* the starter lives and will tell how it ended */
-    end_by_word(process);
+    if (known)
+        end_by_status(process, code, status);
+    else if (impatient || !starter || kin__member_recover(starter) == 0)
+        end_by_word(process);
+    else
+        return false; /* the starter is at it */
     finish_end(process);
     return true;
+}
+
+/* The object of a member that its starter does not free any more: the last of the two who know it does. Each
+ * says that it is gone by one atomic step, once. */
+static bool last_holder(struct kin_process *process, uint32_t who)
+{
+    uint32_t both = KIN__MEMBER_GONE | KIN__STARTER_GONE;
+    uint32_t before = atomic_fetch_or(&process->gone, who);
+    return !(before & who) && ((before | who) & both) == both;
 }
 
 void kin__children_recover(struct kin__member *dead)
@@ -181,14 +202,14 @@ void kin__children_recover(struct kin__member *dead)
     while (dead->children) {
         struct kin_process *process = dead->children;
         dead->children = process->next;
-        if (kin__member_find(process->id))
-            atomic_store(&process->starter, 0);
-        else
+        bool unborn = !(atomic_load(&process->gone) & KIN__MEMBER_BORN) && !kin__member_find(process->id);
+        if (last_holder(process, KIN__STARTER_GONE) || unborn)
             kin_free(process);
+        else
+            atomic_store(&process->starter, 0);
     }
     struct kin_process *own = dead->process;
-    if (own && !atomic_load(&own->starter)) {
-        dead->process = NULL;
+    dead->process = NULL;
+    if (own && last_holder(own, KIN__MEMBER_GONE))
         kin_free(own);
-    }
 }

@@ -16,6 +16,7 @@
 
 /* A sleeper looks at the owner's life itself at least this often: the guardian dies too. */
 #define LOOK_AGAIN 0.1
+#define PATIENCE 10 /* looks */
 
 int kin__process_check(const kin_process *process, const char *what)
 {
@@ -50,7 +51,7 @@ int kin_process_join(kin_process *process, double timeout)
         return kin__fail(KIN_EINVAL, "process \"%s\" cannot join itself", process->name);
     double deadline = kin__os_deadline(timeout);
     int pidfd = own_pidfd(process);
-    while (!kin__process_settle(process)) {
+    for (int looks = 0; !kin__process_settle(process, looks > PATIENCE); looks++) {
         double left = kin__os_left(deadline);
         if (left <= 0)
             return kin__fail(KIN_ETIMEDOUT, "process \"%s\" has not ended in time", process->name);
@@ -69,7 +70,7 @@ static int send(kin_process *process, int number, const char *what)
     int error = kin__process_check(process, what);
     if (error)
         return error;
-    if (kin__process_settle(process))
+    if (kin__process_settle(process, false))
         return 0;
     int pidfd = own_pidfd(process);
     if (pidfd >= 0)
@@ -77,7 +78,7 @@ static int send(kin_process *process, int number, const char *what)
     pidfd = kin__os_pidfd_open(atomic_load(&process->pid));
     if (pidfd < 0)
         return errno == ESRCH ? 0 : kin__fail_errno(KIN_ESYSTEM, errno, "could not %s process", what);
-    if (!kin__process_settle(process))
+    if (!kin__process_settle(process, false))
         error = kin__os_pidfd_signal(pidfd, number);
     close(pidfd);
     return error;
@@ -95,7 +96,7 @@ int kin_process_kill(kin_process *process)
 
 bool kin_process_is_alive(kin_process *process)
 {
-    return kin__process_check(process, "ask whether it is alive") == 0 && !kin__process_settle(process);
+    return kin__process_check(process, "ask whether it is alive") == 0 && !kin__process_settle(process, false);
 }
 
 int kin_process_pid(const kin_process *process)
@@ -117,7 +118,7 @@ int kin_process_end(kin_process *process, kin_end *out)
     if (!out)
         return kin__fail(KIN_EINVAL, "cannot tell how process \"%s\" ended: no place to tell it", process->name);
     memset(out, 0, sizeof *out);
-    if (kin__process_settle(process))
+    if (kin__process_settle(process, false))
         *out = process->end;
     return 0;
 }
@@ -130,7 +131,7 @@ int kin_process_error(kin_process *process, kin_error *out)
     if (!out)
         return kin__fail(KIN_EINVAL, "cannot tell the failure of process \"%s\": no place to tell it", process->name);
     memset(out, 0, sizeof *out);
-    if (kin__process_settle(process))
+    if (kin__process_settle(process, false))
         *out = process->error;
     out->message[sizeof out->message - 1] = '\0';
     return 0;

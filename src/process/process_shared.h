@@ -10,6 +10,8 @@
  *   error             the process, or    before told / ended           whoever settles writes it again
  *                     who settles
  *   end               who settles        before ended                  whoever settles writes it again
+ *   gone              member, recoverer  one atomic or each            the last one frees; a death in between
+ *                                                                      leaves the object behind
  *   ended             who settles        0 to 1, one store, then wake   the next who asks settles
  *
  *   P1  ended == 1: end is final, the member is gone
@@ -26,6 +28,8 @@
 
 #define KIN__PROCESS_MAGIC 0x636f7270u /* "proc" */
 
+enum kin__gone { KIN__MEMBER_BORN = 1, KIN__MEMBER_GONE = 2, KIN__STARTER_GONE = 4 };
+
 struct kin_process {
     uint32_t magic;
     int32_t start_method;
@@ -33,6 +37,7 @@ struct kin_process {
     _Atomic kin__id starter; /* 0: gone, or there was none; its own recovery frees the object */
     struct kin_process *next; /* in the starter's list of those it started */
     _Atomic int32_t pid;
+    _Atomic uint32_t gone; /* enum kin__gone: who no longer needs the object */
     _Atomic uint32_t ended;
     _Atomic uint32_t told;
     int32_t told_code;
@@ -51,7 +56,8 @@ struct kin_process {
 /* NULL, or something else than a process: an error that says so. */
 int kin__process_check(const kin_process *process, const char *what);
 
-/* Let `ended` become true if the member has ended: collects status, recovers. True if it has. */
-bool kin__process_settle(kin_process *process);
+/* Let `ended` become true if the member has ended: collects status, recovers. True if it has. `impatient`: do not
+ * leave a status that someone else has collected to the starter to tell. */
+bool kin__process_settle(kin_process *process, bool impatient);
 
 #endif
