@@ -111,6 +111,18 @@ void test_child_failed(const char *file, int line, const char *condition)
     _exit(TEST_CHILD_FAILED);
 }
 
+/* Why a test cannot be run by the tool that this program runs under or is built with; NULL: it can. */
+static const char *unfit(const struct test *test)
+{
+#ifdef __SANITIZE_ADDRESS__
+    if (test->flags & TEST_NOT_ASAN)
+        return "not under AddressSanitizer";
+#endif
+    if ((test->flags & (TEST_NOT_VALGRIND | TEST_EACH_METHOD)) && under_valgrind())
+        return "valgrind 3.19 has no pidfd_open";
+    return NULL;
+}
+
 /* ---- the test's own process ------------------------------------------------------------------ */
 
 static void set_up_process(const struct run *run)
@@ -146,6 +158,8 @@ _Noreturn static void run_test(const struct run *run, pid_t supervisor)
     if (getppid() != supervisor)
         _exit(1);
     set_up_process(run);
+    if (unfit(run->test))
+        test_skip(unfit(run->test));
     run->test->body();
     static struct report report;
     if (!(run->test->flags & TEST_KEEPS_DESCRIPTORS) && leftovers_new_descriptors(&the.before, &report) > 0)

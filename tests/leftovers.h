@@ -13,6 +13,9 @@ struct report {
 };
 void report_add(struct report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Whether this program is run by valgrind, whose version 3.19 lacks newer system calls. */
+bool under_valgrind(void);
+
 /* ---- processes ------------------------------------------------------------------------------- */
 
 /* Adopt every orphan among the descendants from now on. */
