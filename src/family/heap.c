@@ -127,7 +127,7 @@ static bool give_large(struct kin__thread *thread, uint32_t unit)
     return true;
 }
 
-/* Freed and intent gone as one, so an intent that is left means that it is not freed yet. */
+/* Freed and intent gone as one, so a LARGE intent that is left means that it is not freed yet. */
 static bool free_large(struct kin__thread *thread, uint32_t unit)
 {
     kin__journal_begin();
@@ -165,7 +165,7 @@ static __attribute__((noinline)) void free_slow(void *block)
         done = kin__span_free_other(thread, &spot);
         spot.kind = KIN__SPOT_FREE;
     } else if (spot.kind == KIN__SPOT_LARGE) {
-        kin__intend(thread, KIN__INTENT_FREE, block);
+        kin__intend(thread, KIN__INTENT_LARGE, block);
         done = free_large(thread, spot.unit);
         spot.kind = KIN__SPOT_FREE;
     }
@@ -255,11 +255,12 @@ static void free_own(struct kin__thread *thread, const struct kin__spot *spot)
         free_large(thread, spot->unit);
 }
 
+/* A large block may lie there: then the one that was freed is long gone, with its span. */
 static void finish_free(struct kin__thread *thread, const struct kin__spot *spot, const void *block,
                         bool r_was)
 {
     bool own = spot->span && kin__peek32(&spot->span->owner) == thread->index;
-    if (spot->kind == KIN__SPOT_LARGE || own)
+    if (own)
         free_own(thread, spot);
     else if (spot->kind != KIN__SPOT_SMALL)
         settle(spot);
@@ -290,6 +291,9 @@ void kin__heap_finish(struct kin__thread *thread)
     case KIN__INTENT_FREE:
     case KIN__INTENT_FREE_1:
         finish_free(thread, &spot, block, (thread->intent & KIN__INTENT_MASK) == KIN__INTENT_FREE_1);
+        break;
+    case KIN__INTENT_LARGE:
+        free_own(thread, &spot);
         break;
     case KIN__INTENT_RUN:
         kin__run_drop(thread);

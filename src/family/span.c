@@ -116,9 +116,11 @@ bool kin__span_free_other(struct kin__thread *thread, const struct kin__spot *sp
 {
     struct kin__span *span = spot->span;
     const struct kin__class *class = &kin__classes[span->class];
+    /* Read before the flip: from then on the owner may allocate the block again. */
+    uint64_t a = kin__peek(&span->a[spot->word]);
     /* Release: partner is the acquire in allocated(). Sequentially consistent: see the race in span.h. */
     uint64_t before = __atomic_fetch_xor(&span->r[spot->word], spot->bit, __ATOMIC_SEQ_CST);
-    if (((before ^ kin__peek(&span->a[spot->word])) & spot->bit) == 0) {
+    if (((before ^ a) & spot->bit) == 0) {
         __atomic_fetch_xor(&span->r[spot->word], spot->bit, __ATOMIC_SEQ_CST);
         kin__intend(thread, KIN__INTENT_NONE, NULL);
         return false;

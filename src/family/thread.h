@@ -22,9 +22,10 @@
  *   OPEN     the same, until it is         free it unless *link is its address
  *            linked where `link` says
  *   LAST     block was returned            if it is still allocated, it may have stayed behind: count it
- *   FREE     block is being freed;         large, or in a span of the thread's own: free it, if it still is
- *            FREE_1: its R bit was 1       allocated. Else: if the R bit has changed it is freed; if not,
- *                                          it can't be told whether it is allocated again: leave and count it
+ *   FREE     block of a span is being      in a span of the thread's own: free it, if it still is allocated.
+ *            freed; FREE_1: its R bit      Else: if the R bit has changed it is freed; if not, it can't be told
+ *            was 1                         whether it is allocated again: leave and count it
+ *   LARGE    large block is being freed    free it: this intent goes in the transaction that frees it
  *   RUN      run is being given memory     give it back without memory
  *            or losing it
  *
@@ -49,6 +50,7 @@ enum kin__intent {
     KIN__INTENT_LAST,
     KIN__INTENT_FREE,
     KIN__INTENT_FREE_1,
+    KIN__INTENT_LARGE,
     KIN__INTENT_RUN
 };
 #define KIN__INTENT_MASK 15u /* blocks are aligned to 16 */
