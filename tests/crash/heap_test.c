@@ -44,7 +44,7 @@ static void be_member_with_block(void *arg)
 {
     struct heap_world *world = arg;
     be_member(arg);
-    world->given = heap_new_block(world);
+    world->given = heap_new_block(world, world->size);
 }
 
 static void be_member_with_full_span(void *arg)
@@ -91,12 +91,19 @@ static void warm_memory(struct heap_world *world)
 static void partial_span(struct heap_world *world)
 {
     heap_hold_full_span(world);
-    heap_free_block(world, world->held[--world->held_count]);
+    heap_free_block(world, world->held[--world->held_count], world->size);
 }
 
 static void block_of_survivor(struct heap_world *world)
 {
-    world->given = heap_new_block(world);
+    world->given = heap_new_block(world, world->size);
+}
+
+/* The survivor's own span, full: the block that the victim frees is the next that the survivor gets. */
+static void block_of_survivors_full_span(struct heap_world *world)
+{
+    heap_fill_own_span(world);
+    world->given = world->held[--world->held_count];
 }
 
 /* A span that nobody owns, full: who frees a block of it has to list it. */
@@ -111,14 +118,23 @@ static void last_block_of_span(struct heap_world *world)
 {
     block_of_full_span(world);
     while (world->held_count)
-        heap_free_block(world, world->held[--world->held_count]);
+        heap_free_block(world, world->held[--world->held_count], world->size);
+}
+
+/* The same, and it is the span's first: a large block of the others can come to lie at the same address. */
+static void last_and_first_block_of_span(struct heap_world *world)
+{
+    heap_hold_full_span(world);
+    while (world->held_count > 1)
+        heap_free_block(world, world->held[--world->held_count], world->size);
+    world->given = world->held[--world->held_count];
 }
 
 static void last_two_blocks_of_span(struct heap_world *world)
 {
     block_of_full_span(world);
     while (world->held_count > 1)
-        heap_free_block(world, world->held[--world->held_count]);
+        heap_free_block(world, world->held[--world->held_count], world->size);
 }
 
 /* ---- arenas ---------------------------------------------------------------------------------- */
@@ -179,7 +195,7 @@ static void die_in_the_midst(struct heap_world *world)
     world->dead = kin__self_id();
     world->arena = kin_arena_new();
     for (int i = 0; i < 10; i++)
-        world->held[world->held_count++] = heap_new_block(world);
+        world->held[world->held_count++] = heap_new_block(world, world->size);
     if (!world->arena || !kin_arena_malloc(world->arena, 5000))
         abort();
     kin__journal_begin();
@@ -214,6 +230,7 @@ struct plan {
     void (*ready)(void *);
     void (*run)(void *);
     void (*settle)(struct heap_world *, const struct step_end *);
+    size_t others_size;
     bool others_may_free;
     unsigned points; /* to try in the short form; 0: SHORT_POINTS */
 };
@@ -228,6 +245,7 @@ static void survive(struct plan plan)
     world->size = plan.size;
     world->arrange = plan.arrange;
     world->settle = plan.settle;
+    world->others_size = plan.others_size;
     world->others_may_free = plan.others_may_free;
     struct step_operation operation = {.name = plan.name,
                                        .world = world,
@@ -322,6 +340,15 @@ static void free_to_span_of_another(void)
                           .run = run_free});
 }
 
+static void free_to_full_span_of_another(void)
+{
+    survive((struct plan){.name = "free to another's full span",
+                          .size = MIDDLE,
+                          .arrange = block_of_survivors_full_span,
+                          .prepare = be_member,
+                          .run = run_free});
+}
+
 static void free_to_full_span_of_nobody(void)
 {
     survive((struct plan){.name = "free to full span of nobody",
@@ -339,6 +366,16 @@ static void free_of_last_block_of_span(void)
                           .arrange = last_block_of_span,
                           .prepare = be_member,
                           .run = run_free});
+}
+
+static void free_of_last_block_whose_memory_becomes_large(void)
+{
+    survive((struct plan){.name = "free of a span's last block, then large",
+                          .size = MIDDLE,
+                          .arrange = last_and_first_block_of_span,
+                          .prepare = be_member,
+                          .run = run_free,
+                          .others_size = 40000});
 }
 
 static void free_of_last_but_one_block_of_span(void)
@@ -434,8 +471,10 @@ static const struct test tests[] = {
     {"first_malloc_of_a_process", first_malloc_of_a_process, 300, 0},
     {"free_to_own_span", free_to_own_span, 60, 0},
     {"free_to_span_of_another", free_to_span_of_another, 60, 0},
+    {"free_to_full_span_of_another", free_to_full_span_of_another, 60, 0},
     {"free_to_full_span_of_nobody", free_to_full_span_of_nobody, 120, 0},
     {"free_of_last_block_of_span", free_of_last_block_of_span, 120, 0},
+    {"free_of_last_block_whose_memory_becomes_large", free_of_last_block_whose_memory_becomes_large, 120, 0},
     {"free_of_last_but_one_block_of_span", free_of_last_but_one_block_of_span, 120, 0},
     {"free_large", free_large, 120, 0},
     {"free_that_waits_for_the_journal", free_that_waits_for_the_journal, 120, 0},

@@ -71,13 +71,13 @@ static bool marked(const void *block, size_t size)
     return words[0] == pattern && words[last] == pattern;
 }
 
-void *heap_new_block(struct heap_world *world)
+void *heap_new_block(struct heap_world *world, size_t size)
 {
-    void *block = kin_malloc(world->size);
+    void *block = kin_malloc(size);
     if (!block)
         note_fault(world, kin_error_message());
     else
-        mark(block, world->size);
+        mark(block, size);
     return block;
 }
 
@@ -89,11 +89,11 @@ static void free_surely(struct heap_world *world, void *block)
         note_fault(world, kin_error_message());
 }
 
-void heap_free_block(struct heap_world *world, void *block)
+void heap_free_block(struct heap_world *world, void *block, size_t size)
 {
     if (!block)
         return;
-    if (!marked(block, world->size))
+    if (!marked(block, size))
         note_fault(world, "a block was written by somebody else: it was given out twice");
     free_surely(world, block);
 }
@@ -108,7 +108,7 @@ void heap_hold_full_span(struct heap_world *world)
     static void *blocks[HELD_MAX];
     const uint32_t whole = kin__classes[kin__class_of(world->size)].blocks;
     uint32_t count = 0, first = 0; /* blocks; the first of the span that is filled now */
-    while (count < HELD_MAX && (blocks[count] = heap_new_block(world)) != NULL) {
+    while (count < HELD_MAX && (blocks[count] = heap_new_block(world, world->size)) != NULL) {
         if (unit_of(blocks[count]) != unit_of(blocks[first])) {
             if (count - first == whole)
                 break; /* it is full, and left behind */
@@ -122,7 +122,7 @@ void heap_hold_full_span(struct heap_world *world)
         if (i >= first && i < count && world->held_count < HELD_MAX)
             world->held[world->held_count++] = blocks[i];
         else
-            heap_free_block(world, blocks[i]);
+            heap_free_block(world, blocks[i], world->size);
     }
 }
 
@@ -130,7 +130,7 @@ void heap_fill_own_span(struct heap_world *world)
 {
     const void *block;
     do
-        block = world->held[world->held_count++] = heap_new_block(world);
+        block = world->held[world->held_count++] = heap_new_block(world, world->size);
     while (world->held_count < HELD_MAX && kin__span_free_blocks(kin__spot_of(block).span));
 }
 
@@ -187,15 +187,20 @@ static void release_journal(struct heap_world *world)
     }
 }
 
+static size_t size_of_others(const struct heap_world *world)
+{
+    return world->others_size ? world->others_size : world->size;
+}
+
 void heap_others(void *arg)
 {
     struct heap_world *world = arg;
     release_journal(world);
     if (world->others_may_free && world->held_count)
-        heap_free_block(world, world->held[--world->held_count]);
-    for (int i = 0; i < 2 && world->others_count < OTHERS_MAX; i++)
-        world->others[world->others_count++] = heap_new_block(world);
-    heap_free_block(world, world->others[--world->others_count]);
+        heap_free_block(world, world->held[--world->held_count], world->size);
+    for (int i = 0; i < 3 && world->others_count < OTHERS_MAX; i++)
+        world->others[world->others_count++] = heap_new_block(world, size_of_others(world));
+    heap_free_block(world, world->others[--world->others_count], size_of_others(world));
 }
 
 static void add(struct step_area *areas, size_t *count, const volatile void *at, size_t size)
@@ -286,17 +291,17 @@ static void use_and_clear(struct heap_world *world)
 {
     void *fresh[OTHERS_MAX];
     for (int i = 0; i < OTHERS_MAX; i++)
-        fresh[i] = heap_new_block(world);
+        fresh[i] = heap_new_block(world, world->size);
     if (world->got)
         free_surely(world, world->got);
     if (world->given)
         free_surely(world, world->given);
     while (world->others_count)
-        heap_free_block(world, world->others[--world->others_count]);
+        heap_free_block(world, world->others[--world->others_count], size_of_others(world));
     while (world->held_count)
-        heap_free_block(world, world->held[--world->held_count]);
+        heap_free_block(world, world->held[--world->held_count], world->size);
     for (int i = 0; i < OTHERS_MAX; i++)
-        heap_free_block(world, fresh[i]);
+        heap_free_block(world, fresh[i], world->size);
 }
 
 const char *heap_check(void *arg, const struct step_end *end)

@@ -16,6 +16,7 @@
 
 struct heap_world {
     size_t size;              /* of the blocks of this operation */
+    size_t others_size;       /* of those that the others allocate meanwhile; 0: the same */
     kin__id victim;           /* its member id */
     void *volatile got;       /* what the victim's allocation returned */
     void *volatile given;     /* the block that the victim frees */
@@ -45,10 +46,10 @@ void heap_found_family(void);
 
 struct heap_world *heap_new_world(void);
 
-/* A block of the world's size with a pattern in it; free one whose pattern must still be there. They note a fault
+/* A block with a pattern in it; free one whose pattern must still be there. They note a fault
  * in the world. */
-void *heap_new_block(struct heap_world *world);
-void heap_free_block(struct heap_world *world, void *block);
+void *heap_new_block(struct heap_world *world, size_t size);
+void heap_free_block(struct heap_world *world, void *block, size_t size);
 
 /* Fill a span of the world's size by itself: all its blocks go to `held`. They are the span's only ones. */
 void heap_hold_full_span(struct heap_world *world);
