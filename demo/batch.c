@@ -123,7 +123,7 @@ static int map_items(struct batch *batch, struct item *item, size_t count, struc
         killer_stop(batch->killer);
         if (map_came_through(err)) {
             file_results(batch, item, count, result, error);
-            err = kin_pool_finish(pool, 10);
+            err = map_finish(pool);
         }
     }
     kin_pool_free(pool);

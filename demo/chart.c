@@ -195,14 +195,21 @@ void chart_legend(FILE *out, const struct chart *chart)
     fputs("</p>\n", out);
 }
 
-static void histogram_axis(FILE *out, const struct histogram *histogram, double bar, double base)
+static void histogram_axis(FILE *out, const struct histogram *histogram, double base)
 {
-    int step = (histogram->bins + 7) / 8;
-    int digits = histogram->width > 0 ? (int)fmax(0, -floor(log10(histogram->width * step) + 1e-9)) : 6;
+    double range = histogram->bins * histogram->width;
 
-    for (int b = 0; b <= histogram->bins; b += step)
-        fprintf(out, "<text class='tick' x='%.1f' y='%.1f'>%.*f</text>", GUTTER + b * bar, base + 18, digits,
-                histogram->low + b * histogram->width);
+    if (range == 0) {
+        fprintf(out, "<text class='tick' x='%d' y='%.1f'>%.8g</text>", GUTTER + PLOT / 2, base + 18,
+                histogram->low);
+        return;
+    }
+    double step = tick_step(range), first = ceil(histogram->low / step - 1e-9);
+    int digits = (int)fmax(0, -floor(log10(step) + 1e-9));
+    for (int i = 0; i < 12 && (first + i) * step <= histogram->low + range * (1 + 1e-9); i++)
+        fprintf(out, "<text class='tick' x='%.1f' y='%.1f'>%.*f</text>",
+                GUTTER + ((first + i) * step - histogram->low) / range * PLOT, base + 18, digits,
+                (first + i) * step);
 }
 
 void chart_histogram(FILE *out, const struct histogram *histogram, double mark, const char *mark_text)
@@ -228,7 +235,7 @@ void chart_histogram(FILE *out, const struct histogram *histogram, double mark, 
                 GUTTER + b * bar + 1, base - height, fmax(bar - 2, 0.5), height, histogram->count[b],
                 histogram->low + b * histogram->width, histogram->low + (b + 1) * histogram->width);
     }
-    histogram_axis(out, histogram, bar, base);
+    histogram_axis(out, histogram, base);
     if (histogram_bin(histogram, mark) >= 0) {
         double at = histogram->width > 0 ? (mark - histogram->low) / histogram->width * bar : bar / 2;
 

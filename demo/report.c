@@ -165,10 +165,13 @@ static void batch_table(FILE *out, const struct story *story)
     fputs("</table></div></details></div>\n", out);
 }
 
-static void failure_table(FILE *out, const struct story *story, const struct batch *batch)
+static void failure_card(FILE *out, const struct story *story, const struct batch *batch, const char *title)
 {
     char text[768];
 
+    if (batch->failures == 0)
+        return;
+    fprintf(out, "<div class='card'><h3>%s</h3>", title);
     fputs("<table><tr><th class='l'>problem</th><th class='l'>failure</th><th class='l'>what the task's "
           "error says"
           "</th></tr>\n",
@@ -185,7 +188,7 @@ static void failure_table(FILE *out, const struct story *story, const struct bat
         chart_text(out, failure_story(batch, i, text, sizeof text));
         fputs("</td></tr>\n", out);
     }
-    fputs("</table>\n", out);
+    fputs("</table></div>\n", out);
 }
 
 static void act_one(FILE *out, const struct story *story)
@@ -208,11 +211,7 @@ static void act_one(FILE *out, const struct story *story)
         chart_bars(out, names, (const double[]){story->baseline.wall, batch->wall}, 2);
         fputs("</div>\n", out);
     }
-    if (batch->failures > 0) {
-        fputs("<div class='card'><h3>What did not come back</h3>", out);
-        failure_table(out, story, batch);
-        fputs("</div>\n", out);
-    }
+    failure_card(out, story, batch, "What did not come back");
     batch_table(out, story);
     if (!story->faults.result)
         return;
@@ -223,9 +222,8 @@ static void act_one(FILE *out, const struct story *story)
         "concerned fail.</p><div class='card'>",
         story->options.memory_limit_mib);
     batch_timeline(out, story, &story->faults, "The batch with faults");
-    fputs("</div><div class='card'>", out);
-    failure_table(out, story, &story->faults);
     fputs("</div>\n", out);
+    failure_card(out, story, &story->faults, "What failed, and of what");
 }
 
 /* ---- act two --------------------------------------------------------------------------------- */
@@ -260,17 +258,32 @@ static void sweep_spans(struct chart *chart, const struct sweep_run *run, size_t
     chart_sort(chart);
 }
 
+/* The stamp of the attempt that got to its end, if that is not the first one; else NULL. */
+static const struct stamp *second_try(const struct sweep_run *run, int scenario)
+{
+    const struct stamp *stamp = &run->stamp[(size_t)scenario * SWEEP_ATTEMPTS];
+
+    for (int attempt = 1; attempt < SWEEP_ATTEMPTS; attempt++)
+        if (stamp[attempt].end > 0)
+            return &stamp[attempt];
+    return NULL;
+}
+
 /* A window of time around the first kill, in which single tasks can be seen. */
 static void sweep_zoom(FILE *out, const struct sweep_run *run, struct chart *chart)
 {
+    const struct kill_note *kill = killer_note(run->killer, 0);
+    const struct stamp *again = second_try(run, kill->item);
     double task = run->wall * run->plan.workers / (double)(chart->count + 1);
-    double at = killer_note(run->killer, 0)->when;
 
-    chart->from = at - 8 * task > run->began ? at - 8 * task : run->began;
+    chart->from = kill->when - 8 * task > run->began ? kill->when - 8 * task : run->began;
     chart->to = chart->from + 24 * task;
     chart->title = "A closer look at the first kill";
-    fprintf(out, "<h3>A closer look at the first kill: process %d, in scenario %d</h3>",
-            killer_note(run->killer, 0)->pid, killer_note(run->killer, 0)->item);
+    fprintf(out, "<h3>A closer look at the first kill</h3><p class='soft'>Process %d died in scenario %d",
+            kill->pid, kill->item);
+    if (again)
+        fprintf(out, ", which worker %d solved at %.3f s", again->worker, again->end - run->began);
+    fputs(".</p>", out);
     chart_timeline(out, chart);
     chart_legend(out, chart);
 }
