@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define UNREADY_DEATHS_MAX 3
+#define UNREADY_KILLS_MAX 20 /* the same by SIGKILL, which is rarely the initializer's doing */
 
 /* The item that a dead worker was running, in *index. */
 static bool had_item(struct kin__map *map, int worker, size_t *index)
@@ -103,23 +104,33 @@ static void decide_item(struct kin__map *map, int worker, size_t index, const ki
     fail_item(map, worker, index, end);
 }
 
-/* A pool whose workers cannot start says why instead of starting them for ever. */
-static void check_start(struct kin__map *map, int worker)
+static bool some_worker_is_ready(const struct kin__map *map)
+{
+    for (int i = 0; i < map->pool->workers; i++)
+        if (map->local->posts[i].process && atomic_load(&map->pool->seats[i].ready) == KIN__READY)
+            return true;
+    return false;
+}
+
+/* A pool whose workers cannot start says why instead of starting them for ever; one whose workers are being killed
+ * from outside goes on. */
+static void check_start(struct kin__map *map, int worker, const kin_end *end)
 {
     struct kin__seat *seat = &map->pool->seats[worker];
-    struct kin__post *post = &map->local->posts[worker];
+    struct kin__local *local = map->local;
     uint32_t ready = atomic_load_explicit(&seat->ready, memory_order_acquire);
+    bool killed = end->how == KIN_END_SIGNALED && end->signal == SIGKILL;
     if (ready == KIN__CANNOT_WORK) {
         kin__fail(seat->init_error.code, "worker %d of pool \"%s\" cannot work: %s", worker, map->pool->name,
                   seat->init_error.message);
         kin__map_break(map);
-    } else if (ready == KIN__NOT_READY && ++post->unready_deaths >= UNREADY_DEATHS_MAX) {
+    } else if (some_worker_is_ready(map)) { /* this one before it died, or another */
+        local->unready_deaths = 0;
+    } else if (++local->unready_deaths >= (killed ? UNREADY_KILLS_MAX : UNREADY_DEATHS_MAX)) {
         kin_error story;
-        kin_process_error(post->process, &story);
+        kin_process_error(local->posts[worker].process, &story);
         kin__fail(KIN_EDIED, "workers of pool \"%s\" die before they are ready: %s", map->pool->name, story.message);
         kin__map_break(map);
-    } else if (ready == KIN__READY) {
-        post->unready_deaths = 0;
     }
 }
 
@@ -133,7 +144,7 @@ void kin__bury(struct kin__map *map, int worker)
     kin_process_end(post->process, &end);
     map->local->deaths++;
     map->undone = true;
-    check_start(map, worker);
+    check_start(map, worker, &end);
     if (end.how == KIN_END_SIGNALED && end.signal == SIGINT && !map->outcome) {
         kin__fail(KIN_EINTR, "pool \"%s\" was interrupted: its worker %d died of SIGINT", pool->name, worker);
         kin__map_break(map);

@@ -15,7 +15,6 @@ struct kin__post {
     struct kin__local *local;
     kin_process *process; /* NULL: nobody sits there */
     _Atomic bool ended;   /* set by whoever reaped it */
-    int unready_deaths;   /* in a row, before ready */
     /* time limit: what was seen, and since when */
     uint64_t seen_current;
     uint32_t seen_round;
@@ -29,6 +28,7 @@ struct kin__local {
     pthread_mutex_t mutex; /* one map at a time */
     uint32_t round;
     size_t deaths; /* of this map */
+    int unready_deaths; /* of workers, in a row in which none became ready */
     kin_arena *kept; /* results nobody took */
     kin_initializer_fn initializer; /* inline kind: run in this very process */
     kin_finalizer_fn finalizer;

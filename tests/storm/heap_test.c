@@ -49,7 +49,8 @@ static uint64_t *tail(struct block *block)
 static void report(struct storm *storm, const char *what, size_t size)
 {
     if (atomic_fetch_add(&storm->broken, 1) == 0)
-        snprintf(storm->what, sizeof(storm->what), "a block of %zu bytes, in process %d: %s", size, (int)getpid(), what);
+        snprintf(storm->what, sizeof(storm->what), "a block of %zu bytes, in process %d: %s", size,
+                 (int)getpid(), what);
 }
 
 static struct block *make(struct storm *storm, uint32_t *seed)
