@@ -80,15 +80,15 @@ static int not_in_code(uintptr_t address, const struct kin__os_module *module, c
 {
     char path[PATH_MAX];
     if (!kin__os_mapping_at(address, path, NULL))
-        return kin__fail(KIN_EINVAL, "cannot use %s for other processes: nothing lies at its address %p",
+        return kin__fail(KIN_EINVAL, "cannot hand %s to another process: nothing lies at its address %p",
                          what, (void *)address);
     if (module)
         return kin__fail(KIN_EINVAL,
-                         "cannot use %s for other processes: %p lies in \"%s\", but not in its code", what,
+                         "cannot hand %s to another process: %p lies in \"%s\", but not in its code", what,
                          (void *)address, path);
     return kin__fail(
         KIN_EINVAL,
-        "cannot use %s for other processes: %p lies in no module, but in %s (generated code, or a "
+        "cannot hand %s to another process: %p lies in no module, but in %s (generated code, or a "
         "nested function that uses its parent's variables?)",
         what, (void *)address, *path ? path : "this process's own memory");
 }
@@ -107,7 +107,7 @@ static int describe(const struct kin__os_module *module, struct kin__module *out
     if (gone)
         return kin__fail(
             KIN_ENOTFOUND,
-            "cannot use %s for other processes: \"%s\" has been deleted or replaced since it was "
+            "cannot hand %s to another process: \"%s\" has been deleted or replaced since it was "
             "loaded, and has no build id to know it by (link with -Wl,--build-id)",
             what, out->path);
     if (!kin__os_file_look(out->path, &out->file))
@@ -179,7 +179,7 @@ int kin__function_refer(void (*fn)(void), struct kin__function *out, const char 
     uint32_t index = enter(&entry);
     if (!index)
         return kin__fail(KIN_ELIMIT,
-                         "cannot use %s for other processes: its module \"%s\" would be one more than %u",
+                         "cannot hand %s to another process: its module \"%s\" would be one more than %u",
                          what, entry.path, KIN__MODULES_MAX);
     remember_recent(index, unloads, &module);
     if (module.program) /* never unloaded: children made by fork need not look for it */
