@@ -259,11 +259,10 @@ static void free_own(struct kin__thread *thread, const struct kin__spot *spot)
 static void finish_free(struct kin__thread *thread, const struct kin__spot *spot, const void *block,
                         bool r_was)
 {
-    bool own = spot->span && kin__peek32(&spot->span->owner) == thread->index;
-    if (own)
-        free_own(thread, spot);
-    else if (spot->kind != KIN__SPOT_SMALL)
+    if (spot->kind != KIN__SPOT_SMALL)
         settle(spot);
+    else if (kin__peek32(&spot->span->owner) == thread->index)
+        free_own(thread, spot);
     else if (!(spot->span->r[spot->word] & spot->bit) == !r_was)
         may_be_lost(thread, block); /* not flipped yet; or flipped, allocated again and freed by another */
     else
@@ -272,6 +271,8 @@ static void finish_free(struct kin__thread *thread, const struct kin__spot *spot
 
 void kin__heap_finish(struct kin__thread *thread)
 {
+    kin__journal_begin(); /* its last transaction is undone, if it was not true yet: that may concern the intent */
+    kin__journal_end();
     const void *block = (void *)(uintptr_t)(thread->intent & ~(uint64_t)KIN__INTENT_MASK);
     struct kin__spot spot = kin__spot_of(block);
     switch ((enum kin__intent)(thread->intent & KIN__INTENT_MASK)) {

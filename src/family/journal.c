@@ -2,8 +2,11 @@
 #include "family/journal.h"
 
 #include "base/failure.h"
+#include "os/os.h"
 
 #define IS_32 1u
+#define TRIES 30
+#define PAUSES 4
 
 void kin__journal_format(void)
 {
@@ -27,10 +30,22 @@ static void undo(struct kin__journal *journal)
     journal->count = 0;
 }
 
+/* Transactions take less than a microsecond, being woken from a sleep 25: so look a few times before. */
+static void acquire(struct kin__lock *lock)
+{
+    for (int i = 0; i < TRIES; i++) {
+        if (kin__lock_try(lock) != KIN_EBUSY)
+            return;
+        for (int k = 0; k < PAUSES; k++)
+            kin__os_pause();
+    }
+    kin__lock_acquire(lock);
+}
+
 void kin__journal_begin(void)
 {
     struct kin__journal *journal = kin__journal();
-    kin__lock_acquire(&journal->lock);
+    acquire(&journal->lock);
     if (journal->count) /* only a dead owner leaves it so */
         undo(journal);
 }

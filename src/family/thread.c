@@ -144,7 +144,7 @@ void kin__threads_recover(struct kin__member *dead)
 {
     kin__units_attach();
     for (;;) {
-        kin__journal_begin(); /* what its last transaction did is true or undone from here on */
+        kin__journal_begin(); /* undoes a transaction that was not true yet: that may concern the list */
         uint32_t index = dead->threads;
         kin__journal_end();
         if (!index)

@@ -81,8 +81,10 @@ void kin__units_attach(void)
 size_t kin__heap_used_bytes(void)
 {
     const struct kin__heap *heap = kin__heap();
-    return (size_t)heap->used * KIN__UNIT + 4 * PAGE + heap->tabled * sizeof(struct kin__unit) +
-           (size_t)heap->descriptors * KIN__DESCRIPTOR_SIZE + (size_t)heap->threads_top * KIN__THREAD_SIZE;
+    size_t units = kin__peek32(&heap->used), descriptors = kin__peek32(&heap->descriptors);
+    size_t entries = kin__peek32(&heap->tabled), threads = kin__peek32(&heap->threads_top);
+    return units * KIN__UNIT + 4 * PAGE + entries * sizeof(struct kin__unit) +
+           descriptors * KIN__DESCRIPTOR_SIZE + threads * KIN__THREAD_SIZE;
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
