@@ -19,4 +19,9 @@ static inline struct kin__member *kin__members(void)
     return kin__region_at(KIN__AT_MEMBERS);
 }
 
+static inline uint32_t kin__members_top(void)
+{
+    return atomic_load_explicit(&kin__region->members_top, memory_order_acquire);
+}
+
 #endif

@@ -60,12 +60,12 @@ struct kin__member *kin__member_find(kin__id id)
     return member->generation == id >> 32 ? member : NULL;
 }
 
-static uint64_t ticks_since_boot(void)
+/* Before the claim: who walks the table up to the top misses no claimed slot. */
+static void raise_top(uint32_t top)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
-    return (uint64_t)now.tv_sec * hz + (uint64_t)now.tv_nsec / (1000000000u / hz);
+    uint32_t now = atomic_load_explicit(&kin__region->members_top, memory_order_relaxed);
+    while (now < top && !atomic_compare_exchange_weak(&kin__region->members_top, &now, top))
+        continue;
 }
 
 /* Take a slot: its state becomes `claim`, which names whose it is. */
@@ -76,6 +76,7 @@ static int claim_as(uint32_t claim, struct kin__member **out)
         uint32_t free = KIN__FREE;
         if (atomic_load_explicit(&table[i].state, memory_order_relaxed) != KIN__FREE)
             continue;
+        raise_top(i + 1);
         if (!atomic_compare_exchange_strong_explicit(&table[i].state, &free, claim, memory_order_acq_rel,
                                                      memory_order_relaxed))
             continue;
@@ -133,7 +134,6 @@ int kin__member_attach(struct kin__member *member)
      * last user may still be about to release it. */
     kin__lock_acquire(&member->life);
     atomic_store_explicit(&member->pid, (int32_t)getpid(), memory_order_relaxed);
-    member->attached = ticks_since_boot();
     if (!atomic_compare_exchange_strong_explicit(&member->state, &state, KIN__ALIVE, memory_order_acq_rel,
                                                  memory_order_relaxed)) {
         kin__lock_release(&member->life);
@@ -152,6 +152,7 @@ static int join(kin__id parent)
     if (error)
         return error;
     member->parent = parent;
+    member->attached = kin__os_since_boot_ns();
     return kin__member_attach(member);
 }
 

@@ -19,7 +19,8 @@
  *   generation   who claims it    after the claim, plus 1         CLAIMED: as above
  *   life         main thread      robust; made at first claim     this *is* the sign of death
  *   pid          parent, member   before ALIVE                    STARTING: as above
- *   attached     the member       before ALIVE                    STARTING: as above
+ *   attached     the starter      soon after the start; or the    0: whoever has the pid counts as the
+ *                                 member itself, if JOINING       member
  *   parent       parent           before STARTING                 STARTING: as above
  *   threads      journal          heap lock                       replayed
  *   arenas       journal          heap lock                       replayed
@@ -60,7 +61,7 @@ struct kin__member {
     uint32_t generation;
     _Atomic int32_t pid;
     uint32_t threads; /* first of its thread slots, 0: none (family/thread.h) */
-    uint64_t attached; /* clock ticks since boot: a process with this pid that started later is another one */
+    _Atomic uint64_t attached; /* ns since boot: a process with this pid that started later is another one; 0: not known */
     kin__id parent;
     uint64_t arenas; /* address of the first arena it owns, 0: none (family/arena.h) */
     struct kin_process *process;

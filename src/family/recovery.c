@@ -22,21 +22,24 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* Whether a process that was there at that time has ended. One tick of tolerance: the two clocks round
- * differently. */
+#define ROUNDING_NS 20000000u /* start times come in ticks of 10 ms */
+
+/* Whether a process that was there at that time has ended. */
 static bool process_ended(pid_t pid, uint64_t was_there)
 {
     int pidfd = kin__os_pidfd_open(pid);
     if (pidfd < 0)
         return errno == ESRCH || errno == EINVAL;
-    bool ended = kin__os_pidfd_ended(pidfd) || kin__os_start_time(pid) > was_there + 1;
+    bool ended = kin__os_pidfd_ended(pidfd) || kin__os_start_time(pid) > was_there + ROUNDING_NS;
     close(pidfd);
     return ended;
 }
 
 static bool member_ended(const struct kin__member *member)
 {
-    return process_ended(atomic_load_explicit(&member->pid, memory_order_relaxed), member->attached);
+    uint64_t attached = atomic_load_explicit(&member->attached, memory_order_relaxed);
+    return process_ended(atomic_load_explicit(&member->pid, memory_order_relaxed),
+                         attached ? attached : UINT64_MAX - ROUNDING_NS);
 }
 
 /* A process that died while it joined has left nothing but its claim. If its number is in use again, the slot
@@ -44,14 +47,14 @@ static bool member_ended(const struct kin__member *member)
 static void free_half_joined(struct kin__member *member)
 {
     uint32_t state = atomic_load_explicit(&member->state, memory_order_acquire);
-    if ((state & 0xff) == KIN__JOINING && process_ended((pid_t)(state >> 8), UINT64_MAX - 1))
+    if ((state & 0xff) == KIN__JOINING && process_ended((pid_t)(state >> 8), UINT64_MAX - ROUNDING_NS))
         atomic_compare_exchange_strong(&member->state, &state, KIN__FREE);
 }
 
 static void free_unborn(uint32_t starter)
 {
     struct kin__member *table = kin__members();
-    for (uint32_t i = 1; i < KIN__MEMBERS_MAX; i++) {
+    for (uint32_t i = 1; i < kin__members_top(); i++) {
         uint32_t state = atomic_load_explicit(&table[i].state, memory_order_acquire);
         if (((state & 0xff) == KIN__CLAIMED || (state & 0xff) == KIN__STARTING) && state >> 8 == starter)
             atomic_compare_exchange_strong(&table[i].state, &state, KIN__FREE);
@@ -91,7 +94,7 @@ int kin__members_sweep(void)
     kin__id me = kin__self_id();
     struct kin__member *table = kin__members();
     int left = 0;
-    for (uint32_t i = 1; i < KIN__MEMBERS_MAX; i++) {
+    for (uint32_t i = 1; i < kin__members_top(); i++) {
         free_half_joined(&table[i]);
         if (kin__member_state(&table[i]) != KIN__ALIVE)
             continue;

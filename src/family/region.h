@@ -13,11 +13,13 @@
  *
  *   field         written by   rule                          when the writer dies there
  *   -----------   ----------   ---------------------------   ------------------------------------
- *   all below     founder      before the first child        no family yet: the memory goes with it
+ *   members_top   claimers     only grows; CAS               as stored
+ *   all others    founder      before the first child        no family yet: the memory goes with it
  */
 #ifndef KIN_FAMILY_REGION_H
 #define KIN_FAMILY_REGION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,6 +43,7 @@ struct kin__region {
     uint64_t heap_limit; /* bytes the heap may use */
     uint64_t pid_namespace; /* inode: members of another one cannot be watched, and are refused */
     char version[16];    /* of the founder's libkin */
+    _Atomic uint32_t members_top; /* no slot from here on was ever claimed */
 };
 
 /* This process's view; NULL before kin_init. */

@@ -19,6 +19,9 @@
 double kin__os_now(void);
 uint64_t kin__os_now_ns(void);
 
+/* Nanoseconds since boot, suspended time included: the clock of start times. */
+uint64_t kin__os_since_boot_ns(void);
+
 /* The moment `timeout` seconds from now (infinity stays); and what is left until then, at least 0. */
 double kin__os_deadline(double timeout);
 double kin__os_left(double deadline);
@@ -79,8 +82,8 @@ int kin__os_limit_private_data(size_t bytes);
 
 /* ---- process.c ----------------------------------------------------------------------------- */
 
-/* When process `pid` was started, in clock ticks since boot: with the pid it names a process for ever.
- * 0 if there is no such process. */
+/* When process `pid` was started, in ns since boot, rounded to a clock tick: with the pid it names a process for
+ * ever. 0 if there is no such process. */
 uint64_t kin__os_start_time(pid_t pid);
 
 /* A descriptor for a process, CLOEXEC; -1 if there is no such process (errno tells). */
@@ -109,11 +112,14 @@ bool kin__os_zombie_status(pid_t pid, int *code, int *status);
 bool kin__os_program_path(char *buffer, size_t size);
 
 /* Make the kernel send `signal` to the calling process when the thread that made it, or any later stand-in
- * of the same process, ends. */
-int kin__os_parent_death_signal(int signal);
+ * of the same process, ends. False: the parent, `parent`, is gone already. */
+bool kin__os_parent_death_signal(int signal, pid_t parent);
 
-/* Default dispositions for all signals, nothing blocked. Async-signal-safe. */
-void kin__os_reset_signals(void);
+/* Default dispositions for all signals but one, nothing blocked. */
+void kin__os_reset_signals(int except);
+
+/* Whether that function is the signal's handler. */
+bool kin__os_handles(int signal, void (*handler)(int));
 
 /* Replace stdin by /dev/null. */
 void kin__os_null_stdin(void);

@@ -2,6 +2,7 @@
 #include "os/os.h"
 
 #include "base/failure.h"
+#include "os/raw.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -47,7 +48,7 @@ uint64_t kin__os_start_time(pid_t pid)
 {
     char text[1024];
     const char *field = stat_field(pid, 22, text, sizeof text);
-    return field ? strtoull(field, NULL, 10) : 0;
+    return field ? strtoull(field, NULL, 10) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK)) : 0;
 }
 
 bool kin__os_zombie_status(pid_t pid, int *code, int *status)
@@ -145,34 +146,52 @@ bool kin__os_program_path(char *buffer, size_t size)
     return true;
 }
 
-int kin__os_parent_death_signal(int signal)
+bool kin__os_parent_death_signal(int signal, pid_t parent)
 {
-    if (prctl(PR_SET_PDEATHSIG, signal) < 0)
-        return kin__fail_errno(KIN_ESYSTEM, errno, "could not ask for the parent's death signal");
-    return 0;
+    kin__raw(SYS_prctl, PR_SET_PDEATHSIG, signal, 0, 0, 0);
+    return kin__raw(SYS_getppid, 0, 0, 0, 0, 0) == parent;
 }
 
-void kin__os_reset_signals(void)
+/* Signals 32 and 33 are glibc's own: without their handlers, pthread_cancel and setuid hang. */
+static bool is_glibcs(int number)
 {
-    struct sigaction defaults;
-    memset(&defaults, 0, sizeof defaults);
-    defaults.sa_handler = SIG_DFL;
-    for (int number = 1; number <= SIGRTMAX; number++)
-        sigaction(number, &defaults, NULL); /* fails for SIGKILL, SIGSTOP and glibc's own: as it should */
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    return number == 32 || number == 33;
+}
+
+/* As rt_sigaction(2) takes it: handler first, then flags, restorer (not everywhere), mask. */
+struct raw_action {
+    void (*handler)(int);
+    unsigned long rest[3];
+};
+
+bool kin__os_handles(int signal, void (*handler)(int))
+{
+    struct raw_action now = {0};
+    kin__raw(SYS_rt_sigaction, signal, 0, (long)&now, sizeof(unsigned long), 0);
+    return now.handler == handler;
+}
+
+void kin__os_reset_signals(int except)
+{
+    static const struct raw_action defaults; /* all zero is SIG_DFL */
+    static const unsigned long none = 0;
+    for (int number = 1; number < NSIG; number++)
+        if (number != except && !is_glibcs(number)) /* fails for SIGKILL and SIGSTOP, as it should */
+            kin__raw(SYS_rt_sigaction, number, (long)&defaults, 0, sizeof none, 0);
+    kin__raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none, 0);
 }
 
 void kin__os_null_stdin(void)
 {
-    int fd = open("/dev/null", O_RDONLY);
+    long fd = kin__raw(SYS_openat, AT_FDCWD, (long)"/dev/null", O_RDONLY | O_CLOEXEC, 0, 0);
     if (fd < 0)
         return;
-    if (fd != STDIN_FILENO) {
-        dup2(fd, STDIN_FILENO);
-        close(fd);
+    if (fd == STDIN_FILENO) {
+        kin__raw(SYS_fcntl, fd, F_SETFD, 0, 0, 0);
+        return;
     }
+    kin__raw(SYS_dup3, fd, STDIN_FILENO, 0, 0, 0);
+    kin__raw(SYS_close, fd, 0, 0, 0, 0);
 }
 
 void kin__os_flush_output(void)

@@ -6,14 +6,15 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const int fatal[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+#define SIGNAL_STACK 16384
 #define FATALS (sizeof fatal / sizeof *fatal)
 
 static struct kin__seat *limited;
 static struct sigaction before[FATALS];
-static unsigned char signal_stack[16384];
 
 /* Errno still tells why the last allocation failed: no success resets it. The signal is raised again with its
  * former disposition when this handler returns (a fault repeats, abort() insists). */
@@ -33,8 +34,12 @@ void kin__memory_limit_begin(struct kin__seat *seat, size_t limit)
     limited = seat;
     seat->death_errno = -1;
     seat->death_data = 0;
-    stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof signal_stack};
-    sigaltstack(&stack, NULL);
+    static void *signal_stack; /* on the heap: in .bss it would spread what each fork copies over more pages */
+    if (!signal_stack)
+        signal_stack = malloc(SIGNAL_STACK);
+    stack_t stack = {.ss_sp = signal_stack, .ss_size = SIGNAL_STACK};
+    if (signal_stack)
+        sigaltstack(&stack, NULL);
     struct sigaction action = {.sa_handler = on_fatal, .sa_flags = SA_ONSTACK | SA_NODEFER};
     for (size_t i = 0; i < FATALS; i++)
         sigaction(fatal[i], &action, &before[i]);

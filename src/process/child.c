@@ -20,28 +20,34 @@
 #include <sys/single_threaded.h>
 #include <unistd.h>
 
-#define PARENT_DIED (SIGRTMAX - 1)
 #define DAEMON_PATIENCE 1.0 /* seconds between SIGTERM and SIGKILL for daemons at exit */
 #define ORPHAN_EXIT (128 + SIGTERM)
 
 bool kin__flushed_all;
 
 static volatile pid_t expected_parent;
+static int parent_died; /* the signal: SIGRTMAX - 1, asked for once, not in every child */
 
 static void on_parent_death(int number)
 {
     (void)number;
-    if (getppid() != expected_parent)
+    if (expected_parent && getppid() != expected_parent)
         _exit(ORPHAN_EXIT);
+}
+
+/* Before any fork, so that children have it from the start: each call in a child costs page faults. */
+static void catch_parent_death(void)
+{
+    struct sigaction action = {.sa_handler = on_parent_death, .sa_flags = SA_RESTART};
+    sigaction(parent_died, &action, NULL);
 }
 
 static void watch_parent(pid_t parent)
 {
     expected_parent = parent;
-    struct sigaction action = {.sa_handler = on_parent_death, .sa_flags = SA_RESTART};
-    sigaction(PARENT_DIED, &action, NULL);
-    kin__os_parent_death_signal(PARENT_DIED);
-    if (getppid() != parent) /* it died before we asked */
+    if (!kin__os_handles(parent_died, on_parent_death))
+        catch_parent_death(); /* the program had taken the signal for itself */
+    if (!kin__os_parent_death_signal(parent_died, parent))
         _exit(ORPHAN_EXIT);
 }
 
@@ -117,7 +123,7 @@ static void become(struct kin__member *member, pid_t parent)
 
 void kin__child_run_forked(struct kin__member *member, pid_t parent)
 {
-    kin__os_reset_signals();
+    kin__os_reset_signals(parent_died);
     kin__member_forked();
     become(member, parent);
     kin__os_null_stdin();
@@ -152,6 +158,8 @@ static void after_fork_in_child(void)
 
 void kin__child_setup(void)
 {
+    parent_died = SIGRTMAX - 1;
+    catch_parent_death();
     kin__member_hooks(kin__children_forked, kin__children_recover);
     on_exit(kin__at_exit, NULL);
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);

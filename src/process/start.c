@@ -87,6 +87,7 @@ static int launch(kin_process *process, struct kin__member *member)
     pid_t pid = process->start_method == KIN_START_SPAWN ? kin__spawn_member(member) : fork_member(member);
     if (pid < 0)
         return (int)pid;
+    atomic_store_explicit(&member->attached, kin__os_since_boot_ns(), memory_order_relaxed);
     int32_t unset = 0; /* the child writes the same */
     atomic_compare_exchange_strong(&process->pid, &unset, (int32_t)pid);
     pthread_mutex_lock(&kin__guardian_mutex);
