@@ -2,7 +2,6 @@
 #include "checks.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "failure.h"
 #include "killer.h"
@@ -72,7 +71,7 @@ static size_t compare(const struct story *story, const struct batch *a, const st
         if (p->status == LP_NONE || q->status == LP_NONE)
             continue;
         compared++;
-        *differ += p->status != q->status || memcmp(&p->optimum, &q->optimum, sizeof p->optimum) != 0;
+        *differ += p->status != q->status || !lp_same(p->optimum, q->optimum);
     }
     return compared;
 }

@@ -1,6 +1,7 @@
 /* lp.c - linear programs by GLPK. */
 #include "lp.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -120,4 +121,13 @@ const char *lp_status_name(enum lp_status status)
     static const char *const names[] = {"failed", "optimal", "infeasible", "unbounded", "undecided"};
 
     return names[status];
+}
+
+bool lp_same(double a, double b)
+{
+    uint64_t p, q;
+
+    memcpy(&p, &a, sizeof p);
+    memcpy(&q, &b, sizeof q);
+    return p == q;
 }

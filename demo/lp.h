@@ -40,4 +40,7 @@ enum lp_status lp_resolve(glp_prob *lp);
 /* "optimal", ... */
 const char *lp_status_name(enum lp_status status);
 
+/* Whether two optima are the same to the last bit. */
+bool lp_same(double a, double b);
+
 #endif

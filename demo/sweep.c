@@ -99,6 +99,11 @@ static void perturb(glp_prob *lp, const struct scenario *scenario)
         glp_set_obj_coef(lp, j, glp_get_obj_coef(lp, j) * factor(scenario, UINT64_C(1) << 32 | (uint64_t)j));
 }
 
+static size_t basis_variables(const struct basis *basis)
+{
+    return (size_t)basis->rows + (size_t)basis->columns;
+}
+
 static void basis_set(glp_prob *lp, const struct basis *basis)
 {
     for (int i = 1; i <= basis->rows; i++)
@@ -111,7 +116,7 @@ static void basis_set(glp_prob *lp, const struct basis *basis)
 static struct basis *basis_get(glp_prob *lp, kin_task *task)
 {
     int rows = glp_get_num_rows(lp), columns = glp_get_num_cols(lp);
-    struct basis *basis = kin_task_malloc(task, sizeof *basis + (size_t)(rows + columns));
+    struct basis *basis = kin_task_malloc(task, sizeof *basis + (size_t)rows + (size_t)columns);
 
     if (!basis)
         return NULL;
@@ -187,15 +192,14 @@ static int find_start(struct sweep *sweep, const struct basis **out)
 {
     const struct basis **found = kin_calloc(1, sizeof *found);
     kin_pool *pool = model_pool(sweep, "model", 1);
-    int err;
+    int err = kin_error_code();
 
-    if (!found || !pool)
-        err = kin_error_code();
-    else
+    if (found && pool) {
         err = kin_pool_map(pool, solve_start,
                            KIN_MAP_ARGS(.out = found, .out_size = sizeof *found, .count = 1, .time_limit = 60,
                                         .retries = retries, .results = &sweep->start_arena));
-    *out = err == 0 ? *found : NULL;
+        *out = *found;
+    }
     kin_pool_free(pool);
     kin_free(found);
     return err;
@@ -203,7 +207,7 @@ static int find_start(struct sweep *sweep, const struct basis **out)
 
 int sweep_prepare(struct sweep *out, const char *path, size_t count, double size, uint64_t seed)
 {
-    const struct basis *start;
+    const struct basis *start = NULL;
     int err;
 
     *out = (struct sweep){.count = count};
@@ -212,7 +216,7 @@ int sweep_prepare(struct sweep *out, const char *path, size_t count, double size
     if (!out->model || !out->scenario)
         return kin_error_code();
     err = find_start(out, &start);
-    if (err)
+    if (!start)
         return err;
     out->rows = start->rows;
     out->columns = start->columns;
@@ -243,7 +247,7 @@ static const uint64_t digest_start = UINT64_C(0xcbf29ce484222325);
 
 static uint64_t digest_basis(uint64_t digest, const struct basis *basis)
 {
-    return digest_add(digest, basis->status, (size_t)(basis->rows + basis->columns));
+    return digest_add(digest, basis->status, basis_variables(basis));
 }
 
 /* Over every bit of every result, in the scenarios' order; a failed one counts as zeroes. */
@@ -329,7 +333,7 @@ static bool same_basis(const struct basis *a, const struct basis *b)
     if (!a || !b)
         return a == b;
     return a->rows == b->rows && a->columns == b->columns &&
-           memcmp(a->status, b->status, (size_t)(a->rows + a->columns)) == 0;
+           memcmp(a->status, b->status, basis_variables(a)) == 0;
 }
 
 size_t sweep_first_difference(const struct sweep_run *a, const struct sweep_run *b, size_t count)
@@ -337,8 +341,8 @@ size_t sweep_first_difference(const struct sweep_run *a, const struct sweep_run 
     for (size_t i = 0; i < count; i++) {
         const struct scenario_result *p = &a->result[i], *q = &b->result[i];
 
-        if (memcmp(&p->optimum, &q->optimum, sizeof p->optimum) != 0 || p->status != q->status ||
-            p->iterations != q->iterations || !same_basis(p->basis, q->basis))
+        if (!lp_same(p->optimum, q->optimum) || p->status != q->status || p->iterations != q->iterations ||
+            !same_basis(p->basis, q->basis))
             return i;
     }
     return count;
