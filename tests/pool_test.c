@@ -255,10 +255,11 @@ static void a_death_is_retried(void)
     ck_assert_int_eq(*seen, 3);
     *seen = 0;
     kin_task_error error;
-    ck_assert_int_eq(kin_pool_for(pool, (kin_for_fn)die_twice,
-                                  KIN_MAP_ARGS(.count = 20, .context = (void *)seen, .retries = 1,
-                                               .on_failure = KIN_COLLECT, .errors = &error, .errors_capacity = 1)),
-                     KIN_EDIED);
+    ck_assert_int_eq(
+        kin_pool_for(pool, (kin_for_fn)die_twice,
+                     KIN_MAP_ARGS(.count = 20, .context = (void *)seen, .retries = 1,
+                                  .on_failure = KIN_COLLECT, .errors = &error, .errors_capacity = 1)),
+        KIN_EDIED);
     ck_assert_uint_eq(error.index, 7);
     ck_assert_int_eq(error.attempts, 2);
     kin_free((void *)seen);
@@ -312,11 +313,11 @@ static void time_limit_kills_only_that_task(void)
     kin_pool *pool = new_pool(2);
     kin_task_error error;
     size_t failures;
-    ck_assert_int_eq(kin_pool_for(pool, hang_at_two,
-                                  KIN_MAP_ARGS(.count = 1000, .time_limit = 0.2, .on_failure = KIN_COLLECT,
-                                               .retries = 3, .errors = &error, .errors_capacity = 1,
-                                               .failures = &failures)),
-                     KIN_ETIMELIMIT);
+    ck_assert_int_eq(
+        kin_pool_for(pool, hang_at_two,
+                     KIN_MAP_ARGS(.count = 1000, .time_limit = 0.2, .on_failure = KIN_COLLECT, .retries = 3,
+                                  .errors = &error, .errors_capacity = 1, .failures = &failures)),
+        KIN_ETIMELIMIT);
     ck_assert_uint_eq(failures, 1);
     ck_assert_uint_eq(error.index, 2);
     ck_assert_int_eq(error.end.signal, SIGKILL);
@@ -344,12 +345,12 @@ static void memory_limit_holds(void)
     char out[4];
     kin_task_error error;
     size_t failures;
-    ck_assert_int_eq(kin_pool_map(pool, (kin_task_fn)allocate,
-                                  KIN_MAP_ARGS(.in = in, .in_size = sizeof *in, .out = out, .out_size = 1,
-                                               .count = 4, .memory_limit = (size_t)20 << 20,
-                                               .on_failure = KIN_COLLECT, .errors = &error, .errors_capacity = 1,
-                                               .failures = &failures)),
-                     KIN_EMEMLIMIT);
+    ck_assert_int_eq(
+        kin_pool_map(pool, (kin_task_fn)allocate,
+                     KIN_MAP_ARGS(.in = in, .in_size = sizeof *in, .out = out, .out_size = 1, .count = 4,
+                                  .memory_limit = (size_t)20 << 20, .on_failure = KIN_COLLECT,
+                                  .errors = &error, .errors_capacity = 1, .failures = &failures)),
+        KIN_EMEMLIMIT);
     ck_assert_uint_eq(failures, 1);
     ck_assert_uint_eq(error.index, 1);
     ck_assert_int_eq(error.end.signal, SIGABRT);
@@ -369,11 +370,11 @@ static void memory_limit_holds_for_the_shared_heap(void)
     test_init();
     kin_pool *pool = new_pool(1);
     kin_task_error error;
-    ck_assert_int_eq(kin_pool_for(pool, allocate_shared,
-                                  KIN_MAP_ARGS(.count = 3, .memory_limit = (size_t)20 << 20,
-                                               .on_failure = KIN_COLLECT, .errors = &error,
-                                               .errors_capacity = 1)),
-                     KIN_EMEMLIMIT);
+    ck_assert_int_eq(
+        kin_pool_for(pool, allocate_shared,
+                     KIN_MAP_ARGS(.count = 3, .memory_limit = (size_t)20 << 20, .on_failure = KIN_COLLECT,
+                                  .errors = &error, .errors_capacity = 1)),
+        KIN_EMEMLIMIT);
     ck_assert_uint_eq(error.index, 1);
     kin_pool_free(pool);
 }
@@ -410,8 +411,9 @@ static void workers_have_state_of_their_own(void)
     int ends[2], from = 100, sum = 0, value, last = 0;
     ck_assert_int_eq(pipe(ends), 0);
     finalized_fd = ends[1];
-    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 2, .initializer = make_state, .finalizer = drop_state,
-                                                   .init_arg = &from, .init_arg_size = sizeof from));
+    kin_pool *pool =
+        kin_pool_new(KIN_POOL_OPTIONS(.workers = 2, .initializer = make_state, .finalizer = drop_state,
+                                      .init_arg = &from, .init_arg_size = sizeof from));
     ck_assert_int_eq(kin_pool_for(pool, use_state, KIN_MAP_ARGS(.count = 1000)), 0);
     ck_assert_int_eq(kin_pool_finish(pool, TOP), 0);
     kin_pool_free(pool);
@@ -467,9 +469,10 @@ static void context_is_shared_or_copied_or_refused(void)
     ck_assert_int_eq(kin_pool_for(pool, read_context, KIN_MAP_ARGS(.count = 5, .context = shared)), 0);
     ck_assert_int_eq(kin_pool_for(pool, read_context, KIN_MAP_ARGS(.count = 5, .context = &on_stack)),
                      KIN_ENOTSHARED);
-    ck_assert_int_eq(kin_pool_for(pool, read_context,
-                                  KIN_MAP_ARGS(.count = 5, .context = &on_stack, .context_size = sizeof on_stack)),
-                     0);
+    ck_assert_int_eq(
+        kin_pool_for(pool, read_context,
+                     KIN_MAP_ARGS(.count = 5, .context = &on_stack, .context_size = sizeof on_stack)),
+        0);
     kin_free(shared);
     kin_pool_free(pool);
 }
@@ -560,16 +563,15 @@ static void progress_is_told_in_the_caller(void)
     test_init();
     kin_pool *pool = new_pool(2);
     struct watched watched = {0};
-    ck_assert_int_eq(kin_pool_for(pool, nap,
-                                  KIN_MAP_ARGS(.count = 60, .progress = watch, .progress_arg = &watched)),
-                     0);
+    ck_assert_int_eq(
+        kin_pool_for(pool, nap, KIN_MAP_ARGS(.count = 60, .progress = watch, .progress_arg = &watched)), 0);
     ck_assert(watched.finished);
     ck_assert_uint_eq(watched.last, 60);
     ck_assert_int_ge(watched.calls, 3);
     watched = (struct watched){.cancel_at = 2};
-    ck_assert_int_eq(kin_pool_for(pool, nap,
-                                  KIN_MAP_ARGS(.count = 60, .progress = watch, .progress_arg = &watched)),
-                     KIN_ECANCELED);
+    ck_assert_int_eq(
+        kin_pool_for(pool, nap, KIN_MAP_ARGS(.count = 60, .progress = watch, .progress_arg = &watched)),
+        KIN_ECANCELED);
     ck_assert_uint_lt(watched.last, 60);
     ck_assert_int_eq(kin_pool_for(pool, nap, KIN_MAP_ARGS(.count = 4)), 0);
     kin_pool_free(pool);
@@ -595,7 +597,8 @@ static void interrupt_ends_the_map_and_the_workers(void)
 {
     test_init();
     kin_pool *pool = new_pool(2);
-    ck_assert_int_eq(kin_pool_for(pool, hang, KIN_MAP_ARGS(.count = 10, .progress = interrupt_us)), KIN_EINTR);
+    ck_assert_int_eq(kin_pool_for(pool, hang, KIN_MAP_ARGS(.count = 10, .progress = interrupt_us)),
+                     KIN_EINTR);
     size_t count;
     kin_active_children(NULL, 0, &count);
     ck_assert_uint_eq(count, 0);
@@ -639,7 +642,8 @@ static void misuse_is_told(void)
     ck_assert_int_eq(kin_pool_map((kin_pool *)in, (kin_task_fn)square, NULL), KIN_EINVAL);
     ck_assert_int_eq(kin_pool_map(pool, NULL, KIN_MAP_ARGS(.count = 2)), KIN_EINVAL);
     ck_assert_int_eq(kin_pool_map(pool, (kin_task_fn)square, KIN_MAP_ARGS(.in = in, .count = 2)), KIN_EINVAL);
-    ck_assert_int_eq(kin_pool_map(pool, (kin_task_fn)square, KIN_MAP_ARGS(.in_size = 8, .count = 2)), KIN_EINVAL);
+    ck_assert_int_eq(kin_pool_map(pool, (kin_task_fn)square, KIN_MAP_ARGS(.in_size = 8, .count = 2)),
+                     KIN_EINVAL);
     ck_assert_int_eq(kin_pool_for(pool, nap, KIN_MAP_ARGS(.count = 2, .time_limit = -1)), KIN_EINVAL);
     ck_assert_int_eq(kin_pool_for(pool, nap, KIN_MAP_ARGS(.count = 2, .time_limit = NAN)), KIN_EINVAL);
     ck_assert_int_eq(kin_pool_for(pool, nap, KIN_MAP_ARGS(.count = 2, .retries = 1000)), KIN_EINVAL);
@@ -672,8 +676,8 @@ static void map_within_a_map_of_the_same_pool_is_refused(void)
 {
     test_init();
     kin_pool *pool = new_pool(1);
-    ck_assert_int_eq(kin_pool_for(pool, nap, KIN_MAP_ARGS(.count = 1, .progress = map_again, .progress_arg = pool)),
-                     0);
+    ck_assert_int_eq(
+        kin_pool_for(pool, nap, KIN_MAP_ARGS(.count = 1, .progress = map_again, .progress_arg = pool)), 0);
     ck_assert_int_eq(kin_pool_for(pool, map_in_task, KIN_MAP_ARGS(.count = 1, .context = pool)), 0);
     kin_pool_free(pool);
 }

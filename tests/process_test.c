@@ -20,7 +20,8 @@
 
 static kin_process *start(kin_process_fn fn, const void *arg, size_t size)
 {
-    kin_process *process = kin_process_start(fn, arg, size, KIN_PROCESS_OPTIONS(.start_method = test_method()));
+    kin_process *process =
+        kin_process_start(fn, arg, size, KIN_PROCESS_OPTIONS(.start_method = test_method()));
     ck_assert_msg(process != NULL, "%s", kin_error_message());
     return process;
 }
@@ -78,7 +79,8 @@ static void shared_argument_is_the_same_memory(void)
 {
     test_init();
     char *text = kin_calloc(1, 64);
-    kin_process *process = kin_process_start_shared(write_shared, text, KIN_PROCESS_OPTIONS(.start_method = test_method()));
+    kin_process *process =
+        kin_process_start_shared(write_shared, text, KIN_PROCESS_OPTIONS(.start_method = test_method()));
     ck_assert_msg(process != NULL, "%s", kin_error_message());
     ck_assert_int_eq(join(process).exit_code, 0);
     ck_assert_str_eq(text, "from the child");
@@ -108,7 +110,8 @@ static void misuse_is_told(void)
     ck_assert_int_eq(kin_error_code(), KIN_EINVAL);
     ck_assert_ptr_null(kin_process_start(return_its_argument, NULL, 4, NULL));
     ck_assert_int_eq(kin_error_code(), KIN_EINVAL);
-    ck_assert_ptr_null(kin_process_start(return_its_argument, &code, 4, KIN_PROCESS_OPTIONS(.start_method = 9)));
+    ck_assert_ptr_null(
+        kin_process_start(return_its_argument, &code, 4, KIN_PROCESS_OPTIONS(.start_method = 9)));
     ck_assert_int_eq(kin_error_code(), KIN_EINVAL);
     ck_assert_int_eq(kin_process_join(NULL, 1), KIN_EINVAL);
     ck_assert_int_eq(kin_process_kill((kin_process *)&code), KIN_EINVAL);
@@ -231,8 +234,9 @@ static void names_pids_and_children_are_known(void)
     int parent = (int)getpid();
     ck_assert_ptr_null(kin_parent_process());
     ck_assert_int_eq(kin_process_pid(kin_current_process()), parent);
-    kin_process *process = kin_process_start(check_identity, &parent, sizeof parent,
-                                             KIN_PROCESS_OPTIONS(.name = "Ada", .start_method = test_method()));
+    kin_process *process =
+        kin_process_start(check_identity, &parent, sizeof parent,
+                          KIN_PROCESS_OPTIONS(.name = "Ada", .start_method = test_method()));
     ck_assert_ptr_nonnull(process);
     ck_assert_int_eq(join(process).exit_code, 0);
     kin_process *two[2] = {start(sleep_long, NULL, 0), start(sleep_long, NULL, 0)};
@@ -365,8 +369,8 @@ static void grandchildren_end_with_their_parent(void)
     test_init();
     struct tree *tree = kin_calloc(1, sizeof *tree);
     tree->method = test_method();
-    kin_process *child =
-        kin_process_start_shared(child_with_grandchild, tree, KIN_PROCESS_OPTIONS(.start_method = test_method()));
+    kin_process *child = kin_process_start_shared(child_with_grandchild, tree,
+                                                  KIN_PROCESS_OPTIONS(.start_method = test_method()));
     ck_assert_ptr_nonnull(child);
     while (!atomic_load(&tree->child))
         usleep(1000);
@@ -583,7 +587,8 @@ static pid_t founder(int write_end, void (*how)(void))
     if (pid)
         return pid;
     test_init();
-    if (!kin_process_start(tell_pid_and_sleep, &write_end, sizeof write_end, KIN_PROCESS_OPTIONS(.daemon = true)))
+    if (!kin_process_start(tell_pid_and_sleep, &write_end, sizeof write_end,
+                           KIN_PROCESS_OPTIONS(.daemon = true)))
         _exit(9);
     if (!kin_process_start(sleep_a_little, &write_end, sizeof write_end, NULL))
         _exit(9);
@@ -648,7 +653,8 @@ static void before_init_everything_says_so(void)
 static void spawn_needs_kin_init_with_arguments(void)
 {
     ck_assert_int_eq(kin_init(NULL, NULL), 0);
-    ck_assert_ptr_null(kin_process_start(sleep_long, NULL, 0, KIN_PROCESS_OPTIONS(.start_method = KIN_START_SPAWN)));
+    ck_assert_ptr_null(
+        kin_process_start(sleep_long, NULL, 0, KIN_PROCESS_OPTIONS(.start_method = KIN_START_SPAWN)));
     ck_assert_int_eq(kin_error_code(), KIN_ENOTSUP);
 }
 
@@ -693,7 +699,8 @@ static const struct test tests[] = {
     {"spawn_needs_kin_init_with_arguments", spawn_needs_kin_init_with_arguments, 5, TEST_KEEPS_DESCRIPTORS},
     {"environment_is_checked", environment_is_checked, 5, TEST_KEEPS_DESCRIPTORS},
     {"cpu_count_is_at_least_one", cpu_count_is_at_least_one, 5, 0},
-    {"exit_code_is_what_the_function_returned", exit_code_is_what_the_function_returned, 10, TEST_EACH_METHOD},
+    {"exit_code_is_what_the_function_returned", exit_code_is_what_the_function_returned, 10,
+     TEST_EACH_METHOD},
     {"argument_is_copied", argument_is_copied, 10, TEST_EACH_METHOD},
     {"shared_argument_is_the_same_memory", shared_argument_is_the_same_memory, 10, TEST_EACH_METHOD},
     {"private_pointer_is_refused", private_pointer_is_refused, 5, 0},
@@ -709,10 +716,12 @@ static const struct test tests[] = {
     {"stolen_status_is_still_the_childs_word", stolen_status_is_still_the_childs_word, 10, TEST_EACH_METHOD},
     {"users_children_are_left_to_the_user", users_children_are_left_to_the_user, 10, 0},
     {"grandchildren_end_with_their_parent", grandchildren_end_with_their_parent, 10, TEST_EACH_METHOD},
-    {"child_outlives_the_thread_that_started_it", child_outlives_the_thread_that_started_it, 10, TEST_EACH_METHOD},
+    {"child_outlives_the_thread_that_started_it", child_outlives_the_thread_that_started_it, 10,
+     TEST_EACH_METHOD},
     {"child_of_an_ended_thread_ends_with_its_parent", child_of_an_ended_thread_ends_with_its_parent, 10,
      TEST_EACH_METHOD},
-    {"a_sibling_can_join_while_the_parent_is_busy", a_sibling_can_join_while_the_parent_is_busy, 10, TEST_EACH_METHOD},
+    {"a_sibling_can_join_while_the_parent_is_busy", a_sibling_can_join_while_the_parent_is_busy, 10,
+     TEST_EACH_METHOD},
     {"arenas_of_the_dead_are_freed", arenas_of_the_dead_are_freed, 10, TEST_EACH_METHOD},
     {"plain_fork_is_a_member_of_its_own", plain_fork_is_a_member_of_its_own, 10, 0},
     {"output_is_printed_once_and_not_lost", output_is_printed_once_and_not_lost, 10, TEST_EACH_METHOD},

@@ -17,25 +17,25 @@
 KIN_BEGIN
 
 /* X(name, value, text): the one list of codes. Values never change. */
-#define KIN_ERROR_LIST(X)                                                                          \
-    X(KIN_EINVAL, -1, "invalid argument")                                                          \
-    X(KIN_ENOMEM, -2, "out of memory")                                                             \
-    X(KIN_ESYSTEM, -3, "a system call failed")                                                     \
-    X(KIN_ETIMEDOUT, -4, "timed out")                                                              \
-    X(KIN_EINTR, -5, "interrupted")                                                                \
-    X(KIN_EBUSY, -6, "in use")                                                                     \
-    X(KIN_ECLOSED, -7, "closed")                                                                   \
-    X(KIN_ELIMIT, -8, "a limit of kin is reached")                                                 \
-    X(KIN_ENOINIT, -9, "kin_init has not been called")                                             \
-    X(KIN_ENOTSHARED, -10, "memory is not shared")                                                 \
-    X(KIN_EPERM, -11, "not allowed in this process")                                               \
-    X(KIN_EMISMATCH, -12, "programs or versions do not match")                                     \
-    X(KIN_EDIED, -13, "a process died")                                                            \
-    X(KIN_EFAILED, -14, "a task or process reported a failure")                                    \
-    X(KIN_ETIMELIMIT, -15, "time limit exceeded")                                                  \
-    X(KIN_EMEMLIMIT, -16, "memory limit exceeded")                                                 \
-    X(KIN_ECANCELED, -17, "canceled")                                                              \
-    X(KIN_ENOTSUP, -18, "not supported here")                                                      \
+#define KIN_ERROR_LIST(X)                                       \
+    X(KIN_EINVAL, -1, "invalid argument")                       \
+    X(KIN_ENOMEM, -2, "out of memory")                          \
+    X(KIN_ESYSTEM, -3, "a system call failed")                  \
+    X(KIN_ETIMEDOUT, -4, "timed out")                           \
+    X(KIN_EINTR, -5, "interrupted")                             \
+    X(KIN_EBUSY, -6, "in use")                                  \
+    X(KIN_ECLOSED, -7, "closed")                                \
+    X(KIN_ELIMIT, -8, "a limit of kin is reached")              \
+    X(KIN_ENOINIT, -9, "kin_init has not been called")          \
+    X(KIN_ENOTSHARED, -10, "memory is not shared")              \
+    X(KIN_EPERM, -11, "not allowed in this process")            \
+    X(KIN_EMISMATCH, -12, "programs or versions do not match")  \
+    X(KIN_EDIED, -13, "a process died")                         \
+    X(KIN_EFAILED, -14, "a task or process reported a failure") \
+    X(KIN_ETIMELIMIT, -15, "time limit exceeded")               \
+    X(KIN_EMEMLIMIT, -16, "memory limit exceeded")              \
+    X(KIN_ECANCELED, -17, "canceled")                           \
+    X(KIN_ENOTSUP, -18, "not supported here")                   \
     X(KIN_ENOTFOUND, -19, "not found")
 
 #define KIN_ERROR_ENUM(name, value, text) name = (value),

@@ -54,18 +54,18 @@ KIN_API bool kin_is_shared(const void *pointer);
 
 typedef struct kin_heap_stats {
     size_t size;
-    size_t limit;            /* bytes that the family may use */
-    size_t used;             /* bytes of machine memory held: blocks, caches, tables, warm free runs */
-    size_t warm;             /* of these: free, kept for reuse */
-    size_t large_blocks;     /* large blocks in use */
-    size_t large_bytes;      /* bytes in them */
-    size_t spans;            /* spans cut into small blocks */
-    size_t small_blocks;     /* small blocks in use (counted by a walk) */
-    size_t small_bytes;      /* bytes in them */
-    size_t arenas;           /* arenas alive */
-    uint64_t deaths;         /* threads of members that died and were recovered */
-    uint64_t possibly_lost;  /* blocks that may have stayed behind, at most one a death */
-    uint64_t last_lost;      /* the address of the last of these, 0: none */
+    size_t limit;           /* bytes that the family may use */
+    size_t used;            /* bytes of machine memory held: blocks, caches, tables, warm free runs */
+    size_t warm;            /* of these: free, kept for reuse */
+    size_t large_blocks;    /* large blocks in use */
+    size_t large_bytes;     /* bytes in them */
+    size_t spans;           /* spans cut into small blocks */
+    size_t small_blocks;    /* small blocks in use (counted by a walk) */
+    size_t small_bytes;     /* bytes in them */
+    size_t arenas;          /* arenas alive */
+    uint64_t deaths;        /* threads of members that died and were recovered */
+    uint64_t possibly_lost; /* blocks that may have stayed behind, at most one a death */
+    uint64_t last_lost;     /* the address of the last of these, 0: none */
 } kin_heap_stats;
 
 /*

@@ -24,8 +24,7 @@ typedef struct kin_init_options {
     int start_method;   /* enum kin_start_method: the default for processes and pools */
 } kin_init_options;
 
-#define KIN_INIT_OPTIONS(...)                                                                      \
-    (&(kin_init_options){.size = sizeof(kin_init_options), ##__VA_ARGS__})
+#define KIN_INIT_OPTIONS(...) (&(kin_init_options){.size = sizeof(kin_init_options), ##__VA_ARGS__})
 
 /*
  * Make this process the founder of a family; in a spawned child, join the parent's and run.

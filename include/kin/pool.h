@@ -85,8 +85,7 @@ typedef struct kin_pool_options {
     size_t init_arg_size;
 } kin_pool_options;
 
-#define KIN_POOL_OPTIONS(...)                                                                      \
-    (&(kin_pool_options){.size = sizeof(kin_pool_options), ##__VA_ARGS__})
+#define KIN_POOL_OPTIONS(...) (&(kin_pool_options){.size = sizeof(kin_pool_options), ##__VA_ARGS__})
 
 /* A pool with its workers started. NULL: KIN_EINVAL, KIN_ENOINIT, KIN_ENOMEM, KIN_ELIMIT, KIN_ESYSTEM. */
 KIN_API kin_pool *kin_pool_new(const kin_pool_options *options) KIN_CHECKED;
@@ -108,14 +107,14 @@ KIN_API void kin_pool_free(kin_pool *pool);
 
 /* What a failed task left behind. */
 typedef struct kin_task_error {
-    size_t index;     /* which item */
-    int worker;       /* which worker's place */
-    int pid;          /* which process */
-    int attempts;     /* how often it was tried */
-    int result;       /* what the function returned, if it did */
-    kin_end end;      /* how the worker died of it; KIN_END_RUNNING if it did not */
-    double seconds;   /* how long the last attempt ran, to about the length of a tick (limits only) */
-    kin_error error;  /* code (KIN_EFAILED, KIN_EDIED, KIN_ETIMELIMIT, KIN_EMEMLIMIT, ...) and story */
+    size_t index;    /* which item */
+    int worker;      /* which worker's place */
+    int pid;         /* which process */
+    int attempts;    /* how often it was tried */
+    int result;      /* what the function returned, if it did */
+    kin_end end;     /* how the worker died of it; KIN_END_RUNNING if it did not */
+    double seconds;  /* how long the last attempt ran, to about the length of a tick (limits only) */
+    kin_error error; /* code (KIN_EFAILED, KIN_EDIED, KIN_ETIMELIMIT, KIN_EMEMLIMIT, ...) and story */
 } kin_task_error;
 
 enum kin_on_failure {
@@ -175,29 +174,27 @@ KIN_API int kin_pool_for(kin_pool *pool, kin_for_fn fn, const kin_map_args *args
  * `void *` arrays do not compile: their items have no size.
  */
 #ifndef __cplusplus
-#define kin_map(pool, fn, in_array, out_array, item_count)                                         \
-    kin_pool_map((pool),                                                                           \
-                 (kin_task_fn)(0 ? (int (*)(kin_task *, const __typeof__(*(in_array)) *,           \
-                                            __typeof__(*(out_array)) *))0                          \
-                                 : (fn)),                                                          \
-                 &(kin_map_args){.size = sizeof(kin_map_args),                                     \
-                                 .in = (in_array),                                                 \
-                                 .in_size = KIN_ITEM_SIZE(in_array),                               \
-                                 .out = (out_array),                                               \
-                                 .out_size = KIN_ITEM_SIZE(out_array),                             \
+#define kin_map(pool, fn, in_array, out_array, item_count)                               \
+    kin_pool_map((pool),                                                                 \
+                 (kin_task_fn)(0 ? (int (*)(kin_task *, const __typeof__(*(in_array)) *, \
+                                            __typeof__(*(out_array)) *))0                \
+                                 : (fn)),                                                \
+                 &(kin_map_args){.size = sizeof(kin_map_args),                           \
+                                 .in = (in_array),                                       \
+                                 .in_size = KIN_ITEM_SIZE(in_array),                     \
+                                 .out = (out_array),                                     \
+                                 .out_size = KIN_ITEM_SIZE(out_array),                   \
                                  .count = (item_count)})
-#define kin_for(pool, fn, shared_context, item_count)                                              \
-    kin_pool_for((pool),                                                                           \
-                 (kin_for_fn)(0 ? (int (*)(kin_task *, size_t, __typeof__(shared_context)))0 : (fn)), \
-                 &(kin_map_args){.size = sizeof(kin_map_args),                                     \
-                                 .context = (shared_context),                                      \
-                                 .count = (item_count)})
+#define kin_for(pool, fn, shared_context, item_count)                                                \
+    kin_pool_for(                                                                                    \
+        (pool), (kin_for_fn)(0 ? (int (*)(kin_task *, size_t, __typeof__(shared_context)))0 : (fn)), \
+        &(kin_map_args){.size = sizeof(kin_map_args), .context = (shared_context), .count = (item_count)})
 /* sizeof one item; an array of void has none and is refused (a negative array size). */
-#define KIN_ITEM_SIZE(array)                                                                       \
-    (sizeof(char[__builtin_types_compatible_p(__typeof__(*(array)), void) ||                       \
-                         __builtin_types_compatible_p(__typeof__(*(array)), const void)            \
-                     ? -1                                                                          \
-                     : 1]) *                                                                       \
+#define KIN_ITEM_SIZE(array)                                                            \
+    (sizeof(char[__builtin_types_compatible_p(__typeof__(*(array)), void) ||            \
+                         __builtin_types_compatible_p(__typeof__(*(array)), const void) \
+                     ? -1                                                               \
+                     : 1]) *                                                            \
      sizeof(*(array)))
 #endif
 

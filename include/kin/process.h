@@ -36,8 +36,7 @@ typedef struct kin_process_options {
     bool detached;    /* goes on when its parent dies; neither joined nor ended at the parent's exit */
 } kin_process_options;
 
-#define KIN_PROCESS_OPTIONS(...)                                                                   \
-    (&(kin_process_options){.size = sizeof(kin_process_options), ##__VA_ARGS__})
+#define KIN_PROCESS_OPTIONS(...) (&(kin_process_options){.size = sizeof(kin_process_options), ##__VA_ARGS__})
 
 /* How a process ended. An exit code and a signal are never folded into one number. */
 enum kin_end_how {

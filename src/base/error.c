@@ -105,8 +105,8 @@ int kin__options_read(void *known, size_t known_size, const void *given, const c
     memcpy(known, given, size < known_size ? size : known_size);
     for (size_t i = known_size; i < size; i++)
         if (((const unsigned char *)given)[i])
-            return kin__fail(KIN_EINVAL,
-                             "cannot honour %s: it uses a field that this version of kin does not know", what);
+            return kin__fail(
+                KIN_EINVAL, "cannot honour %s: it uses a field that this version of kin does not know", what);
     return 0;
 }
 
@@ -134,7 +134,8 @@ void kin_error_clear(void)
 int kin_error_set(int code, const char *format, ...)
 {
     if (code >= 0 || !format)
-        return kin__fail(KIN_EINVAL, "cannot set error code %d: codes are negative, and need a message", code);
+        return kin__fail(KIN_EINVAL, "cannot set error code %d: codes are negative, and need a message",
+                         code);
     va_list args;
     va_start(args, format);
     kin_error error;
@@ -150,8 +151,8 @@ const char *kin_strerror(int code)
     switch (code) {
     case 0:
         return "success";
-#define TEXT(name, value, text)                                                                    \
-    case name:                                                                                     \
+#define TEXT(name, value, text) \
+    case name:                  \
         return text;
         KIN_ERROR_LIST(TEXT)
 #undef TEXT
@@ -166,8 +167,8 @@ const char *kin_error_name(int code)
     switch (code) {
     case 0:
         return "KIN_OK";
-#define NAME(name, value, text)                                                                    \
-    case name:                                                                                     \
+#define NAME(name, value, text) \
+    case name:                  \
         return #name;
         KIN_ERROR_LIST(NAME)
 #undef NAME

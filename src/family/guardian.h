@@ -15,7 +15,7 @@
 /* A child to watch, part of the watcher's own record of it. Private to the process. */
 struct kin__watch {
     int pidfd;
-    bool over; /* `ended` was called */
+    bool over;                               /* `ended` was called */
     void (*ended)(struct kin__watch *watch); /* called once, under kin__guardian_mutex */
     struct kin__watch *next, **link;
 };

@@ -61,7 +61,8 @@ struct kin__member {
     uint32_t generation;
     _Atomic int32_t pid;
     uint32_t threads; /* first of its thread slots, 0: none (family/thread.h) */
-    _Atomic uint64_t attached; /* ns since boot: a process with this pid that started later is another one; 0: not known */
+    _Atomic uint64_t
+        attached; /* ns since boot: a process with this pid that started later is another one; 0: not known */
     kin__id parent;
     uint64_t arenas; /* address of the first arena it owns, 0: none (family/arena.h) */
     struct kin_process *process;

@@ -111,7 +111,8 @@ int kin__region_new(size_t size, size_t heap_limit)
     if (error)
         return error;
     if (wanted < LARGEST_HERE && !size)
-        kin_log(KIN_LOG_INFO, "the shared region is limited to %zu MiB by this process's limits", wanted >> 20);
+        kin_log(KIN_LOG_INFO, "the shared region is limited to %zu MiB by this process's limits",
+                wanted >> 20);
     adopt(at, wanted, fd);
 
     struct kin__region *region = at;

@@ -39,10 +39,10 @@ struct kin__region {
     int32_t start_method; /* the family's default */
     uint64_t base;
     uint64_t size;
-    uint64_t nonce;      /* random: a spawned child proves that it was meant to come here */
-    uint64_t heap_limit; /* bytes the heap may use */
-    uint64_t pid_namespace; /* inode: members of another one cannot be watched, and are refused */
-    char version[16];    /* of the founder's libkin */
+    uint64_t nonce;               /* random: a spawned child proves that it was meant to come here */
+    uint64_t heap_limit;          /* bytes the heap may use */
+    uint64_t pid_namespace;       /* inode: members of another one cannot be watched, and are refused */
+    char version[16];             /* of the founder's libkin */
     _Atomic uint32_t members_top; /* no slot from here on was ever claimed */
 };
 

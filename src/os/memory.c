@@ -42,7 +42,8 @@ int kin__os_map_shared(int fd, void *base, size_t size, void **out)
     int flags = MAP_SHARED | MAP_NORESERVE | (base ? MAP_FIXED_NOREPLACE : 0);
     void *at = mmap(base, size, PROT_READ | PROT_WRITE, flags, fd, 0);
     if (at == MAP_FAILED)
-        return kin__fail_errno(KIN_ENOMEM, errno, "could not map %zu bytes of shared memory at %p", size, base);
+        return kin__fail_errno(KIN_ENOMEM, errno, "could not map %zu bytes of shared memory at %p", size,
+                               base);
     if (base && at != base) { /* kernels before 4.17 take the address as a hint */
         munmap(at, size);
         return kin__fail(KIN_ENOMEM, "could not map shared memory at %p: the address is taken", base);
@@ -62,7 +63,8 @@ int kin__os_populate(int fd, size_t offset, size_t size)
 {
     while (fallocate(fd, 0, (off_t)offset, (off_t)size) < 0)
         if (errno != EINTR)
-            return kin__fail_errno(KIN_ENOMEM, errno, "could not get %zu bytes of memory from the system", size);
+            return kin__fail_errno(KIN_ENOMEM, errno, "could not get %zu bytes of memory from the system",
+                                   size);
     return 0;
 }
 

@@ -10,7 +10,7 @@
 struct found {
     size_t index;
     int worker;
-    const struct kin__note *note;    /* either */
+    const struct kin__note *note;   /* either */
     const struct kin__death *death; /* or */
 };
 
@@ -38,7 +38,8 @@ static size_t list_known(const struct kin__map *map, struct found *list)
         for (const struct kin__note *note = atomic_load(&map->pool->seats[i].first); note; note = note->next)
             list[count++] = (struct found){.index = note->index, .worker = i, .note = note};
     for (const struct kin__death *death = map->deaths; death; death = death->next)
-        list[count++] = (struct found){.index = death->error.index, .worker = death->error.worker, .death = death};
+        list[count++] =
+            (struct found){.index = death->error.index, .worker = death->error.worker, .death = death};
     qsort(list, count, sizeof *list, by_index);
     return count;
 }

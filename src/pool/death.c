@@ -39,11 +39,11 @@ static void tell_memory(const struct kin__map *map, const struct kin__seat *seat
                         const char *how)
 {
     double used = seat->death_data > seat->data_ready ? (double)(seat->death_data - seat->data_ready) : 0;
-    kin__error_fill(&error->error, KIN_EMEMLIMIT,
-                    "task %zu could not get memory: it used %.1f MiB of its limit of %.1f MiB when its worker (pid %d) "
-                    "died of %s",
-                    map->before + error->index, used / 0x1p20, (double)map->args.memory_limit / 0x1p20, error->pid,
-                    how);
+    kin__error_fill(
+        &error->error, KIN_EMEMLIMIT,
+        "task %zu could not get memory: it used %.1f MiB of its limit of %.1f MiB when its worker (pid %d) "
+        "died of %s",
+        map->before + error->index, used / 0x1p20, (double)map->args.memory_limit / 0x1p20, error->pid, how);
 }
 
 static void tell_story(struct kin__map *map, int worker, kin_task_error *error)
@@ -60,8 +60,9 @@ static void tell_story(struct kin__map *map, int worker, kin_task_error *error)
     else if (by_memory_limit(map, seat))
         tell_memory(map, seat, error, how);
     else
-        kin__error_fill(&error->error, KIN_EDIED, "task %zu was running when its worker (pid %d) died of %s%s", index,
-                        error->pid, how, error->attempts > 1 ? ", the last of its attempts" : "");
+        kin__error_fill(&error->error, KIN_EDIED,
+                        "task %zu was running when its worker (pid %d) died of %s%s", index, error->pid, how,
+                        error->attempts > 1 ? ", the last of its attempts" : "");
 }
 
 static void fail_item(struct kin__map *map, int worker, size_t index, const kin_end *end)
@@ -129,7 +130,8 @@ static void check_start(struct kin__map *map, int worker, const kin_end *end)
     } else if (++local->unready_deaths >= (killed ? UNREADY_KILLS_MAX : UNREADY_DEATHS_MAX)) {
         kin_error story;
         kin_process_error(local->posts[worker].process, &story);
-        kin__fail(KIN_EDIED, "workers of pool \"%s\" die before they are ready: %s", map->pool->name, story.message);
+        kin__fail(KIN_EDIED, "workers of pool \"%s\" die before they are ready: %s", map->pool->name,
+                  story.message);
         kin__map_break(map);
     }
 }

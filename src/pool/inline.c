@@ -13,7 +13,8 @@ void kin__run_inline(struct kin__map *map)
         kin__map_break(map);
         return;
     }
-    struct kin_task task = {.job = &pool->job, .seat = seat, .state = map->local->inline_state, .maker = pool->maker};
+    struct kin_task task = {
+        .job = &pool->job, .seat = seat, .state = map->local->inline_state, .maker = pool->maker};
     for (size_t i = 0; i < map->window && !map->stopping; i++) {
         if (!kin__task_run(&task, map->function, i) && map->args.on_failure == KIN_STOP)
             kin__map_stop(map);

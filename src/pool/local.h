@@ -27,9 +27,9 @@ struct kin__local {
     kin_pool *pool;
     pthread_mutex_t mutex; /* one map at a time */
     uint32_t round;
-    size_t deaths; /* of this map */
-    int unready_deaths; /* of workers, in a row in which none became ready */
-    kin_arena *kept; /* results nobody took */
+    size_t deaths;                  /* of this map */
+    int unready_deaths;             /* of workers, in a row in which none became ready */
+    kin_arena *kept;                /* results nobody took */
     kin_initializer_fn initializer; /* inline kind: run in this very process */
     kin_finalizer_fn finalizer;
     void *inline_state;

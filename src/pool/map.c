@@ -18,7 +18,8 @@ static int check_array(const char *which, const void *array, size_t size, size_t
         return kin__fail(KIN_EINVAL, "cannot map: %s is %s, but its item size is %zu", which,
                          array ? "given" : "NULL", size);
     if (size && count > SIZE_MAX / size)
-        return kin__fail(KIN_EINVAL, "cannot map: %zu items of %zu bytes do not fit into memory", count, size);
+        return kin__fail(KIN_EINVAL, "cannot map: %zu items of %zu bytes do not fit into memory", count,
+                         size);
     return 0;
 }
 
@@ -33,20 +34,24 @@ static int check_limits(const kin_map_args *args)
         return kin__fail(KIN_EINVAL, "cannot map: on_failure %d is not one of enum kin_on_failure",
                          args->on_failure);
     if (args->errors_capacity && !args->errors)
-        return kin__fail(KIN_EINVAL, "cannot map: errors is NULL, but errors_capacity is %zu", args->errors_capacity);
+        return kin__fail(KIN_EINVAL, "cannot map: errors is NULL, but errors_capacity is %zu",
+                         args->errors_capacity);
     if (args->context_size && !args->context)
-        return kin__fail(KIN_EINVAL, "cannot map: context is NULL, but context_size is %zu", args->context_size);
+        return kin__fail(KIN_EINVAL, "cannot map: context is NULL, but context_size is %zu",
+                         args->context_size);
     return 0;
 }
 
 static int check_context(const kin_pool *pool, const kin_map_args *args)
 {
-    if (!args->context || args->context_size || pool->kind == KIN_POOL_INLINE || kin__region_holds(args->context))
+    if (!args->context || args->context_size || pool->kind == KIN_POOL_INLINE ||
+        kin__region_holds(args->context))
         return 0;
-    return kin__fail(KIN_ENOTSHARED,
-                     "cannot map with context %p: it lies in private memory (%s), of which workers would see an old "
-                     "copy; use kin_malloc, or give context_size to have it copied",
-                     args->context, kin__where(args->context));
+    return kin__fail(
+        KIN_ENOTSHARED,
+        "cannot map with context %p: it lies in private memory (%s), of which workers would see an old "
+        "copy; use kin_malloc, or give context_size to have it copied",
+        args->context, kin__where(args->context));
 }
 
 static int check_args(const kin_pool *pool, void (*function)(void), const kin_map_args *args)
@@ -97,7 +102,8 @@ static int prepare_job(struct kin__map *map, bool is_for)
             return kin_error_code();
     }
     size_t window = args->count < KIN__WINDOW ? args->count : KIN__WINDOW;
-    job->status = window <= KIN__SMALL_WINDOW ? map->pool->small_status : kin_arena_malloc(map->scratch, window);
+    job->status =
+        window <= KIN__SMALL_WINDOW ? map->pool->small_status : kin_arena_malloc(map->scratch, window);
     return job->status ? 0 : kin_error_code();
 }
 
@@ -171,7 +177,8 @@ static void run_windows(struct kin__map *map, const struct views *views)
     }
     size_t rest = map->args.count - map->before;
     if (rest && map->args.out)
-        memset((unsigned char *)map->args.out + map->before * map->args.out_size, 0, rest * map->args.out_size);
+        memset((unsigned char *)map->args.out + map->before * map->args.out_size, 0,
+               rest * map->args.out_size);
 }
 
 static int map_locked(struct kin__map *map, bool is_for)
@@ -274,9 +281,11 @@ void kin__map_progress(struct kin__map *map, bool last)
     for (int i = 0; i < map->pool->workers; i++)
         progress.workers += map->local->posts[i].process && !atomic_load(&map->local->posts[i].ended);
     if (progress.done && progress.elapsed > 0)
-        progress.remaining = progress.elapsed / (double)progress.done * (double)(progress.total - progress.done);
+        progress.remaining =
+            progress.elapsed / (double)progress.done * (double)(progress.total - progress.done);
     if (map->args.progress(&progress, map->args.progress_arg) != 0 && !last && !map->stopping) {
-        kin__fail(KIN_ECANCELED, "the map over pool \"%s\" was canceled by its progress function", map->pool->name);
+        kin__fail(KIN_ECANCELED, "the map over pool \"%s\" was canceled by its progress function",
+                  map->pool->name);
         kin__map_break(map);
     }
 }

@@ -26,11 +26,11 @@ struct kin__map {
     size_t finished;    /* of these: done or failed */
     size_t failures;
     struct kin__death *deaths; /* of this window */
-    bool undone;        /* items may be pending although the round is over */
+    bool undone;               /* items may be pending although the round is over */
     bool stopping;
-    int outcome;        /* 0, or why the map as a whole ended early; `story` tells */
+    int outcome; /* 0, or why the map as a whole ended early; `story` tells */
     kin_error story;
-    kin_error first;    /* the failure with the lowest index so far; code 0: none */
+    kin_error first; /* the failure with the lowest index so far; code 0: none */
     double started;
     double next_progress;
 };

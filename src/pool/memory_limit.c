@@ -34,7 +34,8 @@ void kin__memory_limit_begin(struct kin__seat *seat, size_t limit)
     limited = seat;
     seat->death_errno = -1;
     seat->death_data = 0;
-    static void *signal_stack; /* on the heap: in .bss it would spread what each fork copies over more pages */
+    static void
+        *signal_stack; /* on the heap: in .bss it would spread what each fork copies over more pages */
     if (!signal_stack)
         signal_stack = malloc(SIGNAL_STACK);
     stack_t stack = {.ss_sp = signal_stack, .ss_size = SIGNAL_STACK};

@@ -40,8 +40,8 @@ int kin__pool_check(const kin_pool *pool, const char *what)
 {
     if (!pool) {
         const char *story = kin_error_message();
-        return kin__fail(KIN_EINVAL, "cannot %s: the pool is NULL%s%s", what, *story ? "; last failure: " : "",
-                         story);
+        return kin__fail(KIN_EINVAL, "cannot %s: the pool is NULL%s%s", what,
+                         *story ? "; last failure: " : "", story);
     }
     if (!kin__region_holds(pool) || pool->magic != KIN__POOL_MAGIC)
         return kin__fail(KIN_EINVAL, "cannot %s: %p is not a pool (freed?)", what, (const void *)pool);
@@ -147,7 +147,8 @@ static int read_options(const kin_pool_options *given, kin_pool_options *options
         return kin__fail(KIN_EINVAL, "cannot make a pool of kind %d: it is not one of enum kin_pool_kind",
                          options->kind);
     if (options->start_method < KIN_START_DEFAULT || options->start_method > KIN_START_SPAWN)
-        return kin__fail(KIN_EINVAL, "cannot start workers by method %d: it is not one of enum kin_start_method",
+        return kin__fail(KIN_EINVAL,
+                         "cannot start workers by method %d: it is not one of enum kin_start_method",
                          options->start_method);
     if (options->init_arg_size && !options->init_arg)
         return kin__fail(KIN_EINVAL, "cannot make a pool: init_arg is NULL, but init_arg_size is %zu",
@@ -161,7 +162,8 @@ static int fill(kin_pool *pool, const kin_pool_options *options)
     int error = 0;
     bool remote = options->kind == KIN_POOL_PROCESSES;
     if (remote && options->initializer)
-        error = kin__function_refer((void (*)(void))options->initializer, &pool->initializer, "the initializer");
+        error =
+            kin__function_refer((void (*)(void))options->initializer, &pool->initializer, "the initializer");
     if (!error && remote && options->finalizer)
         error = kin__function_refer((void (*)(void))options->finalizer, &pool->finalizer, "the finalizer");
     if (!error && options->init_arg_size) {
@@ -185,7 +187,9 @@ static int fill(kin_pool *pool, const kin_pool_options *options)
 /* The pool lies in an arena of its maker's: it goes when the maker dies. */
 static kin_pool *make(const kin_pool_options *options)
 {
-    int workers = options->kind == KIN_POOL_INLINE ? 1 : options->workers ? options->workers : kin__os_cpu_count();
+    int workers = options->kind == KIN_POOL_INLINE ? 1
+                  : options->workers               ? options->workers
+                                                   : kin__os_cpu_count();
     kin_arena *arena = kin_arena_new();
     if (!arena)
         return NULL;

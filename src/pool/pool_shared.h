@@ -44,7 +44,7 @@
 #define KIN__SMALL_WINDOW 4096        /* items for which the pool keeps status bytes at hand */
 
 enum { KIN__PENDING = 0, KIN__DONE = 1, KIN__FAILED = 2 };
-#define KIN__STATUS(byte) ((byte) & 3u)
+#define KIN__STATUS(byte) ((byte)&3u)
 #define KIN__ATTEMPTS(byte) ((byte) >> 2) /* how often it was tried before, while pending */
 #define KIN__RETRIES_MAX 60
 
@@ -75,7 +75,7 @@ struct kin__seat {
     kin_arena *notes;
     struct kin__note *_Atomic first;
     _Atomic uint32_t ready;
-    int32_t death_errno;  /* errno when a fatal signal came, under a memory limit; -1: none came */
+    int32_t death_errno; /* errno when a fatal signal came, under a memory limit; -1: none came */
     uint64_t death_data; /* private bytes then */
     uint64_t data_ready; /* private bytes when it was ready */
     kin_error init_error;
@@ -90,7 +90,8 @@ struct kin__job {
     size_t in_size, out_size;
     size_t base;  /* index of the window's first item */
     size_t total; /* ranges are claimed from 0 to total */
-    const uint32_t *list; /* NULL: a range means items; else places in this list of items to be dealt out again */
+    const uint32_t
+        *list; /* NULL: a range means items; else places in this list of items to be dealt out again */
     unsigned char *status;
     void *context;
     size_t chunk;
@@ -116,8 +117,8 @@ struct kin_pool {
     struct kin__job job;
     _Alignas(128) _Atomic uint64_t next; /* claimed so far; on a line of its own */
     _Alignas(128) _Atomic uint32_t stop; /* no further item is to start */
-    _Atomic uint32_t event;   /* futex: something happened that the supervisor wants to know */
-    _Atomic uint32_t waiting; /* whether it sleeps on it */
+    _Atomic uint32_t event;              /* futex: something happened that the supervisor wants to know */
+    _Atomic uint32_t waiting;            /* whether it sleeps on it */
     unsigned char small_status[KIN__SMALL_WINDOW];
     _Alignas(128) struct kin__seat seats[];
 };

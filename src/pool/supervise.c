@@ -86,7 +86,8 @@ static void check_able(struct kin__map *map, int worker)
 {
     struct kin__seat *seat = &map->pool->seats[worker];
     uint32_t cannot = KIN__CANNOT_WORK;
-    if (!map->local->posts[worker].process || !atomic_compare_exchange_strong(&seat->ready, &cannot, KIN__READY))
+    if (!map->local->posts[worker].process ||
+        !atomic_compare_exchange_strong(&seat->ready, &cannot, KIN__READY))
         return;
     kin__fail(seat->init_error.code, "worker %d of pool \"%s\" cannot work: %s", worker, map->pool->name,
               seat->init_error.message);

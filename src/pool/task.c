@@ -91,7 +91,8 @@ static void fail(kin_task *task, int result, bool has_story)
     if (has_story)
         kin__fail_with(&story);
     note_failure(task, result, has_story);
-    atomic_signal_fence(memory_order_seq_cst); /* the note before the status: a death between leaves it pending */
+    atomic_signal_fence(
+        memory_order_seq_cst); /* the note before the status: a death between leaves it pending */
     task->job->status[task->index] = KIN__FAILED;
     atomic_store_explicit(&seat->failed, atomic_load_explicit(&seat->failed, memory_order_relaxed) + 1,
                           memory_order_relaxed);

@@ -12,8 +12,8 @@ struct kin_task {
     int worker;
     int attempt;
     kin__id maker;
-    bool failed;       /* kin_task_fail was called */
-    bool allocated;    /* kin_task_malloc was called */
+    bool failed;    /* kin_task_fail was called */
+    bool allocated; /* kin_task_malloc was called */
 };
 
 /* Run item `index` of the job: function, status byte, note. True if it was done. */

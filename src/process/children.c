@@ -73,9 +73,11 @@ static void recover_surely(struct kin_process *process)
     double deadline = kin__os_deadline(RECOVERY_PATIENCE);
     while (kin__member_recover(process->id) == KIN_EBUSY) {
         if (kin__os_left(deadline) <= 0) {
-            kin_log(KIN_LOG_WARNING, "what process \"%s\" had is being recovered by a process that does not get on",
+            kin_log(KIN_LOG_WARNING,
+                    "what process \"%s\" had is being recovered by a process that does not get on",
                     process->name);
-            member->process = NULL;
+            if (member)
+                member->process = NULL;
             return;
         }
         sched_yield();
@@ -87,7 +89,8 @@ static void child_ended(struct kin__watch *watch)
     struct kin__child *child = (struct kin__child *)watch;
     struct kin_process *process = child->process;
     int code, status;
-    bool gone, settled = atomic_load_explicit(&process->ended, memory_order_acquire); /* by another who waited */
+    bool gone,
+        settled = atomic_load_explicit(&process->ended, memory_order_acquire); /* by another who waited */
     bool reaped = kin__os_reap(watch->pidfd, &code, &status, &gone);
     if (reaped && !settled)
         end_by_status(process, code, status);

@@ -5,9 +5,9 @@
 #include "family/heap.h"
 #include "family/member.h"
 #include "family/region.h"
+#include "kin/process.h"
 #include "process/child.h"
 #include "process/function.h"
-#include "kin/process.h"
 #include "process/start.h"
 
 #include <pthread.h>
@@ -27,13 +27,23 @@ static int size_from_environment(const char *name, size_t *out)
     unsigned long long value = strtoull(text, &end, 10);
     int shift = 0;
     switch (*end) {
-    case 'G': case 'g': shift += 10; /* fall through */
-    case 'M': case 'm': shift += 10; /* fall through */
-    case 'K': case 'k': shift += 10; end++; break;
-    default: break;
+    case 'G':
+    case 'g':
+        shift += 10; /* fall through */
+    case 'M':
+    case 'm':
+        shift += 10; /* fall through */
+    case 'K':
+    case 'k':
+        shift += 10;
+        end++;
+        break;
+    default:
+        break;
     }
     if (end == text || *end || *text == '-' || value == 0 || value > (SIZE_MAX >> shift))
-        return kin__fail(KIN_EINVAL, "cannot use %s=\"%s\": it must be a number of bytes, like 512M", name, text);
+        return kin__fail(KIN_EINVAL, "cannot use %s=\"%s\": it must be a number of bytes, like 512M", name,
+                         text);
     *out = (size_t)value << shift;
     return 0;
 }

@@ -2,10 +2,10 @@
 #include "process/process_shared.h"
 
 #include "base/failure.h"
+#include "family/region.h"
 #include "kin/heap.h"
 #include "os/os.h"
 #include "process/children.h"
-#include "family/region.h"
 
 #include <errno.h>
 #include <math.h>
@@ -22,8 +22,8 @@ int kin__process_check(const kin_process *process, const char *what)
 {
     if (!process) {
         const char *story = kin_error_message();
-        return kin__fail(KIN_EINVAL, "cannot %s: the process is NULL%s%s", what, *story ? "; last failure: " : "",
-                         story);
+        return kin__fail(KIN_EINVAL, "cannot %s: the process is NULL%s%s", what,
+                         *story ? "; last failure: " : "", story);
     }
     if (!kin__region_holds(process) || process->magic != KIN__PROCESS_MAGIC)
         return kin__fail(KIN_EINVAL, "cannot %s: %p is not a process (freed?)", what, (const void *)process);
@@ -96,7 +96,8 @@ int kin_process_kill(kin_process *process)
 
 bool kin_process_is_alive(kin_process *process)
 {
-    return kin__process_check(process, "ask whether it is alive") == 0 && !kin__process_settle(process, false);
+    return kin__process_check(process, "ask whether it is alive") == 0 &&
+           !kin__process_settle(process, false);
 }
 
 int kin_process_pid(const kin_process *process)
@@ -116,7 +117,8 @@ int kin_process_end(kin_process *process, kin_end *out)
     if (error)
         return error;
     if (!out)
-        return kin__fail(KIN_EINVAL, "cannot tell how process \"%s\" ended: no place to tell it", process->name);
+        return kin__fail(KIN_EINVAL, "cannot tell how process \"%s\" ended: no place to tell it",
+                         process->name);
     memset(out, 0, sizeof *out);
     if (kin__process_settle(process, false))
         *out = process->end;
@@ -129,7 +131,8 @@ int kin_process_error(kin_process *process, kin_error *out)
     if (error)
         return error;
     if (!out)
-        return kin__fail(KIN_EINVAL, "cannot tell the failure of process \"%s\": no place to tell it", process->name);
+        return kin__fail(KIN_EINVAL, "cannot tell the failure of process \"%s\": no place to tell it",
+                         process->name);
     memset(out, 0, sizeof *out);
     if (kin__process_settle(process, false))
         *out = process->error;
@@ -188,8 +191,8 @@ char *kin_end_text(const kin_end *end, char *buffer, size_t size)
         break;
     case KIN_END_SIGNALED: {
         const char *name = sigabbrev_np(end->signal);
-        snprintf(buffer, size, "signal %d (%s%s)%s", end->signal, name ? "SIG" : "", name ? name : "real-time",
-                 end->core_dumped ? ", core dumped" : "");
+        snprintf(buffer, size, "signal %d (%s%s)%s", end->signal, name ? "SIG" : "",
+                 name ? name : "real-time", end->core_dumped ? ", core dumped" : "");
         break;
     }
     case KIN_END_UNKNOWN:

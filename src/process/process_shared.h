@@ -34,7 +34,7 @@ struct kin_process {
     uint32_t magic;
     int32_t start_method;
     kin__id id;
-    _Atomic kin__id starter; /* 0: gone, or there was none; its own recovery frees the object */
+    _Atomic kin__id starter;  /* 0: gone, or there was none; its own recovery frees the object */
     struct kin_process *next; /* in the starter's list of those it started */
     _Atomic int32_t pid;
     _Atomic uint32_t gone; /* enum kin__gone: who no longer needs the object */
@@ -46,7 +46,7 @@ struct kin_process {
     bool detached;
     char name[32];
     kin_error error;
-    kin_process_fn fork_fn;         /* under fork: the function itself, same address in parent and child */
+    kin_process_fn fork_fn;        /* under fork: the function itself, same address in parent and child */
     struct kin__function function; /* under spawn: by reference */
     size_t arg_size;
     void *arg; /* into data, or the shared pointer that was given */

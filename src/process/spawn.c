@@ -115,7 +115,8 @@ void kin__spawn_enter(void)
         return;
     int fd;
     uint64_t base, size, nonce, id;
-    int read = sscanf(mark, "%d:%" SCNx64 ":%" SCNx64 ":%" SCNx64 ":%" SCNx64, &fd, &base, &size, &nonce, &id);
+    int read =
+        sscanf(mark, "%d:%" SCNx64 ":%" SCNx64 ":%" SCNx64 ":%" SCNx64, &fd, &base, &size, &nonce, &id);
     unsetenv(MARK);
     if (read != 5) {
         kin__fail(KIN_EMISMATCH, "%s in its environment cannot be read", MARK);

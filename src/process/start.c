@@ -92,8 +92,9 @@ static int launch(kin_process *process, struct kin__member *member)
     atomic_compare_exchange_strong(&process->pid, &unset, (int32_t)pid);
     pthread_mutex_lock(&kin__guardian_mutex);
     int pidfd = kin__os_pidfd_of_child(pid);
-    int error = pidfd < 0 ? kin__fail_errno(KIN_ESYSTEM, errno, "could not watch process \"%s\"", process->name)
-                          : kin__child_add(process, pidfd);
+    int error = pidfd < 0
+                    ? kin__fail_errno(KIN_ESYSTEM, errno, "could not watch process \"%s\"", process->name)
+                    : kin__child_add(process, pidfd);
     pthread_mutex_unlock(&kin__guardian_mutex);
     if (error) {
         kin__os_kill_child(pid);
@@ -111,7 +112,8 @@ kin_process *kin__process_start(const struct kin__start *start)
         return NULL;
     int method = kin__start_method(start->options.start_method);
     if (method != KIN_START_FORK && method != KIN_START_SPAWN) {
-        kin__fail(KIN_EINVAL, "cannot start a process by method %d: it is not one of enum kin_start_method", method);
+        kin__fail(KIN_EINVAL, "cannot start a process by method %d: it is not one of enum kin_start_method",
+                  method);
         return NULL;
     }
     if (method == KIN_START_SPAWN && kin__spawn_possible() != 0)
@@ -172,10 +174,11 @@ kin_process *kin_process_start_shared(kin_process_fn fn, void *pointer, const ki
     if (read_start(&start, fn, options) != 0)
         return NULL;
     if (pointer && !kin__region_holds(pointer)) {
-        kin__fail(KIN_ENOTSHARED,
-                  "cannot start a process with %p: it lies in private memory (%s), of which the child would see a "
-                  "copy; use kin_malloc, or kin_process_start, which copies",
-                  pointer, kin__where(pointer));
+        kin__fail(
+            KIN_ENOTSHARED,
+            "cannot start a process with %p: it lies in private memory (%s), of which the child would see a "
+            "copy; use kin_malloc, or kin_process_start, which copies",
+            pointer, kin__where(pointer));
         return NULL;
     }
     start.shared = pointer;
