@@ -18,12 +18,14 @@
 #define UNREADY_DEATHS_MAX 3
 #define UNREADY_KILLS_MAX 20 /* the same by SIGKILL, which is rarely the initializer's doing */
 
-/* The item that a dead worker was running, in *index. */
+/* The item that a dead worker was running, in *index. One that had answered had none: what `current` says then is
+ * of a round that is over, and the status bytes may be another window's already. */
 static bool had_item(struct kin__map *map, int worker, size_t *index)
 {
     const struct kin__seat *seat = &map->pool->seats[worker];
     uint64_t current = atomic_load(&seat->current);
     if (!current || current > map->window || atomic_load(&seat->doorbell) != map->local->round ||
+        atomic_load(&seat->answered) == map->local->round ||
         KIN__STATUS(map->pool->job.status[current - 1]) != KIN__PENDING)
         return false;
     *index = current - 1;

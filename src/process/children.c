@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #define RECOVERY_PATIENCE 1.0 /* seconds */
+#define REAP_PATIENCE 1.0
 
 static void end_by_status(struct kin_process *process, int code, int status)
 {
@@ -84,14 +85,27 @@ static void recover_surely(struct kin_process *process)
     }
 }
 
+/* A debugger or tracer of the child is told of its end first; until it has listened, the kernel has no status for
+ * us, although the pidfd says that the child has ended. */
+static bool reap(int pidfd, int *code, int *status)
+{
+    bool gone;
+    double deadline = kin__os_deadline(REAP_PATIENCE);
+    while (!kin__os_reap(pidfd, code, status, &gone)) {
+        if (gone || kin__os_left(deadline) <= 0)
+            return false;
+        sched_yield();
+    }
+    return true;
+}
+
 static void child_ended(struct kin__watch *watch)
 {
     struct kin__child *child = (struct kin__child *)watch;
     struct kin_process *process = child->process;
     int code, status;
-    bool gone,
-        settled = atomic_load_explicit(&process->ended, memory_order_acquire); /* by another who waited */
-    bool reaped = kin__os_reap(watch->pidfd, &code, &status, &gone);
+    bool settled = atomic_load_explicit(&process->ended, memory_order_acquire); /* by another who waited */
+    bool reaped = reap(watch->pidfd, &code, &status);
     if (reaped && !settled)
         end_by_status(process, code, status);
     else if (!settled)
