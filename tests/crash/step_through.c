@@ -208,7 +208,12 @@ static bool begin(struct through *t, enum step_case which)
     command(t, 'a', false);
     if (survivor_failed(t, which, 0, STEP_OVER))
         return false;
-    step_begin(&t->victim, operation->prepare, operation->run, operation->after, operation->world);
+    if (operation->start) {
+        if (!operation->start(operation->world, &t->victim) && !t->victim.fault[0])
+            snprintf(t->victim.fault, sizeof(t->victim.fault), "the victim cannot be had");
+    } else {
+        step_begin(&t->victim, operation->prepare, operation->run, operation->after, operation->world);
+    }
     if (t->victim.fault[0]) {
         failed(t, which, 0, STEP_FAULT, t->victim.fault);
         return false;
@@ -253,6 +258,8 @@ static enum step_stop advance(struct through *t, unsigned wanted, bool before, u
             note_gap(t, *seen - 1, t->victim.steps - steps);
         if (stop == STEP_ENTRY)
             t->result.syscalls++;
+        if (stop == STEP_BLOCKED && t->operation->over && t->operation->over(t->operation->world))
+            return STEP_OVER;
         if (stop == STEP_BLOCKED) {
             t->result.sleeps++;
             command(t, 'o', true);

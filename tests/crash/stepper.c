@@ -368,6 +368,13 @@ void step_kill(struct step_victim *victim)
 bool step_go_on(struct step_victim *victim, double seconds)
 {
     double deadline = now() + seconds;
+    int status;
+    if (victim->pid && victim->asleep &&
+        !victim->own_child) { /* it may sleep on, but can only be let go standing */
+        ptrace(PTRACE_INTERRUPT, victim->pid, 0, 0);
+        if (waitpid(victim->pid, &status, __WALL) == victim->pid)
+            victim->asleep = false;
+    }
     if (victim->pid && victim->asleep && await_exit(victim) == STEP_FAULT) {
         step_kill(victim);
         return false;
@@ -382,7 +389,6 @@ bool step_go_on(struct step_victim *victim, double seconds)
         return true;
     }
     for (unsigned turns = 0;; give_way(&turns)) {
-        int status;
         if (waitpid(victim->pid, &status, WNOHANG) == victim->pid) {
             release(victim);
             if (WIFEXITED(status) && WEXITSTATUS(status) == 0)

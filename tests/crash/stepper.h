@@ -109,10 +109,16 @@ struct step_end {
     bool died; /* it was killed; otherwise it went on to its end and exited with 0 */
 };
 
-/* What each function gets is `world`, which lies in shared memory. Those marked + may be NULL. */
+/*
+ * What each function gets is `world`, which lies in shared memory. Those marked + may be NULL. With `start`, the
+ * victim is a process that is there already, instead of one that is forked for it: then prepare, run and after
+ * are not used.
+ */
 struct step_operation {
     const char *name;
     void *world;
+    bool (*start)(void *world, struct step_victim *victim); /* + tracer: step_seize it */
+    bool (*over)(void *world);    /* + tracer, where the victim sleeps: is that the end of the operation? */
     void (*arrange)(void *world); /* + survivor, before each victim */
     void (*prepare)(void *world); /* + victim, at full speed */
     void (*ready)(void *world);   /* + survivor, once the victim is prepared */

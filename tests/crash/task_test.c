@@ -1,0 +1,434 @@
+/*
+ * task_test.c - a worker of a pool at every point where it may die: woken, claiming, in an item, finishing it,
+ * answering.
+ *
+ * Four processes: the tracer (the test), which steps the victim, a worker; the pool's owner, which maps; the
+ * pool's other worker, which stands at a gate in its first item until it is told to go on: that is the "others
+ * work" of the stepper; and the stepper's survivor, which gives the owner its orders and judges.
+ */
+#include "crash/stepper.h"
+#include "harness.h"
+
+#include "family/heap.h"
+#include "pool/pool_shared.h"
+
+#include "kin/error.h"
+#include "kin/heap.h"
+#include "kin/pool.h"
+#include "kin/process.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ITEMS 5
+#define SHORT_POINTS 12
+#define PATIENCE 10.0     /* seconds for the owner's map, once the victim is dead or gone on */
+#define OTHERS_LIMIT 0.05 /* seconds for the other worker to do all it can */
+
+struct output {
+    uint64_t value;
+    uint64_t *text;
+};
+
+/* What a test tries. */
+struct plan {
+    const char *name;
+    uint32_t items;
+    int retries;
+    size_t chunk;
+    bool wake;           /* the victim begins asleep; otherwise in an item, which it finishes */
+    bool memory;         /* tasks use their arenas */
+    int fails;           /* the item that fails by itself; 0: none */
+    uint32_t stop_after; /* over when the victim has begun so many items */
+};
+
+struct scene {
+    struct plan plan;
+    kin_pool *pool;
+    int to_owner, from_owner;
+    int32_t pids[2]; /* of the workers, by number */
+    _Atomic uint32_t met;
+    /* for one map */
+    _Atomic uint32_t gate, hold, baited, waiting, over;
+    _Atomic int32_t victim_worker;
+    _Atomic uint32_t victim_begun;
+    _Atomic uint32_t begun[ITEMS], ended[ITEMS];
+    size_t failures;
+    char fault[240];
+};
+
+static struct scene *scene;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void __attribute__((format(printf, 1, 2))) wrong(const char *format, ...)
+{
+    if (scene->fault[0])
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(scene->fault, sizeof(scene->fault), format, args);
+    va_end(args);
+}
+
+/* ---- in the workers -------------------------------------------------------------------------- */
+
+/* Both workers take part, so both are there and ready, and it is known who sits where. */
+static int meet(kin_task *task, size_t index, void *context)
+{
+    (void)index, (void)context;
+    scene->pids[kin_task_worker(task)] = (int32_t)getpid();
+    atomic_fetch_add(&scene->met, 1);
+    for (double deadline = now() + PATIENCE; atomic_load(&scene->met) < 2 && now() < deadline;)
+        usleep(50);
+    return 0;
+}
+
+/* Hold the victim where the tracer wants to have it, and the other worker at the gate. */
+static void stand(int worker)
+{
+    if (!atomic_exchange(&scene->baited, 1)) {
+        atomic_store(&scene->victim_worker, worker);
+        atomic_store(&scene->waiting, 1);
+        while (atomic_load(&scene->hold))
+            ;
+    } else if (worker == atomic_load(&scene->victim_worker)) {
+        if (atomic_fetch_add(&scene->victim_begun, 1) + 1 == scene->plan.stop_after)
+            atomic_store(&scene->over, 1);
+    } else {
+        while (!atomic_load(&scene->gate))
+            usleep(50);
+    }
+}
+
+static int work(kin_task *task, const uint64_t *in, struct output *out)
+{
+    size_t index = kin_task_index(task);
+    if (KIN__STATUS(scene->pool->job.status[index]) != KIN__PENDING)
+        wrong("item %zu is begun though it was finished", index);
+    atomic_fetch_add(&scene->begun[index], 1);
+    stand(kin_task_worker(task));
+    out->value = *in + 1;
+    out->text = NULL;
+    if (scene->plan.memory) {
+        out->text = kin_task_malloc(task, 4 * sizeof(uint64_t));
+        for (uint64_t i = 0; out->text && i < 4; i++)
+            out->text[i] = *in + i;
+    }
+    atomic_fetch_add(&scene->ended[index], 1);
+    return scene->plan.fails && (size_t)scene->plan.fails == index ? kin_task_fail(task, "it is to fail") : 0;
+}
+
+/* ---- the pool's owner ------------------------------------------------------------------------ */
+
+static bool right(const struct output *out, uint64_t in)
+{
+    if (out->value != in + 1 || (out->text != NULL) != scene->plan.memory)
+        return false;
+    for (uint64_t i = 0; out->text && i < 4; i++)
+        if (out->text[i] != in + i)
+            return false;
+    return true;
+}
+
+static void judge_item(size_t i, uint64_t in, const struct output *out, const kin_task_error *failure)
+{
+    bool fails = scene->plan.fails && (size_t)scene->plan.fails == i;
+    uint32_t begun = scene->begun[i];
+    if (!failure) {
+        if (fails)
+            wrong("item %zu, which fails, is not told as failed", i);
+        else if (!right(out, in))
+            wrong("item %zu is not failed and its result is wrong", i);
+        if (scene->ended[i] < 1)
+            wrong("item %zu is told as done, and did not end", i);
+    } else {
+        if (out->value || out->text)
+            wrong("item %zu failed, and its output is not zero", i);
+        if (failure->error.code == KIN_EDIED && (failure->end.signal != 9 || scene->plan.retries))
+            wrong("item %zu: %s", i, failure->error.message);
+        else if (failure->error.code != KIN_EDIED && !fails)
+            wrong("item %zu failed by itself: %s", i, failure->error.message);
+    }
+    if (begun > (scene->plan.retries ? 2u : 1u))
+        wrong("item %zu was begun %u times", i, begun);
+}
+
+/* One map, judged as far as can be told without knowing whether the victim died. */
+static void map_and_judge(void)
+{
+    static uint64_t in[ITEMS] = {11, 22, 33, 44, 55};
+    struct output *out = kin_malloc(ITEMS * sizeof(*out));
+    kin_task_error errors[ITEMS];
+    kin_arena *results = NULL;
+    memset(out, 0x77, ITEMS * sizeof(*out));
+    int error = kin_pool_map(
+        scene->pool, (kin_task_fn)work,
+        KIN_MAP_ARGS(.in = in, .in_size = sizeof(in[0]), .out = out, .out_size = sizeof(out[0]),
+                     .count = scene->plan.items, .retries = scene->plan.retries, .chunk = scene->plan.chunk,
+                     .on_failure = KIN_COLLECT, .errors = errors, .errors_capacity = ITEMS,
+                     .failures = &scene->failures, .results = &results));
+    if ((error != 0) != (scene->failures != 0))
+        wrong("the map returned %d with %zu failures: %s", error, scene->failures, kin_error_message());
+    if (scene->failures > 1u + (scene->plan.fails != 0))
+        wrong("%zu items failed of one death", scene->failures);
+    size_t failure = 0;
+    uint32_t begun = 0;
+    for (size_t i = 0; i < scene->plan.items; i++) {
+        bool failed = failure < scene->failures && errors[failure].index == i;
+        judge_item(i, in[i], &out[i], failed ? &errors[failure++] : NULL);
+        begun += scene->begun[i];
+    }
+    if (failure != scene->failures)
+        wrong("%zu failures, of which %zu are told", scene->failures, failure);
+    if (begun > scene->plan.items + 1)
+        wrong("%u items were begun, of %u, with one death", begun, scene->plan.items);
+    kin_arena_free(results);
+    kin_free(out);
+}
+
+static int own_pool(void *arg)
+{
+    int *pipes = arg;
+    scene->pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 2, .start_method = KIN_START_FORK));
+    child_assert(scene->pool);
+    for (char order; read(pipes[0], &order, 1) == 1 && order != 'q';) {
+        atomic_store(&scene->met, 0);
+        if (order == 'w' && kin_pool_for(scene->pool, meet, KIN_MAP_ARGS(.count = 2, .chunk = 1)) != 0)
+            wrong("the workers do not meet: %s", kin_error_message());
+        if (order == 'm')
+            map_and_judge();
+        child_assert(write(pipes[1], &order, 1) == 1);
+    }
+    child_assert(kin_pool_finish(scene->pool, PATIENCE) == 0);
+    kin_pool_free(scene->pool);
+    return 0;
+}
+
+/* ---- parts of the operation ------------------------------------------------------------------ */
+
+static void tell_owner(char order)
+{
+    if (write(scene->to_owner, &order, 1) != 1)
+        abort();
+}
+
+static bool owner_answered(double seconds)
+{
+    char answer;
+    struct pollfd from = {.fd = scene->from_owner, .events = POLLIN};
+    return poll(&from, 1, (int)(seconds * 1e3)) == 1 && read(scene->from_owner, &answer, 1) == 1;
+}
+
+static void arrange(void *arg)
+{
+    (void)arg;
+    tell_owner('w');
+    if (!owner_answered(PATIENCE))
+        wrong("the pool's owner does not answer");
+    scene->gate = scene->waiting = scene->over = scene->victim_begun = 0;
+    scene->hold = 1;
+    scene->baited = scene->plan.wake;
+    scene->victim_worker = 0;
+    memset((void *)scene->begun, 0, sizeof(scene->begun));
+    memset((void *)scene->ended, 0, sizeof(scene->ended));
+}
+
+static bool until(bool (*holds)(void))
+{
+    for (double deadline = now() + PATIENCE; !holds(); usleep(50))
+        if (now() > deadline)
+            return false;
+    return true;
+}
+
+static bool victim_sleeps(void)
+{
+    return step_asleep(scene->pids[0]);
+}
+
+static bool victim_stands(void)
+{
+    unsigned begun = 0;
+    for (int i = 0; i < ITEMS; i++)
+        begun += atomic_load(&scene->begun[i]);
+    return atomic_load(&scene->waiting) && begun == 2;
+}
+
+static bool start_victim(void *arg, struct step_victim *victim)
+{
+    (void)arg;
+    if (scene->plan.wake && !until(victim_sleeps))
+        return false;
+    if (!scene->plan.wake) {
+        tell_owner('m');
+        if (!until(victim_stands))
+            return false;
+    }
+    pid_t pid = scene->pids[atomic_load(&scene->victim_worker)];
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof(one), &one); /* 14 us a step, instead of 63 */
+    sched_setaffinity(pid, sizeof(one), &one);
+    if (!step_seize(victim, pid, &scene->over))
+        return false;
+    atomic_store(&scene->hold, 0);
+    if (scene->plan.wake)
+        tell_owner('m');
+    return true;
+}
+
+/* The doorbell is where a worker sleeps when it has answered. */
+static bool victim_is_idle(void *arg)
+{
+    (void)arg;
+    const struct kin__seat *seat = &scene->pool->seats[scene->victim_worker];
+    return atomic_load(&seat->answered) == atomic_load(&seat->doorbell);
+}
+
+static size_t watch(void *arg, struct step_area *areas)
+{
+    (void)arg;
+    kin_pool *pool = scene->pool;
+    areas[0] = (struct step_area){&pool->job, sizeof(pool->job)};
+    areas[1] = (struct step_area){&pool->next, sizeof(pool->next)};
+    areas[2] = (struct step_area){(const void *)&pool->stop, 3 * sizeof(uint32_t)};
+    areas[3] = (struct step_area){pool->small_status, 64};
+    areas[4] = (struct step_area){pool->seats, 2 * sizeof(pool->seats[0])};
+    areas[5] = (struct step_area){(const void *)scene->begun, 2 * sizeof(scene->begun)};
+    return 6;
+}
+
+/* Let the other worker do all that it can: until it sleeps. No sleep of our own: that would look like waiting. */
+static void let_others_work(void *arg)
+{
+    (void)arg;
+    pid_t other = scene->pids[1 - scene->victim_worker];
+    atomic_store(&scene->gate, 1);
+    for (double deadline = now() + OTHERS_LIMIT; now() < deadline && !step_asleep(other);)
+        sched_yield();
+}
+
+static const char *check(void *arg, const struct step_end *end)
+{
+    (void)arg;
+    atomic_store(&scene->gate, 1);
+    if (!owner_answered(PATIENCE))
+        return "the map does not end";
+    size_t expected = scene->plan.fails ? 1 : 0;
+    if (!end->died && scene->failures != expected)
+        wrong("nobody died, and %zu items failed", scene->failures);
+    return scene->fault[0] ? scene->fault : NULL;
+}
+
+/* ---- the tests ------------------------------------------------------------------------------- */
+
+static void survive(struct plan plan)
+{
+    const char *why;
+    if (!step_possible(&why))
+        test_skip(why);
+    int orders[2], answers[2];
+    scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_msg(scene != MAP_FAILED && pipe(orders) == 0 && pipe(answers) == 0, "no room");
+    scene->plan = plan;
+    scene->to_owner = orders[1];
+    scene->from_owner = answers[0];
+    test_init();
+    int pipes[2] = {orders[0], answers[1]};
+    kin_process *owner = kin_process_start(own_pool, pipes, sizeof(pipes), NULL);
+    ck_assert_ptr_nonnull(owner);
+    struct step_operation operation = {.name = plan.name,
+                                       .world = scene,
+                                       .arrange = arrange,
+                                       .start = start_victim,
+                                       .over = victim_is_idle,
+                                       .watch = watch,
+                                       .others = let_others_work,
+                                       .check = check};
+    step_must_survive(&operation, test_long() ? 0 : SHORT_POINTS);
+    kin_end end;
+    tell_owner('q');
+    ck_assert_int_eq(kin_process_join(owner, PATIENCE), 0);
+    ck_assert_int_eq(kin_process_end(owner, &end), 0);
+    ck_assert_msg(end.how == KIN_END_EXITED && end.exit_code == 0, "the pool's owner failed");
+    kin_process_free(owner);
+    ck_assert_msg(kin__heap_check() == 0, "%s", kin_error_message());
+    for (int i = 0; i < 2; i++) {
+        close(orders[i]);
+        close(answers[i]);
+    }
+}
+
+static void woken_worker_claims(void)
+{
+    survive((struct plan){
+        .name = "wake and claim", .items = 5, .chunk = 1, .wake = true, .retries = 1, .stop_after = 2});
+}
+
+static void item_is_finished_and_the_next_claimed(void)
+{
+    survive((struct plan){.name = "finish, claim, run, finish", .items = 5, .chunk = 1, .stop_after = 2});
+}
+
+static void item_is_finished_and_the_next_claimed_with_retries(void)
+{
+    survive((struct plan){.name = "finish, claim, run, finish; with retries",
+                          .items = 5,
+                          .chunk = 1,
+                          .retries = 1,
+                          .stop_after = 2});
+}
+
+static void rest_of_a_dead_workers_chunk_is_done_by_others(void)
+{
+    survive((struct plan){.name = "inside a chunk", .items = 5, .chunk = 2, .stop_after = 2});
+}
+
+static void tasks_memory_goes_with_the_task(void)
+{
+    survive((struct plan){
+        .name = "finish with memory", .items = 5, .chunk = 1, .memory = true, .retries = 1, .stop_after = 2});
+}
+
+static void failing_item_fails_once(void)
+{
+    survive((struct plan){.name = "finish of a failing item",
+                          .items = 5,
+                          .chunk = 1,
+                          .fails = 2,
+                          .memory = true,
+                          .retries = 1,
+                          .stop_after = 2});
+}
+
+static void last_item_is_finished_and_answered(void)
+{
+    survive((struct plan){.name = "finish the last item, answer", .items = 2, .chunk = 1, .stop_after = 99});
+}
+
+static const struct test tests[] = {
+    {"woken_worker_claims", woken_worker_claims, 120, 0},
+    {"item_is_finished_and_the_next_claimed", item_is_finished_and_the_next_claimed, 120, 0},
+    {"item_is_finished_and_the_next_claimed_with_retries", item_is_finished_and_the_next_claimed_with_retries,
+     120, 0},
+    {"rest_of_a_dead_workers_chunk_is_done_by_others", rest_of_a_dead_workers_chunk_is_done_by_others, 120,
+     0},
+    {"tasks_memory_goes_with_the_task", tasks_memory_goes_with_the_task, 240, 0},
+    {"failing_item_fails_once", failing_item_fails_once, 240, 0},
+    {"last_item_is_finished_and_answered", last_item_is_finished_and_answered, 120, 0},
+};
+TEST_MAIN("crash_task", tests)
