@@ -80,11 +80,11 @@ static double batch_end(const struct batch *batch, size_t problem, enum failure_
 {
     const struct batch_note *note = &batch->note[problem];
 
-    if (failure == FAILURE_TIME)
-        return note->stamp.start + batch->plan.time_limit;
     if (failure == FAILURE_KILLED && killer_count(batch->killer) > 0 &&
         killer_note(batch->killer, 0)->pid == note->stamp.pid)
         return killer_note(batch->killer, 0)->when;
+    if (batch->error[problem].seconds > 0)
+        return note->stamp.start + batch->error[problem].seconds;
     return 0;
 }
 
