@@ -95,8 +95,8 @@ KIN_API int kin_pool_workers(const kin_pool *pool);
 
 /*
  * Close the pool, let running work end, run the finalizers and wait up to `timeout` seconds for all
- * of it. 0, KIN_ETIMEDOUT (call again, or free), or the first failure of a map that nobody looked at:
- * neither returned by its call nor stored in its `errors`.
+ * of it. 0; KIN_ETIMEDOUT (call again, or free); KIN_EDIED if a worker died in its finalizer: the first
+ * failure that nobody has looked at yet, as those of maps are returned by their calls.
  */
 KIN_API int kin_pool_finish(kin_pool *pool, double timeout) KIN_CHECKED;
 

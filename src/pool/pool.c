@@ -271,6 +271,8 @@ static int finish_workers(struct kin__local *local, double deadline)
     if (pool->kind == KIN_POOL_INLINE)
         kin__inline_finalize(local);
     for (int i = 0; i < pool->workers; i++) {
+        if (local->posts[i].process && !kin_process_is_alive(local->posts[i].process))
+            kin__post_clear(local, i); /* it died while idle: that failed nothing */
         atomic_store(&pool->seats[i].quit, 1);
         kin__seat_ring(&pool->seats[i]);
     }
