@@ -171,7 +171,7 @@ static void rollback_undoes_what_came_after_the_mark(void)
 {
     begin();
     uint64_t dice = 7;
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 100; round++) {
         kin_arena *arena = kin_arena_new();
         size_t marks[20];
         unsigned char *first[20];
@@ -223,7 +223,7 @@ static void merged_arenas_are_one(void)
 {
     begin();
     uint64_t dice = 9;
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < 100; round++) {
         kin_arena *into = kin_arena_new(), *from = kin_arena_new();
         unsigned char *kept[40];
         int count = 0;
@@ -413,9 +413,11 @@ static const struct test tests[] = {
      0},
     {"merged_arenas_are_one", merged_arenas_are_one, 20, 0},
     {"arenas_of_the_dead_are_freed_and_what_they_gave_away_is_not",
-     arenas_of_the_dead_are_freed_and_what_they_gave_away_is_not, 5, 0},
-    {"nothing_can_be_given_to_the_dead", nothing_can_be_given_to_the_dead, 5, 0},
-    {"slot_of_the_dead_serves_the_next_member", slot_of_the_dead_serves_the_next_member, 10, 0},
-    {"killed_children_leave_whole_arenas_or_none", killed_children_leave_whole_arenas_or_none, 60, 0},
+     arenas_of_the_dead_are_freed_and_what_they_gave_away_is_not, 5, TEST_NOT_VALGRIND},
+    {"nothing_can_be_given_to_the_dead", nothing_can_be_given_to_the_dead, 5, TEST_NOT_VALGRIND},
+    {"slot_of_the_dead_serves_the_next_member", slot_of_the_dead_serves_the_next_member, 10,
+     TEST_NOT_VALGRIND},
+    {"killed_children_leave_whole_arenas_or_none", killed_children_leave_whole_arenas_or_none, 60,
+     TEST_NOT_VALGRIND},
 };
 TEST_MAIN("arena", tests)
