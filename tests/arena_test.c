@@ -5,7 +5,9 @@
 #include "family/heap.h"
 #include "kin.h"
 
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -338,9 +340,10 @@ static void slot_of_the_dead_serves_the_next_member(void)
     nothing_is_left();
 }
 
-static void churn(kin_arena **given, uint64_t dice)
+static void churn(kin_arena **given, uint64_t dice, _Atomic bool *at_work)
 {
-    kin_arena *mine[8] = {0};
+    kin_arena *mine[8] = {kin_arena_new()};
+    *at_work = true;
     for (;;) {
         uint32_t i = roll(&dice, 8);
         switch (mine[i] ? roll(&dice, 8) : 0) {
@@ -376,13 +379,17 @@ static void killed_children_leave_whole_arenas_or_none(void)
 {
     begin();
     kin_arena **given = shared(8 * sizeof *given);
+    _Atomic bool *at_work = shared(sizeof *at_work);
     uint64_t dice = 21;
     unsigned deaths = test_long() ? 3000 : 200, unnoted = 0;
     for (unsigned i = 0; i < deaths; i++) {
+        *at_work = false;
         pid_t pid = fork();
         ck_assert_int_ge(pid, 0);
         if (pid == 0)
-            churn(given, i);
+            churn(given, i, at_work);
+        while (!*at_work && test_time_left() > 0)
+            sched_yield();
         struct timespec pause = {0, (long)roll(&dice, 4000000)};
         nanosleep(&pause, NULL);
         kill(pid, SIGKILL);
