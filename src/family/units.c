@@ -198,12 +198,12 @@ static void bin_remove(bool warm, uint32_t unit)
     kin__journal_set(map, *map & ~(UINT64_C(1) << bin % 64));
 }
 
-/* The shortest run of at least `length` among the first few of a bin; 0: none of them. */
-static uint32_t fit_in_bin(bool warm, unsigned bin, uint32_t length)
+/* The shortest run of at least `length` among the first `tries` of a bin; 0: none of them. */
+static uint32_t fit_in_bin(bool warm, unsigned bin, uint32_t length, uint32_t tries)
 {
     uint32_t first = kin__heap()->bins[warm][bin], best = 0;
     uint32_t unit = first;
-    for (int i = 0; unit && i < TRIES; i++) {
+    for (uint32_t i = 0; unit && i < tries; i++) {
         uint32_t here = kin__unit_at(unit)->length;
         if (here >= length && (!best || here < kin__unit_at(best)->length))
             best = unit;
@@ -217,17 +217,19 @@ static uint32_t fit_in_bin(bool warm, unsigned bin, uint32_t length)
 static uint32_t find(bool warm, uint32_t length)
 {
     unsigned bin = kin__units_bin(length);
-    uint32_t unit = fit_in_bin(warm, bin, length);
+    uint32_t unit = fit_in_bin(warm, bin, length, TRIES);
     const uint64_t *map = kin__heap()->bin_map[warm];
-    for (bin++; !unit && bin < KIN__BINS; bin++) {
-        uint64_t rest = map[bin / 64] >> bin % 64;
+    for (unsigned longer = bin + 1; !unit && longer < KIN__BINS; longer++) {
+        uint64_t rest = map[longer / 64] >> longer % 64;
         if (!rest) {
-            bin |= 63;
+            longer |= 63;
             continue;
         }
-        bin += (unsigned)__builtin_ctzll(rest);
-        unit = fit_in_bin(warm, bin, length); /* all runs in there are long enough */
+        longer += (unsigned)__builtin_ctzll(rest);
+        unit = fit_in_bin(warm, longer, length, TRIES); /* all runs in there are long enough */
     }
+    if (!unit && !warm) /* what fails here is an error: look at all of them */
+        unit = fit_in_bin(warm, bin, length, UINT32_MAX);
     return unit;
 }
 
