@@ -71,7 +71,7 @@ static void argument_is_copied(void)
 
 static int write_shared(void *arg)
 {
-    strcpy(arg, "from the child");
+    memcpy(arg, "from the child", sizeof "from the child");
     return 0;
 }
 
@@ -703,8 +703,9 @@ static const struct test tests[] = {
      TEST_EACH_METHOD},
     {"argument_is_copied", argument_is_copied, 10, TEST_EACH_METHOD},
     {"shared_argument_is_the_same_memory", shared_argument_is_the_same_memory, 10, TEST_EACH_METHOD},
-    {"private_pointer_is_refused", private_pointer_is_refused, 5, 0},
-    {"misuse_is_told", misuse_is_told, 10, 0},
+    {"private_pointer_is_refused", private_pointer_is_refused, 5,
+     TEST_NOT_ASAN}, /* which keeps locals off the stack */
+    {"misuse_is_told", misuse_is_told, 10, TEST_NOT_VALGRIND},
     {"signal_is_told_apart_from_exit_code", signal_is_told_apart_from_exit_code, 10, TEST_EACH_METHOD},
     {"failure_record_crosses_whole", failure_record_crosses_whole, 10, TEST_EACH_METHOD},
     {"join_times_out_and_terminate_ends", join_times_out_and_terminate_ends, 10, TEST_EACH_METHOD},
@@ -714,7 +715,7 @@ static const struct test tests[] = {
     {"children_start_with_default_signals_and_no_stdin", children_start_with_default_signals_and_no_stdin, 10,
      TEST_EACH_METHOD},
     {"stolen_status_is_still_the_childs_word", stolen_status_is_still_the_childs_word, 10, TEST_EACH_METHOD},
-    {"users_children_are_left_to_the_user", users_children_are_left_to_the_user, 10, 0},
+    {"users_children_are_left_to_the_user", users_children_are_left_to_the_user, 10, TEST_NOT_VALGRIND},
     {"grandchildren_end_with_their_parent", grandchildren_end_with_their_parent, 10, TEST_EACH_METHOD},
     {"child_outlives_the_thread_that_started_it", child_outlives_the_thread_that_started_it, 10,
      TEST_EACH_METHOD},
@@ -723,11 +724,11 @@ static const struct test tests[] = {
     {"a_sibling_can_join_while_the_parent_is_busy", a_sibling_can_join_while_the_parent_is_busy, 10,
      TEST_EACH_METHOD},
     {"arenas_of_the_dead_are_freed", arenas_of_the_dead_are_freed, 10, TEST_EACH_METHOD},
-    {"plain_fork_is_a_member_of_its_own", plain_fork_is_a_member_of_its_own, 10, 0},
+    {"plain_fork_is_a_member_of_its_own", plain_fork_is_a_member_of_its_own, 10, TEST_NOT_VALGRIND},
     {"output_is_printed_once_and_not_lost", output_is_printed_once_and_not_lost, 10, TEST_EACH_METHOD},
-    {"exit_joins_children_and_ends_daemons", exit_joins_children_and_ends_daemons, 10, 0},
-    {"all_end_when_the_founder_is_killed", all_end_when_the_founder_is_killed, 10, 0},
-    {"thousand_starts_do_not_grow", thousand_starts_do_not_grow, 120, 0},
+    {"exit_joins_children_and_ends_daemons", exit_joins_children_and_ends_daemons, 10, TEST_NOT_VALGRIND},
+    {"all_end_when_the_founder_is_killed", all_end_when_the_founder_is_killed, 10, TEST_NOT_VALGRIND},
+    {"thousand_starts_do_not_grow", thousand_starts_do_not_grow, 120, TEST_NOT_VALGRIND},
 };
 
 TEST_MAIN("process", tests)

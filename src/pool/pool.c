@@ -271,8 +271,6 @@ static int finish_workers(struct kin__local *local, double deadline)
     if (pool->kind == KIN_POOL_INLINE)
         kin__inline_finalize(local);
     for (int i = 0; i < pool->workers; i++) {
-        if (local->posts[i].process && !kin_process_is_alive(local->posts[i].process))
-            kin__post_clear(local, i); /* it died while idle: that failed nothing */
         atomic_store(&pool->seats[i].quit, 1);
         kin__seat_ring(&pool->seats[i]);
     }
@@ -285,8 +283,9 @@ static int finish_workers(struct kin__local *local, double deadline)
             return error;
         kin_end end;
         kin_process_end(process, &end);
-        /* A worker whose initializer failed ended with 1 and was told of by the map that needed it. */
-        if (!first && end.how == KIN_END_SIGNALED && end.signal != SIGTERM) {
+        /* One killed while idle has failed nothing. */
+        bool finalizing = atomic_load(&pool->seats[i].ready) == KIN__FINALIZING;
+        if (!first && finalizing && end.how == KIN_END_SIGNALED) {
             kin_error story;
             kin_process_error(process, &story);
             first = kin__fail_with(&story);

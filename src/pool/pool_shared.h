@@ -12,7 +12,8 @@
  *   quit          supervisor    0 to 1                               (not the worker's)
  *   asleep        worker        1 before sleeping, 0 after           the supervisor clears it
  *   answered      worker        the round, after its last item       not answered: the next worker works on
- *   ready         worker        once, after the initializer          the supervisor clears it
+ *   ready         worker        after the initializer; before the    the supervisor clears it; FINALIZING:
+ *                               finalizer                            it died in its finalizer
  *   current       worker        index + 1, before the item           pending: this item was being run
  *   done, failed  worker        after the status byte                one too low: for progress only
  *   mark          worker        before the status byte               results of an item not done stay in the
@@ -48,7 +49,7 @@ enum { KIN__PENDING = 0, KIN__DONE = 1, KIN__FAILED = 2 };
 #define KIN__ATTEMPTS(byte) ((byte) >> 2) /* how often it was tried before, while pending */
 #define KIN__RETRIES_MAX 60
 
-enum { KIN__NOT_READY = 0, KIN__READY = 1, KIN__CANNOT_WORK = 2 };
+enum { KIN__NOT_READY = 0, KIN__READY = 1, KIN__CANNOT_WORK = 2, KIN__FINALIZING = 3 };
 
 /* A failure as the worker noted it. */
 struct kin__note {

@@ -176,6 +176,7 @@ int kin__worker_main(void *arg)
         answer(&worker, round);
         seen = round;
     }
+    atomic_store_explicit(&worker.seat->ready, KIN__FINALIZING, memory_order_release);
     finalize(&worker);
     return 0;
 }

@@ -118,7 +118,9 @@ static int describe(const struct kin__os_module *module, struct kin__module *out
 
 static bool same_module(const struct kin__module *a, const struct kin__module *b)
 {
-    return memcmp(&a->build, &b->build, sizeof a->build) == 0 && a->program == b->program &&
+    return a->build.code_start == b->build.code_start && a->build.code_end == b->build.code_end &&
+           a->build.id_size == b->build.id_size &&
+           memcmp(a->build.id, b->build.id, sizeof a->build.id) == 0 && a->program == b->program &&
            memcmp(&a->file, &b->file, sizeof a->file) == 0 && strcmp(a->path, b->path) == 0;
 }
 
@@ -315,7 +317,9 @@ int kin__function_resolve(const struct kin__function *ref, void (**out)(void))
     struct kin__module entry;
     struct kin__os_module module;
     int error = take_entry(index, &entry);
-    if (!error && entry.build.id_size == 0)
+    if (error)
+        return error;
+    if (entry.build.id_size == 0)
         error = check_file(&entry);
     if (error)
         return error;
