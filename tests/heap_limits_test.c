@@ -2,7 +2,7 @@
 #include "heap_common.h"
 
 #include "family/region.h"
-#include "family/thread.h"
+#include "family/span.h"
 
 #include <stdio.h>
 #include <stdlib.h>
