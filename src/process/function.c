@@ -291,15 +291,19 @@ static bool find_here(uint32_t index, uint64_t offset, void (**out)(void))
 }
 
 /* An entry as a value, with what other members may have spoiled in it made harmless. */
-static int take_entry(uint32_t index, struct kin__module *out)
+static bool take_entry(uint32_t index, struct kin__module *out)
 {
-    if (index >= entries())
-        return kin__fail(KIN_EINVAL, "not a function reference: there is no module %u", index + 1);
+    if (index >= entries()) {
+        kin__fail(KIN_EINVAL, "not a function reference: there is no module %u", index + 1);
+        return false;
+    }
     *out = table()->entry[index];
     out->path[sizeof out->path - 1] = '\0';
-    if (out->path[0] == '\0')
-        return kin__fail(KIN_EINVAL, "not a function reference: module %u has no path", index + 1);
-    return 0;
+    if (out->path[0] == '\0') {
+        kin__fail(KIN_EINVAL, "not a function reference: module %u has no path", index + 1);
+        return false;
+    }
+    return true;
 }
 
 int kin__function_resolve(const struct kin__function *ref, void (**out)(void))
@@ -316,11 +320,9 @@ int kin__function_resolve(const struct kin__function *ref, void (**out)(void))
         return kin__fail(KIN_ENOINIT, "kin_init has not been called");
     struct kin__module entry;
     struct kin__os_module module;
-    int error = take_entry(index, &entry);
-    if (error)
-        return error;
-    if (entry.build.id_size == 0)
-        error = check_file(&entry);
+    if (!take_entry(index, &entry))
+        return KIN_EINVAL;
+    int error = entry.build.id_size == 0 ? check_file(&entry) : 0;
     if (error)
         return error;
     bool pinned = true;
