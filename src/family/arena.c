@@ -85,12 +85,12 @@ static int check(const kin_arena *arena, const char *what)
 
 static bool is_closed(const struct kin__member *member)
 {
-    return member->arenas & 1 && member->arenas >> 1 == member->generation;
+    return member->arenas & 1 && member->arenas >> 1 == kin__member_id(member) >> 32;
 }
 
 static void close_list(struct kin__member *member)
 {
-    kin__journal_set(&member->arenas, (uint64_t)member->generation << 1 | 1);
+    kin__journal_set(&member->arenas, kin__member_id(member) >> 32 << 1 | 1);
 }
 
 /* Under the lock: the list of an owner; NULL if that is gone. */

@@ -20,6 +20,9 @@ static struct kin__member *self;
 
 struct kin__hooks kin__hooks;
 
+#define LIFE_YIELDS 100
+#define LIFE_PAUSE_NS 1000000
+
 void kin__member_hooks(void (*forked)(void), void (*recover)(struct kin__member *dead))
 {
     size_t i = 0, j = 0;
@@ -45,7 +48,8 @@ void kin__member_forked(void)
 kin__id kin__member_id(const struct kin__member *member)
 {
     uint64_t index = (uint64_t)(member - kin__members());
-    return (uint64_t)member->generation << 32 | index;
+    uint64_t state = atomic_load_explicit(&member->state, memory_order_relaxed);
+    return (state & KIN__GENERATION) | index;
 }
 
 struct kin__member *kin__member_find(kin__id id)
@@ -54,10 +58,11 @@ struct kin__member *kin__member_find(kin__id id)
     if (!kin__region || index == 0 || index >= KIN__MEMBERS_MAX)
         return NULL;
     struct kin__member *member = &kin__members()[index];
-    uint32_t state = kin__member_state(member);
-    if (state != KIN__ALIVE && state != KIN__STARTING)
+    uint64_t state = atomic_load_explicit(&member->state, memory_order_acquire);
+    uint64_t kind = state & KIN__KIND;
+    if ((state ^ id) & KIN__GENERATION || (kind != KIN__ALIVE && kind != KIN__STARTING))
         return NULL;
-    return member->generation == id >> 32 ? member : NULL;
+    return member;
 }
 
 /* Before the claim: who walks the table up to the top misses no claimed slot. */
@@ -68,22 +73,24 @@ static void raise_top(uint32_t top)
         continue;
 }
 
-/* Take a slot: its state becomes `claim`, which names whose it is. */
-static int claim_as(uint32_t claim, struct kin__member **out)
+/* Take a slot: its state becomes `claim`, which names whose it is, in the slot's next generation. */
+static int claim_as(uint64_t claim, struct kin__member **out)
 {
     struct kin__member *table = kin__members();
     for (uint32_t i = 1; i < KIN__MEMBERS_MAX; i++) {
-        uint32_t free = KIN__FREE;
-        if (atomic_load_explicit(&table[i].state, memory_order_relaxed) != KIN__FREE)
+        struct kin__member *member = &table[i];
+        uint64_t free = atomic_load_explicit(&member->state, memory_order_relaxed);
+        if ((free & KIN__KIND) != KIN__FREE)
             continue;
         raise_top(i + 1);
-        if (!atomic_compare_exchange_strong_explicit(&table[i].state, &free, claim, memory_order_acq_rel,
-                                                     memory_order_relaxed))
+        uint64_t generation = (free & KIN__GENERATION) + KIN__NEXT_GENERATION;
+        if (!atomic_compare_exchange_strong_explicit(&member->state, &free, generation | claim,
+                                                     memory_order_acq_rel, memory_order_relaxed))
             continue;
-        struct kin__member *member = &table[i];
-        if (member->generation == 0)
+        if (!member->has_lock) {
             kin__lock_init(&member->life);
-        member->generation++;
+            member->has_lock = 1;
+        }
         atomic_store_explicit(&member->pid, 0, memory_order_relaxed);
         member->attached = 0;
         member->process = NULL;
@@ -100,7 +107,7 @@ int kin__member_claim(struct kin__member **out)
     struct kin__member *me = kin__self();
     if (!me)
         return kin_error_code();
-    uint32_t claim = KIN__CLAIMED | (uint32_t)(me - kin__members()) << 8;
+    uint64_t claim = KIN__CLAIMED | (uint64_t)(me - kin__members()) << KIN__WHO_SHIFT;
     int error = claim_as(claim, out);
     if (error && kin__members_sweep() >= 0)
         error = claim_as(claim, out);
@@ -111,31 +118,55 @@ int kin__member_claim(struct kin__member **out)
 
 void kin__member_starting(struct kin__member *member)
 {
-    uint32_t claimed = atomic_load_explicit(&member->state, memory_order_relaxed);
+    uint64_t claimed = atomic_load_explicit(&member->state, memory_order_relaxed);
     /* Release: partner is the child's acquire in kin__member_attach. */
-    atomic_store_explicit(&member->state, KIN__STARTING | (claimed & ~0xffu), memory_order_release);
+    atomic_store_explicit(&member->state, KIN__STARTING | (claimed & ~(uint64_t)KIN__KIND),
+                          memory_order_release);
 }
 
 void kin__member_release(struct kin__member *member)
 {
-    atomic_store_explicit(&member->state, KIN__FREE, memory_order_release);
+    uint64_t state = atomic_load_explicit(&member->state, memory_order_relaxed);
+    atomic_store_explicit(&member->state, KIN__FREE | (state & KIN__GENERATION), memory_order_release);
 }
 
-int kin__member_attach(struct kin__member *member)
+/* Whether the slot is still meant for the process `id`; in *state as it stands. */
+static bool awaits(const struct kin__member *member, kin__id id, uint64_t *state)
 {
-    uint32_t state = atomic_load_explicit(&member->state, memory_order_acquire);
-    if ((state & 0xff) != KIN__STARTING && (state & 0xff) != KIN__JOINING)
-        return kin__fail(KIN_EDIED, "cannot join the family: whoever started this process has died");
+    *state = atomic_load_explicit(&member->state, memory_order_acquire);
+    uint64_t kind = *state & KIN__KIND;
+    return !((*state ^ id) & KIN__GENERATION) && (kind == KIN__STARTING || kind == KIN__JOINING);
+}
+
+/* A recoverer of the slot's last user may still be about to release the lock, and may be stopped there. Never
+ * wait for a lock whose slot has become someone else's meanwhile: that one lives. */
+static bool take_life(struct kin__member *member, kin__id id, uint64_t *state)
+{
+    for (int tries = 0; awaits(member, id, state); tries++) {
+        if (kin__lock_try(&member->life) != KIN_EBUSY)
+            return true;
+        if (tries < LIFE_YIELDS)
+            sched_yield();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = LIFE_PAUSE_NS}, NULL);
+    }
+    return false;
+}
+
+int kin__member_attach(kin__id id)
+{
+    struct kin__member *member = &kin__members()[(uint32_t)id];
+    uint64_t state;
     if (!kin__alive_page)
         kin__alive_page = kin__os_wiped_page();
     if (!kin__alive_page)
         return kin__fail(KIN_ENOMEM, "could not get a page of private memory");
-    /* Before ALIVE: once others may ask whether we live, the lock must say so. A recoverer of the slot's
-     * last user may still be about to release it. */
-    kin__lock_acquire(&member->life);
+    /* Before ALIVE: once others may ask whether we live, the lock must say so. */
+    if (!take_life(member, id, &state))
+        return kin__fail(KIN_EDIED, "cannot join the family: whoever started this process has died");
     atomic_store_explicit(&member->pid, (int32_t)getpid(), memory_order_relaxed);
-    if (!atomic_compare_exchange_strong_explicit(&member->state, &state, KIN__ALIVE, memory_order_acq_rel,
-                                                 memory_order_relaxed)) {
+    if (!atomic_compare_exchange_strong_explicit(&member->state, &state, KIN__ALIVE | (id & KIN__GENERATION),
+                                                 memory_order_acq_rel, memory_order_relaxed)) {
         kin__lock_release(&member->life);
         return kin__fail(KIN_EDIED, "cannot join the family: whoever started this process has died");
     }
@@ -148,12 +179,12 @@ int kin__member_attach(struct kin__member *member)
 static int join(kin__id parent)
 {
     struct kin__member *member;
-    int error = claim_as(KIN__JOINING | (uint32_t)getpid() << 8, &member);
+    int error = claim_as(KIN__JOINING | (uint64_t)getpid() << KIN__WHO_SHIFT, &member);
     if (error)
         return error;
     member->parent = parent;
     member->attached = kin__os_since_boot_ns();
-    return kin__member_attach(member);
+    return kin__member_attach(kin__member_id(member));
 }
 
 int kin__member_found(void)

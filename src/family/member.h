@@ -15,9 +15,11 @@
  *   ----------   --------------   -----------------------------   ---------------------------------
  *   state        see below        one CAS a step; carries the     as stored; CLAIMED and STARTING name
  *                                 starter's slot index, JOINING   their starter, whose recovery frees;
- *                                 the member's own pid            JOINING: kin__members_sweep frees
- *   generation   who claims it    after the claim, plus 1         CLAIMED: as above
- *   life         main thread      robust; made at first claim     this *is* the sign of death
+ *                                 the member's own pid, all of    JOINING: kin__members_sweep frees
+ *                                 them the generation, which a
+ *                                 claim increments
+ *   has_lock     who claims it    0 to 1, after life was made     CLAIMED: the next claim makes it again
+ *   life         main thread      robust                          this *is* the sign of death
  *   pid          parent, member   before ALIVE                    STARTING: as above
  *   attached     the starter      soon after the start; or the    0: whoever has the pid counts as the
  *                                 member itself, if JOINING       member
@@ -56,9 +58,16 @@ typedef uint64_t kin__id; /* 0: nobody */
 
 enum kin__member_state { KIN__FREE = 0, KIN__CLAIMED, KIN__STARTING, KIN__JOINING, KIN__ALIVE };
 
+/* The state word: generation << 32 | starter's slot index, or own pid, << 8 | enum kin__member_state. */
+#define KIN__KIND 0xffu
+#define KIN__WHO_SHIFT 8
+#define KIN__WHO(state) ((uint32_t)((state)&0xffffff00u) >> KIN__WHO_SHIFT)
+#define KIN__GENERATION 0xffffffff00000000u
+#define KIN__NEXT_GENERATION 0x100000000u
+
 struct kin__member {
-    _Atomic uint32_t state; /* enum kin__member_state | starter's slot index, or own pid, << 8 */
-    uint32_t generation;
+    _Atomic uint64_t state;
+    uint32_t has_lock;
     _Atomic int32_t pid;
     uint32_t threads; /* first of its thread slots, 0: none (family/thread.h) */
     _Atomic uint64_t
@@ -81,9 +90,9 @@ kin__id kin__self_id(void); /* 0 where kin__self is NULL */
 /* The slot of an id, or NULL if that member is gone. */
 struct kin__member *kin__member_find(kin__id id);
 kin__id kin__member_id(const struct kin__member *member);
-static inline uint32_t kin__member_state(const struct kin__member *member)
+static inline enum kin__member_state kin__member_state(const struct kin__member *member)
 {
-    return atomic_load_explicit(&member->state, memory_order_acquire) & 0xff;
+    return atomic_load_explicit(&member->state, memory_order_acquire) & KIN__KIND;
 }
 
 /* Take a slot for a new member, as its starter: CLAIMED. KIN_ELIMIT, KIN_ENOINIT. */
@@ -92,8 +101,9 @@ int kin__member_claim(struct kin__member **out);
 void kin__member_starting(struct kin__member *member);
 /* The start failed. */
 void kin__member_release(struct kin__member *member);
-/* In the new process, by its main thread: become this member. KIN_EDIED: the starter died meanwhile. */
-int kin__member_attach(struct kin__member *member);
+/* In the new process, by its main thread: become this member. KIN_EDIED: the starter died meanwhile. Nothing that
+ * the starter wrote for it may be touched before: it may be freed already. */
+int kin__member_attach(kin__id id);
 /* The founder: claim, start and attach at once. */
 int kin__member_found(void);
 

@@ -46,18 +46,20 @@ static bool member_ended(const struct kin__member *member)
  * stays taken until that process ends too. */
 static void free_half_joined(struct kin__member *member)
 {
-    uint32_t state = atomic_load_explicit(&member->state, memory_order_acquire);
-    if ((state & 0xff) == KIN__JOINING && process_ended((pid_t)(state >> 8), UINT64_MAX - ROUNDING_NS))
-        atomic_compare_exchange_strong(&member->state, &state, KIN__FREE);
+    uint64_t state = atomic_load_explicit(&member->state, memory_order_acquire);
+    if ((state & KIN__KIND) == KIN__JOINING &&
+        process_ended((pid_t)KIN__WHO(state), UINT64_MAX - ROUNDING_NS))
+        atomic_compare_exchange_strong(&member->state, &state, KIN__FREE | (state & KIN__GENERATION));
 }
 
 static void free_unborn(uint32_t starter)
 {
     struct kin__member *table = kin__members();
     for (uint32_t i = 1; i < kin__members_top(); i++) {
-        uint32_t state = atomic_load_explicit(&table[i].state, memory_order_acquire);
-        if (((state & 0xff) == KIN__CLAIMED || (state & 0xff) == KIN__STARTING) && state >> 8 == starter)
-            atomic_compare_exchange_strong(&table[i].state, &state, KIN__FREE);
+        uint64_t state = atomic_load_explicit(&table[i].state, memory_order_acquire);
+        uint64_t kind = state & KIN__KIND;
+        if ((kind == KIN__CLAIMED || kind == KIN__STARTING) && KIN__WHO(state) == starter)
+            atomic_compare_exchange_strong(&table[i].state, &state, KIN__FREE | (state & KIN__GENERATION));
     }
 }
 
@@ -83,7 +85,7 @@ int kin__member_recover(kin__id id)
         kin__hooks.recover[i](member);
     kin__threads_recover(member);
     kin__arenas_recover(member);
-    atomic_store_explicit(&member->state, KIN__FREE, memory_order_release);
+    kin__member_release(member);
     kin__lock_release(&member->life);
     kin_log(KIN_LOG_DEBUG, "recovered what process %d had", (int)atomic_load(&member->pid));
     return 0;

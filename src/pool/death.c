@@ -18,15 +18,14 @@
 #define UNREADY_DEATHS_MAX 3
 #define UNREADY_KILLS_MAX 20 /* the same by SIGKILL, which is rarely the initializer's doing */
 
-/* The item that a dead worker was running, in *index. One that had answered had none: what `current` says then is
- * of a round that is over, and the status bytes may be another window's already. */
-static bool had_item(struct kin__map *map, int worker, size_t *index)
+/* The last item that a dead worker began in this round, in *index. For one that had answered there is none: what
+ * `current` says then is of a round that is over, and the status bytes may be another window's already. */
+static bool last_item(const struct kin__map *map, int worker, size_t *index)
 {
     const struct kin__seat *seat = &map->pool->seats[worker];
     uint64_t current = atomic_load(&seat->current);
     if (!current || current > map->window || atomic_load(&seat->doorbell) != map->local->round ||
-        atomic_load(&seat->answered) == map->local->round ||
-        KIN__STATUS(map->pool->job.status[current - 1]) != KIN__PENDING)
+        atomic_load(&seat->answered) == map->local->round)
         return false;
     *index = current - 1;
     return true;
@@ -149,13 +148,14 @@ void kin__bury(struct kin__map *map, int worker)
     map->local->deaths++;
     map->undone = true;
     check_start(map, worker, &end);
-    if (end.how == KIN_END_SIGNALED && end.signal == SIGINT && !map->outcome) {
-        kin__fail(KIN_EINTR, "pool \"%s\" was interrupted: its worker %d died of SIGINT", pool->name, worker);
-        kin__map_break(map);
-    }
     size_t index;
-    if (had_item(map, worker, &index))
-        decide_item(map, worker, index, &end);
+    if (last_item(map, worker, &index)) {
+        unsigned status = KIN__STATUS(pool->job.status[index]);
+        if (status == KIN__PENDING)
+            decide_item(map, worker, index, &end);
+        else if (status == KIN__FAILED && pool->job.stop_on_failure)
+            kin__map_stop(map); /* it may have died before it could say so */
+    }
     if (seat->results)
         kin__arena_rollback(seat->results, seat->mark);
     kin_log(KIN_LOG_INFO, "worker %d of pool \"%s\" (pid %d) ended and is replaced", worker, pool->name,
@@ -163,11 +163,32 @@ void kin__bury(struct kin__map *map, int worker)
     kin__post_clear(map->local, worker);
 }
 
+/* Ctrl-C reaches workers too; in the default disposition they die of it. */
+static void check_interrupted(struct kin__map *map, int worker)
+{
+    kin_end end;
+    kin_process_join(map->local->posts[worker].process, KIN_FOREVER);
+    kin_process_end(map->local->posts[worker].process, &end);
+    if (end.how != KIN_END_SIGNALED || end.signal != SIGINT || map->outcome)
+        return;
+    kin__fail(KIN_EINTR, "pool \"%s\" was interrupted: its worker %d died of SIGINT", map->pool->name,
+              worker);
+    kin__map_break(map);
+}
+
 void kin__handle_death(struct kin__map *map, int worker)
 {
     kin_pool *pool = map->pool;
+    struct kin__seat *seat = &pool->seats[worker];
+    check_interrupted(map, worker);
     kin__bury(map, worker);
     bool more = atomic_load(&pool->next) < pool->job.total;
-    if (more && !map->stopping && kin__post_start(map->local, worker) != 0)
+    if (more && !map->stopping && kin__post_start(map->local, worker) == 0)
+        return;
+    if (more && !map->stopping)
         kin__map_break(map);
+    /* Nobody will answer from here. One who answered meanwhile may have left the last word to this seat, so the
+     * supervisor looks again: partner in the worker's answer(). */
+    atomic_store(&seat->answered, atomic_load(&seat->doorbell));
+    atomic_fetch_add(&pool->event, 1);
 }

@@ -7,8 +7,10 @@
 #include "os/os.h"
 #include "pool/map.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 
@@ -20,10 +22,13 @@ static struct sigaction before;
 static bool installed;
 static _Atomic(_Atomic uint32_t *) events[EVENTS]; /* whom to wake; those without a place look each 0.1 s */
 static _Atomic bool interrupted;
+static _Atomic int handling; /* threads in the handler, which may have read an entry of `events` */
 
 static void on_interrupt(int number)
 {
     (void)number;
+    int saved = errno;
+    atomic_fetch_add(&handling, 1);
     atomic_store(&interrupted, true);
     for (int i = 0; i < EVENTS; i++) {
         _Atomic uint32_t *event = atomic_load(&events[i]);
@@ -32,6 +37,8 @@ static void on_interrupt(int number)
             kin__os_futex_wake(event, INT_MAX);
         }
     }
+    atomic_fetch_sub(&handling, 1);
+    errno = saved;
 }
 
 void kin__interrupt_begin(_Atomic uint32_t *event)
@@ -59,6 +66,8 @@ void kin__interrupt_end(_Atomic uint32_t *event)
     for (int i = 0; i < EVENTS; i++)
         if (atomic_load(&events[i]) == event)
             atomic_store(&events[i], NULL);
+    while (atomic_load(&handling)) /* the event may be freed as soon as we return */
+        sched_yield();
     if (--maps == 0 && installed)
         sigaction(SIGINT, &before, NULL);
     pthread_mutex_unlock(&mutex);
@@ -69,6 +78,7 @@ void kin__interrupt_forked(void)
 {
     pthread_mutex_init(&mutex, NULL);
     maps = 0;
+    atomic_store(&handling, 0);
     for (int i = 0; i < EVENTS; i++)
         atomic_store(&events[i], NULL);
 }

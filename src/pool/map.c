@@ -92,7 +92,7 @@ static int prepare_job(struct kin__map *map, bool is_for)
     job->is_for = is_for;
     job->in_size = args->in_size;
     job->out_size = args->out_size;
-    job->chunk = args->chunk;
+    job->chunk = args->chunk < KIN__WINDOW ? args->chunk : KIN__WINDOW; /* so that `next` cannot wrap */
     job->memory_limit = args->memory_limit;
     job->stop_on_failure = args->on_failure == KIN_STOP;
     job->context = args->context;

@@ -272,6 +272,8 @@ static int finish_workers(struct kin__local *local, double deadline)
         kin__inline_finalize(local);
     for (int i = 0; i < pool->workers; i++) {
         atomic_store(&pool->seats[i].quit, 1);
+        /* A worker that is about to sleep on the doorbell must find it changed, or it sleeps for ever. */
+        atomic_fetch_add(&pool->seats[i].doorbell, 1);
         kin__seat_ring(&pool->seats[i]);
     }
     for (int i = 0; i < pool->workers; i++) {

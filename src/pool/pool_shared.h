@@ -8,10 +8,12 @@
  *
  *   seat field    written by    rule                                 when the worker dies there
  *   -----------   -----------   ----------------------------------   ------------------------------------
- *   doorbell      supervisor    round number, after the job          (not the worker's)
- *   quit          supervisor    0 to 1                               (not the worker's)
+ *   doorbell      supervisor    round number, after the job; one     (not the worker's)
+ *                               more after quit
+ *   quit          supervisor    0 to 1, when no map runs             (not the worker's)
  *   asleep        worker        1 before sleeping, 0 after           the supervisor clears it
- *   answered      worker        the round, after its last item       not answered: the next worker works on
+ *   answered      worker        the round, after its last item       not answered: the next worker works on,
+ *                                                                    or the supervisor answers in its place
  *   ready         worker        after the initializer; before the    the supervisor clears it; FINALIZING:
  *                               finalizer                            it died in its finalizer
  *   current       worker        index + 1, before the item           pending: this item was being run

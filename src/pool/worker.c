@@ -26,13 +26,13 @@ struct worker {
     double chunk; /* what the last job's tasks suggest; starts at 1 with each job */
 };
 
-/* Sleep until the doorbell tells another round than `seen`, or it is time to quit. */
+/* Sleep until the doorbell tells another round than `seen`; when it is time to quit it is rung too. */
 static uint32_t wait_for_doorbell(struct kin__seat *seat, uint32_t seen)
 {
     uint64_t spin_until = kin__os_now_ns() + SPIN_NS;
     for (unsigned i = 1;; i++) {
         uint32_t round = atomic_load_explicit(&seat->doorbell, memory_order_acquire);
-        if (round != seen || atomic_load_explicit(&seat->quit, memory_order_relaxed))
+        if (round != seen)
             return round;
         kin__os_pause();
         if (i % 64 == 0 && kin__os_now_ns() >= spin_until)
@@ -42,7 +42,7 @@ static uint32_t wait_for_doorbell(struct kin__seat *seat, uint32_t seen)
     /* Sequentially consistent with the supervisor's: it writes the doorbell, then reads `asleep`; one of the two
      * sees the other's. */
     atomic_store(&seat->asleep, 1);
-    while ((round = atomic_load(&seat->doorbell)) == seen && !atomic_load(&seat->quit))
+    while ((round = atomic_load(&seat->doorbell)) == seen)
         kin__os_futex_wait(&seat->doorbell, seen, KIN_FOREVER);
     atomic_store_explicit(&seat->asleep, 0, memory_order_relaxed);
     return round;
@@ -170,8 +170,8 @@ int kin__worker_main(void *arg)
     uint32_t seen = atomic_load(&worker.seat->answered);
     for (;;) {
         uint32_t round = wait_for_doorbell(worker.seat, seen);
-        if (round == seen)
-            break; /* quit */
+        if (atomic_load(&worker.seat->quit))
+            break;
         do_round(&worker);
         answer(&worker, round);
         seen = round;

@@ -111,33 +111,35 @@ static int run(kin_process *process)
     return fn(process->arg);
 }
 
-static void become(struct kin__member *member, pid_t parent)
+/* Attach first: until then the object may go with a starter that dies. */
+static kin_process *become(kin__id id, pid_t parent)
 {
-    if (!member->process->detached)
-        watch_parent(parent);
-    atomic_fetch_or(&member->process->gone, KIN__MEMBER_BORN);
-    if (kin__member_attach(member) != 0)
+    if (kin__member_attach(id) != 0)
         _exit(ORPHAN_EXIT);
-    atomic_store(&member->process->pid, (int32_t)getpid());
+    kin_process *process = kin__self()->process;
+    if (!process->detached)
+        watch_parent(parent);
+    atomic_store(&process->pid, (int32_t)getpid());
+    return process;
 }
 
-void kin__child_run_forked(struct kin__member *member, pid_t parent)
+void kin__child_run_forked(kin__id id, pid_t parent)
 {
     kin__os_reset_signals(parent_died);
     kin__member_forked();
-    become(member, parent);
+    kin_process *process = become(id, parent);
     kin__os_null_stdin();
-    int code = run(member->process);
-    end_children(member);
+    int code = run(process);
+    struct kin__member *me = kin__self();
+    end_children(me);
     flush_own();
-    tell_end(member, code);
+    tell_end(me, code);
     _exit(code & 0xff);
 }
 
-void kin__child_run_spawned(struct kin__member *member, pid_t parent)
+void kin__child_run_spawned(kin__id id, pid_t parent)
 {
-    become(member, parent);
-    exit(run(member->process) & 0xff);
+    exit(run(become(id, parent)) & 0xff);
 }
 
 static void before_fork(void)

@@ -5,10 +5,10 @@
 #include "process/process_shared.h"
 
 /* In a process that fork made: become the member, run the function, end. */
-_Noreturn void kin__child_run_forked(struct kin__member *member, pid_t parent);
+_Noreturn void kin__child_run_forked(kin__id id, pid_t parent);
 
 /* In main of a spawned one: the same; ends by exit(), as the image is its own. */
-_Noreturn void kin__child_run_spawned(struct kin__member *member, pid_t parent);
+_Noreturn void kin__child_run_spawned(kin__id id, pid_t parent);
 
 /* Normal end of any member: join children, end daemons, tell the exit code. Registered with on_exit. */
 void kin__at_exit(int status, void *unused);

@@ -214,16 +214,16 @@ static bool last_holder(struct kin_process *process, uint32_t who)
     return !(before & who) && ((before | who) & both) == both;
 }
 
+/* Under its life lock, after the slots it had claimed were freed. A child that is not to be found now will never
+ * attach, or has been recovered; one that is may go on without its starter, and its own recovery frees the object. */
 void kin__children_recover(struct kin__member *dead)
 {
     while (dead->children) {
         struct kin_process *process = dead->children;
         dead->children = process->next;
-        bool unborn = !(atomic_load(&process->gone) & KIN__MEMBER_BORN) && !kin__member_find(process->id);
-        if (last_holder(process, KIN__STARTER_GONE) || unborn)
+        atomic_store(&process->starter, 0); /* before the step below: after it the object may be gone */
+        if (!kin__member_find(process->id) || last_holder(process, KIN__STARTER_GONE))
             kin_free(process);
-        else
-            atomic_store(&process->starter, 0);
     }
     struct kin_process *own = dead->process;
     dead->process = NULL;

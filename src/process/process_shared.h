@@ -28,7 +28,7 @@
 
 #define KIN__PROCESS_MAGIC 0x636f7270u /* "proc" */
 
-enum kin__gone { KIN__MEMBER_BORN = 1, KIN__MEMBER_GONE = 2, KIN__STARTER_GONE = 4 };
+enum kin__gone { KIN__MEMBER_GONE = 1, KIN__STARTER_GONE = 2 };
 
 struct kin_process {
     uint32_t magic;

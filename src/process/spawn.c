@@ -132,5 +132,5 @@ void kin__spawn_enter(void)
         give_up();
     }
     kin__child_setup();
-    kin__child_run_spawned(member, atomic_load(&parent->pid));
+    kin__child_run_spawned(id, atomic_load(&parent->pid));
 }

@@ -36,13 +36,14 @@ static void flush_before_fork(void)
 static pid_t fork_member(struct kin__member *member)
 {
     flush_before_fork();
+    kin__id id = kin__member_id(member);
     pid_t parent = getpid();
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the parent's handlers must not run in the child */
     pid_t pid = fork();
     if (pid == 0)
-        kin__child_run_forked(member, parent);
+        kin__child_run_forked(id, parent);
     int error = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0)

@@ -46,6 +46,7 @@ struct plan {
     bool wake;           /* the victim begins asleep; otherwise in an item, which it finishes */
     bool memory;         /* tasks use their arenas */
     int fails;           /* the item that fails by itself; 0: none */
+    bool stop;           /* a failure stops the map */
     uint32_t stop_after; /* over when the victim has begun so many items */
 };
 
@@ -147,7 +148,10 @@ static void judge_item(size_t i, uint64_t in, const struct output *out, const ki
 {
     bool fails = scene->plan.fails && (size_t)scene->plan.fails == i;
     uint32_t begun = scene->begun[i];
-    if (!failure) {
+    if (!failure && scene->plan.stop && !begun) {
+        if (out->value || out->text)
+            wrong("item %zu was not begun, and its output is not zero", i);
+    } else if (!failure) {
         if (fails)
             wrong("item %zu, which fails, is not told as failed", i);
         else if (!right(out, in))
@@ -178,8 +182,8 @@ static void map_and_judge(void)
         scene->pool, (kin_task_fn)work,
         KIN_MAP_ARGS(.in = in, .in_size = sizeof(in[0]), .out = out, .out_size = sizeof(out[0]),
                      .count = scene->plan.items, .retries = scene->plan.retries, .chunk = scene->plan.chunk,
-                     .on_failure = KIN_COLLECT, .errors = errors, .errors_capacity = ITEMS,
-                     .failures = &scene->failures, .results = &results));
+                     .on_failure = scene->plan.stop ? KIN_STOP : KIN_COLLECT, .errors = errors,
+                     .errors_capacity = ITEMS, .failures = &scene->failures, .results = &results));
     if ((error != 0) != (scene->failures != 0))
         wrong("the map returned %d with %zu failures: %s", error, scene->failures, kin_error_message());
     if (scene->failures > 1u + (scene->plan.fails != 0))
@@ -322,9 +326,19 @@ static void let_others_work(void *arg)
         sched_yield();
 }
 
+/* One that died before it failed, too. */
+static bool failure_stops_map(void)
+{
+    unsigned char status = *(volatile unsigned char *)&scene->pool->job.status[scene->plan.fails];
+    return KIN__STATUS(status) != KIN__FAILED || atomic_load(&scene->pool->stop);
+}
+
 static const char *check(void *arg, const struct step_end *end)
 {
     (void)arg;
+    /* The other worker stands at its gate still: it has no part in this. */
+    if (scene->plan.stop && !until(failure_stops_map))
+        wrong("an item has failed, and the map is not stopped");
     atomic_store(&scene->gate, 1);
     if (!owner_answered(PATIENCE))
         return "the map does not end";
@@ -415,6 +429,16 @@ static void failing_item_fails_once(void)
                           .stop_after = 2});
 }
 
+static void failing_item_stops_the_map(void)
+{
+    survive((struct plan){.name = "finish of a failing item, which stops the map",
+                          .items = 5,
+                          .chunk = 1,
+                          .fails = 2,
+                          .stop = true,
+                          .stop_after = 2});
+}
+
 static void last_item_is_finished_and_answered(void)
 {
     survive((struct plan){.name = "finish the last item, answer", .items = 2, .chunk = 1, .stop_after = 99});
@@ -429,6 +453,7 @@ static const struct test tests[] = {
      0},
     {"tasks_memory_goes_with_the_task", tasks_memory_goes_with_the_task, 240, 0},
     {"failing_item_fails_once", failing_item_fails_once, 240, 0},
+    {"failing_item_stops_the_map", failing_item_stops_the_map, 120, 0},
     {"last_item_is_finished_and_answered", last_item_is_finished_and_answered, 120, 0},
 };
 TEST_MAIN("crash_task", tests)
