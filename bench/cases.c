@@ -49,6 +49,12 @@ const struct bench_entry bench_entries[] = {
     {"start-spawn", "start-spawn", "start-spawn",          "posix_spawn",     "run_c",      BENCH_MICROSECONDS, 0,       50, 0, false},
     {"start-spawn", "start-spawn", "start-spawn",          "mp.Process",      "run_mp.py",  BENCH_MICROSECONDS, 0,       3, 0, false},
 
+    {"round-trip-awake",  "round-trip", "round-trip-awake",  "kin",          "run_kin",    BENCH_MICROSECONDS, 0,       200000, 0, false},
+    {"round-trip-awake",  "round-trip", "round-trip-awake",  "openmp",       "run_openmp", BENCH_MICROSECONDS, 0,       200000, 0, false},
+    {"round-trip-asleep", "round-trip", "round-trip-asleep", "kin",          "run_kin",    BENCH_MICROSECONDS, 0,       200, 0, false},
+    {"round-trip-asleep", "round-trip", "round-trip-asleep", "openmp",       "run_openmp", BENCH_MICROSECONDS, 0,       200, 0, false},
+    {"round-trip-asleep", "round-trip", "round-trip-asleep", "futex",        "run_c",      BENCH_MICROSECONDS, 0,       200, 0, false},
+
     {"malloc-64",   "malloc-64",   "malloc-64",            "kin",             "run_kin",    BENCH_NANOSECONDS,  0,       2000000, 0, false},
     {"malloc-64",   "malloc-64",   "malloc-64",            "glibc",           "run_c",      BENCH_NANOSECONDS,  0,       2000000, 0, false},
     {"malloc-64",   "malloc-64",   "malloc-64:batch",      "kin",             "run_kin",    BENCH_NANOSECONDS,  0,       2000000, 0, false},
@@ -68,6 +74,10 @@ const struct bench_target bench_targets[] = {
      false, 1.25},
     {"64 sums of 8 MiB against one process", "map-8mib", "kin", "map-8mib", "one-process", true, 1.7},
     {"process start by fork against fork + wait", "start-fork", "kin", "start-fork", "bare", false, 1.5},
+    {"one task to a worker awake against OpenMP's", "round-trip-awake", "kin", "round-trip-awake", "openmp",
+     false, 3},
+    {"one task to a worker asleep against a futex's", "round-trip-asleep", "kin", "round-trip-asleep",
+     "futex", false, 1.2},
     {"malloc + free of 64 bytes against glibc's", "malloc-64", "kin", "malloc-64", "glibc", false, 2},
     {"the same, 1,000 at a time", "malloc-64:batch", "kin", "malloc-64:batch", "glibc", false, 2},
 };
@@ -89,6 +99,9 @@ const char *bench_title(const char *name)
         {"map-8mib:hand-512mib", "an array of 512 MiB handed over, the same way"},
         {"start-fork", "a process started by fork and joined"},
         {"start-spawn", "a process started as a new image and joined"},
+        {"round-trip-awake", "one task through an idle pool and back, one after the other"},
+        {"round-trip-asleep", "the same after a rest of 2 ms, all asleep\n"
+                              "  (futex: two processes on two CPUs that hand one word to and fro)"},
         {"malloc-64", "64 bytes: malloc, then free, one thread"},
         {"malloc-64:batch", "64 bytes: 1,000 x malloc, then 1,000 x free, for one of each"},
     };

@@ -17,6 +17,7 @@ int main(int argc, char **argv)
         {"map-8mib", "one-process", one_process_open, one_process_run, one_process_close},
         {"start-fork", "bare", NULL, bare_fork_run, NULL},
         {"start-spawn", "posix_spawn", NULL, bare_spawn_run, NULL},
+        {"round-trip", "futex", futex_round_trip_open, futex_round_trip_run, futex_round_trip_close},
         {"malloc-64", "glibc", NULL, glibc_run, NULL},
     };
 

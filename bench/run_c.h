@@ -18,4 +18,9 @@ void one_process_open(const char *who);
 double one_process_run(const struct bench_request *request);
 void one_process_close(void);
 
+/* futex_round_trip.c */
+void futex_round_trip_open(const char *who);
+double futex_round_trip_run(const struct bench_request *request);
+void futex_round_trip_close(void);
+
 #endif

@@ -22,4 +22,9 @@ void kin_hand_over_open(const char *who);
 double kin_hand_over_run(const struct bench_request *request);
 void kin_hand_over_close(void);
 
+/* kin_round_trip.c */
+void kin_round_trip_open(const char *who);
+double kin_round_trip_run(const struct bench_request *request);
+void kin_round_trip_close(void);
+
 #endif

@@ -8,6 +8,7 @@
 #include "runner.h"
 #include "work.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +70,26 @@ static void close_team(void)
     free(out);
 }
 
+static uint64_t trip_result;
+
+/* One task by the other thread of a team of two: what the loop above does for each of its tasks, for one. */
+static double one_trip(void)
+{
+    double start = bench_now();
+
+#pragma omp parallel num_threads(2)
+    {
+        if (omp_get_thread_num() == 1)
+            trip_result += bench_work(0);
+    }
+    return bench_now() - start;
+}
+
+static double run_round_trip(const struct bench_request *request)
+{
+    return bench_round_trips(one_trip, request);
+}
+
 int main(int argc, char **argv)
 {
     static const struct bench_contestant contestants[] = {
@@ -76,6 +97,7 @@ int main(int argc, char **argv)
         {"metg-map", "openmp-array", open_team, run_team, close_team},
         {"tasks-empty", "openmp", open_team, run_team, close_team},
         {"tasks-empty", "openmp-array", open_team, run_team, close_team},
+        {"round-trip", "openmp", NULL, run_round_trip, NULL},
     };
 
     return bench_serve(argc, argv, contestants, sizeof contestants / sizeof *contestants);

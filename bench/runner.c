@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Answers go here: stdout as it was before anything that a contestant starts could write to it. */
 static FILE *answers;
@@ -116,4 +117,19 @@ int bench_serve(int argc, char **argv, const struct bench_contestant *contestant
     if (one->close)
         one->close();
     return 0;
+}
+
+double bench_round_trips(double (*one_trip)(void), const struct bench_request *request)
+{
+    /* OpenMP's threads spin for some milliseconds, kin's and glibc's for less. */
+    const struct timespec rest = {.tv_nsec = 2000000};
+    bool asleep = !strcmp(request->name, "round-trip-asleep");
+    double took = 0;
+
+    for (size_t i = 0; i < request->repeats; i++) {
+        if (asleep)
+            nanosleep(&rest, NULL);
+        took += one_trip();
+    }
+    return took;
 }

@@ -59,4 +59,10 @@ void bench_sums_check(const double *sums);
 double bench_malloc_run(void *(*allocate)(size_t), void (*release)(void *),
                         const struct bench_request *request);
 
+/*
+ * The two forms of round-trip, for any way to have a task done: `round-trip-awake` one after the other, and
+ * `round-trip-asleep` each after a rest in which all go to sleep, which is not counted.
+ */
+double bench_round_trips(double (*one_trip)(void), const struct bench_request *request);
+
 #endif

@@ -163,10 +163,13 @@ void kin__bury(struct kin__map *map, int worker)
     kin__post_clear(map->local, worker);
 }
 
-/* Ctrl-C reaches workers too; in the default disposition they die of it. */
+/* Ctrl-C reaches workers too; in the default disposition they die of it. One that has begun nothing in this round may
+ * have died before it. */
 static void check_interrupted(struct kin__map *map, int worker)
 {
     kin_end end;
+    if (!atomic_load(&map->pool->seats[worker].current))
+        return;
     kin_process_join(map->local->posts[worker].process, KIN_FOREVER);
     kin_process_end(map->local->posts[worker].process, &end);
     if (end.how != KIN_END_SIGNALED || end.signal != SIGINT || map->outcome)

@@ -2,7 +2,9 @@
  * pool/interrupt.c - Ctrl-C during a map.
  *
  * With SIGINT at its default, the program would be gone before the map could return: a handler stands in
- * for the time of the map. Maps of several pools may run at once, in several threads.
+ * for the time of the map. Maps of several pools may run at once, in several threads. A map begins it only
+ * when it has to sleep, as its three system calls would cost a short one more than all else: who presses
+ * Ctrl-C in the first 20 us is served as if a moment earlier.
  */
 #include "os/os.h"
 #include "pool/map.h"

@@ -181,6 +181,13 @@ static void run_windows(struct kin__map *map, const struct views *views)
                rest * map->args.out_size);
 }
 
+void kin__map_catch_interrupt(struct kin__map *map)
+{
+    if (!map->catches_interrupt)
+        kin__interrupt_begin(&map->pool->event);
+    map->catches_interrupt = true;
+}
+
 static int map_locked(struct kin__map *map, bool is_for)
 {
     struct views views = {0};
@@ -194,11 +201,14 @@ static int map_locked(struct kin__map *map, bool is_for)
         error = make_views(map, &views);
     if (!error) {
         reset_counters(map);
-        kin__interrupt_begin(&map->pool->event);
+        if (map->args.progress ||
+            map->pool->kind == KIN_POOL_INLINE) /* the program's code may take its time */
+            kin__map_catch_interrupt(map);
         kin__map_progress(map, false);
         run_windows(map, &views);
         kin__map_progress(map, true);
-        kin__interrupt_end(&map->pool->event);
+        if (map->catches_interrupt)
+            kin__interrupt_end(&map->pool->event);
         kin__collect_results(map);
     }
     kin_arena_free(map->scratch);

@@ -28,6 +28,7 @@ struct kin__map {
     struct kin__death *deaths; /* of this window */
     bool undone;               /* items may be pending although the round is over */
     bool stopping;
+    bool catches_interrupt;
     int outcome; /* 0, or why the map as a whole ended early; `story` tells */
     kin_error story;
     kin_error first; /* the failure with the lowest index so far; code 0: none */
@@ -59,6 +60,9 @@ void kin__run_inline(struct kin__map *map);
 
 /* Tell the progress function, if it is time or `last`. */
 void kin__map_progress(struct kin__map *map, bool last);
+
+/* From here to its end, SIGINT ends the map and not the program. */
+void kin__map_catch_interrupt(struct kin__map *map);
 
 /* interrupt.c: catch SIGINT during a map, unless the program has a handler of its own. */
 void kin__interrupt_begin(_Atomic uint32_t *event);

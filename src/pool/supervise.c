@@ -74,7 +74,7 @@ static void end_busy_workers(struct kin__map *map)
 
 static void check_interrupt(struct kin__map *map)
 {
-    if (map->outcome || !kin__interrupted())
+    if (map->outcome || !map->catches_interrupt || !kin__interrupted())
         return;
     kin__fail(KIN_EINTR, "pool \"%s\" was interrupted (SIGINT)", map->pool->name);
     kin__map_break(map);
@@ -139,8 +139,10 @@ static void spin(const struct kin__map *map)
 static void wait_for_round(struct kin__map *map)
 {
     kin_pool *pool = map->pool;
-    spin(map);
     bool thoroughly = false;
+    spin(map);
+    if (!all_answered(map))
+        kin__map_catch_interrupt(map);
     for (;;) {
         uint32_t seen = atomic_load(&pool->event);
         atomic_store(&pool->waiting, 1); /* before looking: partner in the worker's answer() */
@@ -157,7 +159,8 @@ static int man_seats(struct kin__map *map)
 {
     for (int i = 0; i < map->pool->job.chosen; i++) {
         struct kin__post *post = &map->local->posts[i];
-        if (post->process && kin_process_is_alive(post->process) && !atomic_load(&post->ended))
+        /* One that has died unnoticed will be noticed in the round: no system call for each seat here. */
+        if (post->process && !atomic_load(&post->ended))
             continue;
         if (post->process)
             kin__bury(map, i);
