@@ -333,9 +333,21 @@ static bool failure_stops_map(void)
     return KIN__STATUS(status) != KIN__FAILED || atomic_load(&scene->pool->stop);
 }
 
+/* All but the one that the dead may have claimed and not begun. */
+static bool rest_is_begun(void)
+{
+    unsigned begun = 0;
+    for (uint32_t i = 0; i < scene->plan.items; i++)
+        begun += atomic_load(&scene->begun[i]) > 0;
+    return begun + 1 >= scene->plan.items;
+}
+
 static const char *check(void *arg, const struct step_end *end)
 {
     (void)arg;
+    /* With the other worker at its gate, a dead victim's successor works in its arena. */
+    if (scene->plan.memory && !until(rest_is_begun))
+        wrong("nobody goes on with the items of the dead");
     /* The other worker stands at its gate still: it has no part in this. */
     if (scene->plan.stop && !until(failure_stops_map))
         wrong("an item has failed, and the map is not stopped");
