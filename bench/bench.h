@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum { BENCH_MOST_ROUNDS = 15, BENCH_MOST_ENTRIES = 64 };
+enum { BENCH_MOST_ROUNDS = 15, BENCH_MOST_ENTRIES = 96 };
 
 /* What a row says, and so how it is measured. */
 enum bench_kind {
@@ -23,7 +23,9 @@ enum bench_kind {
     BENCH_GIGABYTES,    /* GB/s of `count` bytes a repeat */
     BENCH_MILLISECONDS, /* of one repeat */
     BENCH_MICROSECONDS,
-    BENCH_NANOSECONDS
+    BENCH_NANOSECONDS,
+    BENCH_FAULTS, /* page faults of one repeat */
+    BENCH_RATIO   /* as the contestant tells it */
 };
 
 struct bench_entry {
@@ -50,7 +52,8 @@ struct bench_row {
     char failed[160];                  /* why, or "" */
 };
 
-/* median(numerator / denominator, round by round) has to be at most or at least `limit`. */
+/* median(numerator / denominator, round by round) has to be at most or at least `limit`; of_who NULL: the median
+ * of the numerator alone. */
 struct bench_target {
     const char *text;
     const char *name;

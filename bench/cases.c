@@ -59,6 +59,23 @@ const struct bench_entry bench_entries[] = {
     {"malloc-64",   "malloc-64",   "malloc-64",            "glibc",           "run_c",      BENCH_NANOSECONDS,  0,       2000000, 0, false},
     {"malloc-64",   "malloc-64",   "malloc-64:batch",      "kin",             "run_kin",    BENCH_NANOSECONDS,  0,       2000000, 0, false},
     {"malloc-64",   "malloc-64",   "malloc-64:batch",      "glibc",           "run_c",      BENCH_NANOSECONDS,  0,       2000000, 0, false},
+
+    {"malloc-64-remote", "malloc-64-remote", "malloc-64-remote", "kin",           "run_kin", BENCH_NANOSECONDS, 0, 500000, 0, false},
+    {"malloc-64-remote", "malloc-64-remote", "malloc-64-remote", "kin-processes", "run_kin", BENCH_NANOSECONDS, 0, 500000, 0, false},
+    {"malloc-64-remote", "malloc-64-remote", "malloc-64-remote", "glibc",         "run_c",   BENCH_NANOSECONDS, 0, 500000, 0, false},
+
+    {"malloc-8mib", "malloc-8mib", "malloc-8mib",          "kin",             "run_kin",    BENCH_MICROSECONDS, 0,       500, 0, false},
+    {"malloc-8mib", "malloc-8mib", "malloc-8mib",          "glibc",           "run_c",      BENCH_MICROSECONDS, 0,       500, 0, false},
+    {"malloc-8mib", "malloc-8mib", "malloc-8mib:faults",   "kin",             "run_kin",    BENCH_FAULTS,       0,       500, 0, false},
+    {"malloc-8mib", "malloc-8mib", "malloc-8mib:faults",   "glibc",           "run_c",      BENCH_FAULTS,       0,       500, 0, false},
+
+    {"malloc-mixed", "malloc-mixed", "malloc-mixed",       "kin",             "run_kin",    BENCH_NANOSECONDS,  0,       1000000, 0, false},
+    {"malloc-mixed", "malloc-mixed", "malloc-mixed",       "glibc",           "run_c",      BENCH_NANOSECONDS,  0,       1000000, 0, false},
+    {"malloc-mixed", "malloc-mixed", "malloc-mixed:held",  "kin",             "run_kin",    BENCH_RATIO,        0,       1000000, 0, false},
+    {"malloc-mixed", "malloc-mixed", "malloc-mixed:held",  "glibc",           "run_c",      BENCH_RATIO,        0,       1000000, 0, false},
+
+    {"recovery",    "recovery",    "recovery",             "kin",             "run_kin",    BENCH_MICROSECONDS, 0,       20, 0, false},
+    {"recovery",    "recovery",    "recovery",             "kin-4gib",        "run_kin",    BENCH_MICROSECONDS, 0,       20, 0, false},
 };
 /* clang-format on */
 const size_t bench_entry_count = sizeof bench_entries / sizeof *bench_entries;
@@ -80,6 +97,13 @@ const struct bench_target bench_targets[] = {
      "futex", false, 1.2},
     {"malloc + free of 64 bytes against glibc's", "malloc-64", "kin", "malloc-64", "glibc", false, 2},
     {"the same, 1,000 at a time", "malloc-64:batch", "kin", "malloc-64:batch", "glibc", false, 2},
+    {"64 bytes freed by another thread against glibc's", "malloc-64-remote", "kin", "malloc-64-remote",
+     "glibc", false, 4},
+    {"page faults of 8 MiB in warm memory", "malloc-8mib:faults", "kin", NULL, NULL, false, 0},
+    {"a long mixed load against glibc's", "malloc-mixed", "kin", "malloc-mixed", "glibc", false, 2},
+    {"memory held for it against glibc's", "malloc-mixed:held", "kin", "malloc-mixed:held", "glibc", false,
+     1.25},
+    {"recovery in a heap of 4 GiB against 40 MiB", "recovery", "kin-4gib", "recovery", "kin", false, 1.5},
 };
 const size_t bench_target_count = sizeof bench_targets / sizeof *bench_targets;
 
@@ -103,6 +127,14 @@ const char *bench_title(const char *name)
         {"round-trip-asleep", "the same after a rest of 2 ms, all asleep\n"
                               "  (futex: two processes on two CPUs that hand one word to and fro)"},
         {"malloc-64", "64 bytes: malloc, then free, one thread"},
+        {"malloc-64-remote", "64 bytes: malloc by one thread, free by another, through a ring\n"
+                             "  (kin-processes: by another process)"},
+        {"malloc-8mib", "8 MiB: malloc, a byte written in each page, free"},
+        {"malloc-8mib:faults", "page faults in that"},
+        {"malloc-mixed", "blocks of 16 bytes to 2 MiB that come and go: one malloc or free"},
+        {"malloc-mixed:held", "the most memory held in that, for each byte of the most in use"},
+        {"recovery", "the death of a member that owns 1,000 arenas, from its end to the last of them freed\n"
+                     "  (in a heap of 40 MiB; kin-4gib: in one of 4 GiB)"},
         {"malloc-64:batch", "64 bytes: 1,000 x malloc, then 1,000 x free, for one of each"},
     };
 
@@ -126,6 +158,10 @@ const char *bench_unit(enum bench_kind kind)
         return "ms";
     case BENCH_NANOSECONDS:
         return "ns";
+    case BENCH_FAULTS:
+        return "faults";
+    case BENCH_RATIO:
+        return "times";
     }
     return "";
 }

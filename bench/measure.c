@@ -143,8 +143,10 @@ static int measure_tasks(struct bench_row *row, struct bench_peer *peer, bool qu
 
 int bench_measure(struct bench_row *row, struct bench_peer *peer, double link, bool quick, double *value)
 {
-    static const double scales[] = {
-        [BENCH_MILLISECONDS] = 1e3, [BENCH_MICROSECONDS] = 1e6, [BENCH_NANOSECONDS] = 1e9};
+    static const double scales[] = {[BENCH_MILLISECONDS] = 1e3,
+                                    [BENCH_MICROSECONDS] = 1e6,
+                                    [BENCH_NANOSECONDS] = 1e9,
+                                    [BENCH_FAULTS] = 1};
     const struct bench_entry *entry = row->entry;
     size_t repeats = quick ? (entry->repeats + 9) / 10 : entry->repeats;
     double seconds;
@@ -162,6 +164,8 @@ int bench_measure(struct bench_row *row, struct bench_peer *peer, double link, b
         return -1;
     if (entry->kind == BENCH_GIGABYTES)
         *value = (double)entry->count * (double)repeats / seconds * 1e-9;
+    else if (entry->kind == BENCH_RATIO)
+        *value = seconds;
     else
         *value = seconds / (double)repeats * scales[entry->kind];
     return 0;

@@ -37,6 +37,16 @@ static struct summary summarize(const double *samples, size_t rounds)
                             sorted[count - 1]};
 }
 
+/* The median; negative: there is none. */
+static double median(const struct bench_row *row)
+{
+    struct summary summary = {0};
+
+    if (row)
+        summary = summarize(row->samples, row->rounds);
+    return summary.count ? summary.median : -1;
+}
+
 /* The row of `name` and `who` if it has been measured. */
 static const struct bench_row *find(const struct bench_row *rows, size_t count, const char *name,
                                     const char *who)
@@ -121,8 +131,9 @@ void bench_report_targets(const struct bench_row *rows, size_t count)
 
     for (size_t i = 0; i < bench_target_count; i++) {
         const struct bench_target *target = &bench_targets[i];
-        double measured = ratio(find(rows, count, target->name, target->who),
-                                find(rows, count, target->of_name, target->of_who));
+        const struct bench_row *row = find(rows, count, target->name, target->who);
+        double measured =
+            target->of_who ? ratio(row, find(rows, count, target->of_name, target->of_who)) : median(row);
         char texts[2][32];
 
         if (measured < 0)

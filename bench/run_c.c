@@ -1,12 +1,44 @@
 /* run_c.c - the runner of the peers that need nothing but the C library. */
 #include "run_c.h"
+#include "mallocs.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
+static size_t glibc_held(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return info.arena + info.hblkhd;
+}
+
+static const struct bench_malloc glibc = {malloc, free, glibc_held};
+
 static double glibc_run(const struct bench_request *request)
 {
-    return bench_malloc_run(malloc, free, request);
+    return bench_malloc_run(&glibc, request);
+}
+
+static double glibc_large_run(const struct bench_request *request)
+{
+    return bench_large_run(&glibc, request);
+}
+
+static double glibc_mixed_run(const struct bench_request *request)
+{
+    return bench_mixed_run(&glibc, request);
+}
+
+static void glibc_remote_open(const char *who)
+{
+    (void)who;
+    bench_remote_threads_open(&glibc);
+}
+
+static double glibc_remote_run(const struct bench_request *request)
+{
+    return bench_remote_threads_run(&glibc, request);
 }
 
 int main(int argc, char **argv)
@@ -19,6 +51,9 @@ int main(int argc, char **argv)
         {"start-spawn", "posix_spawn", NULL, bare_spawn_run, NULL},
         {"round-trip", "futex", futex_round_trip_open, futex_round_trip_run, futex_round_trip_close},
         {"malloc-64", "glibc", NULL, glibc_run, NULL},
+        {"malloc-64-remote", "glibc", glibc_remote_open, glibc_remote_run, bench_remote_threads_close},
+        {"malloc-8mib", "glibc", NULL, glibc_large_run, NULL},
+        {"malloc-mixed", "glibc", NULL, glibc_mixed_run, NULL},
     };
 
     if (argc == 2 && !strcmp(argv[1], "nothing"))

@@ -1,14 +1,10 @@
 /* run_kin.c - the runner of kin. */
 #include "run_kin.h"
+#include "mallocs.h"
 
 #include <kin.h>
 
 #include <stdio.h>
-
-static double kin_malloc_run(const struct bench_request *request)
-{
-    return bench_malloc_run(kin_malloc, kin_free, request);
-}
 
 int main(int argc, char **argv)
 {
@@ -24,6 +20,13 @@ int main(int argc, char **argv)
         {"start-spawn", "kin", NULL, kin_start_spawn_run, NULL},
         {"round-trip", "kin", kin_round_trip_open, kin_round_trip_run, kin_round_trip_close},
         {"malloc-64", "kin", NULL, kin_malloc_run, NULL},
+        {"malloc-64-remote", "kin", kin_remote_threads_open, kin_remote_threads_run,
+         bench_remote_threads_close},
+        {"malloc-64-remote", "kin-processes", kin_remote_open, kin_remote_run, kin_remote_close},
+        {"malloc-8mib", "kin", NULL, kin_large_run, NULL},
+        {"malloc-mixed", "kin", NULL, kin_mixed_run, NULL},
+        {"recovery", "kin", kin_recovery_open, kin_recovery_run, NULL},
+        {"recovery", "kin-4gib", kin_recovery_open, kin_recovery_run, NULL},
     };
 
     if (kin_init(&argc, &argv)) {

@@ -22,6 +22,18 @@ void kin_hand_over_open(const char *who);
 double kin_hand_over_run(const struct bench_request *request);
 void kin_hand_over_close(void);
 
+/* kin_heap.c: malloc-64, malloc-64-remote (threads, processes), malloc-8mib, malloc-mixed, recovery */
+double kin_malloc_run(const struct bench_request *request);
+void kin_remote_threads_open(const char *who);
+double kin_remote_threads_run(const struct bench_request *request);
+void kin_remote_open(const char *who);
+double kin_remote_run(const struct bench_request *request);
+void kin_remote_close(void);
+double kin_large_run(const struct bench_request *request);
+double kin_mixed_run(const struct bench_request *request);
+void kin_recovery_open(const char *who);
+double kin_recovery_run(const struct bench_request *request);
+
 /* kin_round_trip.c */
 void kin_round_trip_open(const char *who);
 double kin_round_trip_run(const struct bench_request *request);

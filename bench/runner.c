@@ -55,30 +55,6 @@ void bench_sums_check(const double *sums)
             bench_fail("the sum of array %zu is wrong: %g", i, sums[i]);
 }
 
-double bench_malloc_run(void *(*allocate)(size_t), void (*release)(void *),
-                        const struct bench_request *request)
-{
-    enum { BATCH = 1000 };
-    static void *blocks[BATCH];
-    size_t at_once = strstr(request->name, ":batch") ? BATCH : 1;
-    double start = bench_now();
-
-    for (size_t done = 0; done < request->repeats; done += at_once) {
-        for (size_t i = 0; i < at_once; i++) {
-            char *block = allocate(64);
-
-            if (!block)
-                bench_fail("out of memory");
-            /* A block that nobody writes to need not be allocated at all, a compiler may think. */
-            *(volatile char *)block = 1;
-            blocks[i] = block;
-        }
-        for (size_t i = 0; i < at_once; i++)
-            release(blocks[i]);
-    }
-    return bench_now() - start;
-}
-
 static const struct bench_contestant *find(const struct bench_contestant *contestants, size_t count,
                                            const char *set, const char *who)
 {

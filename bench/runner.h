@@ -7,7 +7,7 @@
  *
  *     run NAME COUNT LINKS REPEATS
  *
- * by `ok SECONDS`, or by `error WHY` in which case it has ended. End of input is its order to leave.
+ * by `ok SECONDS` (or another figure), or by `error WHY` in which case it has ended. End of input is its order to leave.
  * run_mp.py speaks the same.
  */
 #ifndef BENCH_RUNNER_H
@@ -29,7 +29,7 @@ struct bench_contestant {
     const char *set; /* the cases it takes part in */
     const char *who;
     void (*open)(const char *who); /* or NULL */
-    /* Returns the seconds that all repeats took together. */
+    /* Returns the seconds that all repeats took together (or, for the kinds that say so, another figure). */
     double (*run)(const struct bench_request *request);
     void (*close)(void); /* or NULL */
 };
@@ -54,10 +54,6 @@ void bench_tasks_check(const uint64_t *out, const struct bench_request *request)
 /* Fill array `index`, and check the sums of all of them. */
 void bench_array_fill(double *numbers, size_t length, size_t index);
 void bench_sums_check(const double *sums);
-
-/* The two patterns of malloc-64, for any malloc: `malloc-64` pairs, `malloc-64:batch` 1,000 at a time. */
-double bench_malloc_run(void *(*allocate)(size_t), void (*release)(void *),
-                        const struct bench_request *request);
 
 /*
  * The two forms of round-trip, for any way to have a task done: `round-trip-awake` one after the other, and
