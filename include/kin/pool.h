@@ -83,6 +83,8 @@ typedef struct kin_pool_options {
     kin_finalizer_fn finalizer;
     const void *init_arg; /* copied */
     size_t init_arg_size;
+    kin_limits limits; /* of each worker, for as long as it lives (kin/process.h); for limits of each task
+                          see kin_map_args. The inline kind takes none */
 } kin_pool_options;
 
 #define KIN_POOL_OPTIONS(...) (&(kin_pool_options){.size = sizeof(kin_pool_options), ##__VA_ARGS__})

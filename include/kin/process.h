@@ -28,12 +28,61 @@ typedef struct kin_process kin_process;
 /* A process's body. The value it returns, 0 to 255, is the exit code. Static functions will do. */
 typedef int (*kin_process_fn)(void *arg);
 
+/*
+ * A limit, soft and hard as with setrlimit(2): soft gives the process a chance, hard is the end of it. 0 is
+ * none, KIN_LIMIT_ZERO a true zero (no core dump, say).
+ *
+ *   limit       unit      at soft                             at hard
+ *   ---------   -------   ---------------------------------   -----------------------------------------------
+ *   memory      bytes     allocations fail (ENOMEM)           what the process may raise soft to
+ *   heap        bytes     one warning is logged               kin_malloc and arenas fail with KIN_EMEMLIMIT
+ *   cpu_time    seconds   SIGXCPU, and again each second      SIGKILL
+ *   wall_time   seconds   SIGTERM                             SIGKILL
+ *   core        bytes     a core dump is cut, or not made     what the process may raise soft to
+ *   files       number    open() fails (EMFILE)               what the process may raise soft to
+ *
+ * Where hard bounds soft (memory, core, files) a hard limit alone is both. Limits can only be lowered: one above
+ * what the starter may set for itself is an error there. What the process starts in its turn has the same limits,
+ * by the kernel, but for heap and wall_time.
+ *
+ *   memory     private memory (RLIMIT_DATA) beyond what the process has when its function begins; the stack of a
+ *              further thread counts, 8 MiB as a rule
+ *   heap       of the family's heap: what all its threads allocate less what they free, whoever has it by then.
+ *              Looked at when a thread needs fresh memory: each may have up to a span a size class beyond it
+ *   cpu_time   of all its threads, not of what it starts. The kernel counts whole seconds: rounded up
+ *   wall_time  from its start on, kept by a thread of the member that started it, however busy that is, but not
+ *              while it is stopped; a detached process whose starter is gone has none left
+ */
+struct kin_limit {
+    double soft, hard;
+};
+#define KIN_LIMIT_ZERO 1e-9
+
+typedef struct kin_limits {
+    struct kin_limit memory;
+    struct kin_limit heap;
+    struct kin_limit cpu_time;
+    struct kin_limit wall_time;
+    struct kin_limit core;
+    struct kin_limit files;
+} kin_limits;
+
+/* Which limit ended a process: kin_end.limit. */
+enum kin_limit_kind {
+    KIN_LIMIT_NONE = 0,
+    KIN_LIMIT_MEMORY = 1,   /* it ended itself, or crashed, when private memory had been refused */
+    KIN_LIMIT_HEAP = 2,     /* the same of memory of the heap */
+    KIN_LIMIT_CPU_TIME = 3, /* it died of SIGXCPU or SIGKILL at its limit */
+    KIN_LIMIT_WALL_TIME = 4 /* it died of the SIGTERM or SIGKILL it was sent */
+};
+
 typedef struct kin_process_options {
     size_t size;
-    const char *name; /* copied, up to 31 bytes; NULL: "process-N" */
-    int start_method; /* enum kin_start_method */
-    bool daemon;      /* ended, not joined, when its parent exits */
-    bool detached;    /* goes on when its parent dies; neither joined nor ended at the parent's exit */
+    const char *name;  /* copied, up to 31 bytes; NULL: "process-N" */
+    int start_method;  /* enum kin_start_method */
+    bool daemon;       /* ended, not joined, when its parent exits */
+    bool detached;     /* goes on when its parent dies; neither joined nor ended at the parent's exit */
+    kin_limits limits; /* all zero: none but the starter's own */
 } kin_process_options;
 
 #define KIN_PROCESS_OPTIONS(...) (&(kin_process_options){.size = sizeof(kin_process_options), ##__VA_ARGS__})
@@ -52,6 +101,7 @@ typedef struct kin_end {
     int exit_code;
     int signal;
     bool core_dumped;
+    int limit; /* enum kin_limit_kind: the limit that ended it, as far as that can be told */
 } kin_end;
 
 /*
@@ -59,7 +109,7 @@ typedef struct kin_end {
  * the copy (aligned to 16; NULL if arg_size is 0); the caller may reuse its bytes on return.
  *
  * KIN_EINVAL   no function, or `arg` NULL with a size; or the function cannot be named for a spawned
- *              child (it lies in no module: generated code)
+ *              child (it lies in no module: generated code); or a limit that cannot be
  * KIN_ENOINIT  kin_init was not called
  * KIN_ENOTSUP  spawn from a program whose main did not call kin_init
  * KIN_ELIMIT   too many members
@@ -94,7 +144,8 @@ KIN_API int kin_process_end(kin_process *process, kin_end *out);
 
 /*
  * The failure it left: what kin_error_* held in its main thread when its function returned non-zero, or,
- * if it died, the sentence about that. `code` 0: none.
+ * if it died, the sentence about that: KIN_EDIED, or KIN_ETIMELIMIT or KIN_EMEMLIMIT if it was a limit. `code` 0:
+ * none.
  */
 KIN_API int kin_process_error(kin_process *process, kin_error *out);
 

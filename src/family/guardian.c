@@ -17,6 +17,7 @@
 
 #define LOCK_PERIOD_NS 2000000
 #define ORPHAN_PERIOD_MS 10
+#define WAIT_MAX_MS 1000000
 #define ORPHAN_GRACE 0.1
 #define ORPHAN_PATIENCE 5.0 /* seconds; later sweeps find the rest */
 
@@ -29,6 +30,7 @@ static pthread_t thread;
 static _Atomic bool running;
 static _Atomic bool stopping;
 static _Atomic double orphans_until;
+static _Atomic double next_alarm; /* 0: none */
 
 bool kin__guardian_check(struct kin__watch *watch)
 {
@@ -67,6 +69,33 @@ static void check_all(void)
     pthread_mutex_unlock(&kin__guardian_mutex);
 }
 
+static void ring_alarms(void)
+{
+    if (!lock_unless_stopping())
+        return;
+    double now = kin__os_now(), next = 0;
+    for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next) {
+        if (watch->alarm_at && watch->alarm_at <= now && !kin__guardian_check(watch))
+            watch->alarm_at = watch->alarm(watch);
+        if (watch->alarm_at && !watch->over && (!next || watch->alarm_at < next))
+            next = watch->alarm_at;
+    }
+    atomic_store(&next_alarm, next);
+    pthread_mutex_unlock(&kin__guardian_mutex);
+}
+
+static int patience_ms(bool orphans)
+{
+    double alarm = atomic_load(&next_alarm);
+    double wait = orphans ? ORPHAN_PERIOD_MS : -1;
+    if (alarm) {
+        double left = (alarm - kin__os_now()) * 1e3;
+        left = left < 0 ? 0 : left > WAIT_MAX_MS ? WAIT_MAX_MS : left + 1; /* whole ms: never too early */
+        wait = wait < 0 || left < wait ? left : wait;
+    }
+    return (int)wait;
+}
+
 static void *guard(void *unused)
 {
     (void)unused;
@@ -74,13 +103,16 @@ static void *guard(void *unused)
     while (!atomic_load(&stopping)) {
         struct epoll_event events[16];
         bool orphans = kin__os_now() < atomic_load(&orphans_until);
-        int count = epoll_wait(epoll_fd, events, 16, orphans ? ORPHAN_PERIOD_MS : -1);
+        int count = epoll_wait(epoll_fd, events, 16, patience_ms(orphans));
         if (count < 0 && errno != EINTR)
             return NULL; /* the descriptor is gone: the program closed what is not its own */
         eventfd_t pokes;
         eventfd_read(poke_fd, &pokes);
         if (count > 0)
             check_all(); /* which record is meant may have changed since: look at each under the mutex */
+        double alarm = atomic_load(&next_alarm);
+        if (alarm && alarm <= kin__os_now())
+            ring_alarms();
         if (orphans && kin__members_sweep() == 0)
             atomic_store(&orphans_until, 0);
     }
@@ -155,6 +187,19 @@ int kin__guardian_start(void)
     return 0;
 }
 
+int kin__guardian_alarm(struct kin__watch *watch, double at)
+{
+    int error = kin__guardian_start();
+    if (error)
+        return error;
+    watch->alarm_at = at;
+    double next = atomic_load(&next_alarm);
+    if (!next || at < next)
+        atomic_store(&next_alarm, at);
+    eventfd_write(poke_fd, 1);
+    return 0;
+}
+
 void kin__guardian_add(struct kin__watch *watch)
 {
     watch->over = false;
@@ -201,5 +246,6 @@ void kin__guardian_forked(void)
     kin__guardian_list = NULL;
     running = false;
     atomic_store(&orphans_until, 0);
+    atomic_store(&next_alarm, 0);
     close_descriptors();
 }

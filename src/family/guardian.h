@@ -17,6 +17,9 @@ struct kin__watch {
     int pidfd;
     bool over;                               /* `ended` was called */
     void (*ended)(struct kin__watch *watch); /* called once, under kin__guardian_mutex */
+    double (*alarm)(
+        struct kin__watch *watch); /* called at `alarm_at`; returns the next such moment, 0: none */
+    double alarm_at;               /* by kin__os_now(); 0: none */
     struct kin__watch *next, **link;
 };
 
@@ -30,6 +33,9 @@ extern struct kin__watch *kin__guardian_list;
 void kin__guardian_add(struct kin__watch *watch);
 void kin__guardian_remove(struct kin__watch *watch);
 bool kin__guardian_check(struct kin__watch *watch);
+
+/* With the mutex held: have the record's `alarm` called at that moment, which needs the thread. */
+int kin__guardian_alarm(struct kin__watch *watch, double at);
 
 /* Start the thread now (a pool does, as nobody may be waiting). With the mutex held. */
 int kin__guardian_start(void);

@@ -17,6 +17,16 @@ _Thread_local struct kin__thread *kin__thread_mine;
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static pthread_key_t key; /* its destructor gives the slot of an ending thread back */
 
+/* The member's quota; private, as its own threads are the ones that ask. */
+static struct {
+    bool set;
+    _Atomic bool warned;
+    int64_t soft, hard;     /* INT64_MAX: none */
+    _Atomic int64_t others; /* what threads that have ended had charged */
+} quota;
+
+static int64_t charged(const struct kin__thread *thread);
+
 struct kin__thread *kin__thread_at(uint32_t index)
 {
     return (struct kin__thread *)kin__region_at(KIN__AT_THREADS) + index;
@@ -99,6 +109,8 @@ struct kin__thread *kin__thread_self(void)
 void kin__thread_forget(void)
 {
     kin__thread_mine = NULL;
+    if (quota.set)
+        memset(&quota, 0, sizeof quota);
 }
 
 static void unlink_slot(struct kin__member *member, struct kin__thread *thread)
@@ -135,6 +147,8 @@ void kin__thread_leave(void)
         return;
     struct kin__thread *thread = kin__thread_mine;
     kin__thread_mine = NULL;
+    if (quota.set)
+        atomic_fetch_add(&quota.others, charged(thread));
     retire(kin__self(), thread, false);
 }
 
@@ -189,8 +203,45 @@ void kin__thread_set_quota(size_t bytes)
     thread->quota = bytes >= (size_t)(INT64_MAX - (now > 0 ? now : 0)) ? INT64_MAX : now + (int64_t)bytes;
 }
 
+void kin__member_set_quota(size_t soft, size_t hard)
+{
+    quota.soft = soft > INT64_MAX ? INT64_MAX : (int64_t)soft;
+    quota.hard = hard > INT64_MAX ? INT64_MAX : (int64_t)hard;
+    quota.set = true;
+}
+
+/* Other threads go on allocating meanwhile: a sum of numbers each of which was true a moment ago. The journal's
+ * lock keeps the list as it is. */
+static int64_t charged_to_member(void)
+{
+    int64_t sum = atomic_load(&quota.others);
+    kin__journal_begin();
+    for (uint32_t index = kin__self()->threads; index; index = kin__thread_at(index)->next)
+        sum += charged(kin__thread_at(index));
+    kin__journal_end();
+    return sum;
+}
+
+static int member_may_have(size_t bytes)
+{
+    int64_t now = charged_to_member();
+    int64_t left = quota.hard > now ? quota.hard - now : 0;
+    if (quota.hard != INT64_MAX && bytes > (size_t)left)
+        return kin__fail(
+            KIN_EMEMLIMIT,
+            "could not allocate %zu bytes of shared memory: the process's limit leaves %lld bytes", bytes,
+            (long long)left);
+    if (quota.soft != INT64_MAX && now + (int64_t)bytes > quota.soft && !atomic_exchange(&quota.warned, true))
+        kin_log(KIN_LOG_WARNING,
+                "this process has %.1f MiB of shared memory, beyond its soft limit of %.1f MiB",
+                (double)(now + (int64_t)bytes) / 0x1p20, (double)quota.soft / 0x1p20);
+    return 0;
+}
+
 int kin__thread_may_have(const struct kin__thread *thread, size_t bytes)
 {
+    if (quota.set && bytes < INT64_MAX / 2 && member_may_have(bytes))
+        return KIN_EMEMLIMIT;
     if (thread->quota == INT64_MAX)
         return 0;
     int64_t now = charged(thread);

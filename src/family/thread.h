@@ -116,7 +116,11 @@ struct kin__thread *kin__thread_at(uint32_t index);
  * up to a span of each size class may be had beyond it. */
 void kin__thread_set_quota(size_t bytes);
 
-/* KIN_EMEMLIMIT if `bytes` more would be beyond the thread's quota. */
+/* The same for all threads of the calling process together, from its start on: beyond `soft` a warning is logged,
+ * once; beyond `hard` allocations fail. For a process that has just begun. */
+void kin__member_set_quota(size_t soft, size_t hard);
+
+/* KIN_EMEMLIMIT if `bytes` more would be beyond the thread's or the member's quota. */
 int kin__thread_may_have(const struct kin__thread *thread, size_t bytes);
 
 #endif

@@ -200,6 +200,11 @@ size_t kin__os_private_data(void)
     return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+size_t kin__os_private_data_limit(void)
+{
+    return soft_limit(RLIMIT_DATA);
+}
+
 int kin__os_limit_private_data(size_t bytes)
 {
     struct rlimit limit;

@@ -77,7 +77,8 @@ size_t kin__os_address_limit(void);
 
 /* Bytes of private data (what RLIMIT_DATA limits) this process has now; 0 if unknown. */
 size_t kin__os_private_data(void);
-/* Set the soft limit of it. */
+/* The soft limit of it, SIZE_MAX: none; set it, SIZE_MAX: as far as the hard one allows. */
+size_t kin__os_private_data_limit(void);
 int kin__os_limit_private_data(size_t bytes);
 
 /* ---- process.c ----------------------------------------------------------------------------- */
@@ -108,6 +109,9 @@ bool kin__os_reap(int pidfd, int *code, int *status, bool *gone);
  * lives, is gone, or is not ours to look at. */
 bool kin__os_zombie_status(pid_t pid, int *code, int *status);
 
+/* Seconds of CPU time that a process, which may have ended but must not have been reaped, has used; 0: unknown. */
+double kin__os_cpu_time(pid_t pid);
+
 /* The path of the program this process runs, in `buffer`; false if unknown. */
 bool kin__os_program_path(char *buffer, size_t size);
 
@@ -133,6 +137,16 @@ int kin__os_thread_count(void);
 
 /* This thread's kernel id. */
 pid_t kin__os_thread_id(void);
+
+/* ---- limits.c ------------------------------------------------------------------------------ */
+
+enum kin__resource { KIN__RESOURCE_DATA, KIN__RESOURCE_CPU, KIN__RESOURCE_CORE, KIN__RESOURCE_FILES };
+#define KIN__UNLIMITED UINT64_MAX
+
+/* The most that the calling process may set: its hard limit. */
+uint64_t kin__os_limit_most(enum kin__resource resource);
+/* Set both limits; KIN__UNLIMITED leaves one as it is. Beyond the most they become the most. */
+int kin__os_limit(enum kin__resource resource, uint64_t soft, uint64_t hard);
 
 /* ---- cpu.c --------------------------------------------------------------------------------- */
 

@@ -66,6 +66,16 @@ bool kin__os_zombie_status(pid_t pid, int *code, int *status)
     return true;
 }
 
+double kin__os_cpu_time(pid_t pid)
+{
+    char text[1024];
+    const char *field = stat_field(pid, 14, text, sizeof text);
+    unsigned long long user, system;
+    if (!field || sscanf(field, "%llu %llu", &user, &system) != 2)
+        return 0;
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
 int kin__os_pidfd_open(pid_t pid)
 {
     return (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */

@@ -9,6 +9,8 @@
 #include "base/failure.h"
 #include "base/log.h"
 #include "os/os.h"
+#include "process/limits.h"
+#include "process/process_shared.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -52,8 +54,9 @@ static void tell_story(struct kin__map *map, int worker, kin_task_error *error)
     const struct kin__seat *seat = &map->pool->seats[worker];
     const struct kin__post *post = &map->local->posts[worker];
     size_t index = map->before + error->index;
-    char how[96];
+    char how[96], limit[96] = "";
     kin_end_text(&error->end, how, sizeof how);
+    int code = kin__limits_story(post->process->limited, &error->end, limit, sizeof limit);
     if (post->killed_for)
         kin__error_fill(&error->error, KIN_ETIMELIMIT,
                         "task %zu ran longer than its limit of %g s: its worker (pid %d) was killed", index,
@@ -61,9 +64,9 @@ static void tell_story(struct kin__map *map, int worker, kin_task_error *error)
     else if (by_memory_limit(map, seat))
         tell_memory(map, seat, error, how);
     else
-        kin__error_fill(&error->error, KIN_EDIED,
-                        "task %zu was running when its worker (pid %d) died of %s%s", index, error->pid, how,
-                        error->attempts > 1 ? ", the last of its attempts" : "");
+        kin__error_fill(&error->error, code ? code : KIN_EDIED,
+                        "task %zu was running when its worker (pid %d) died of %s%s%s", index, error->pid,
+                        how, limit, error->attempts > 1 ? ", the last of its attempts" : "");
 }
 
 static void fail_item(struct kin__map *map, int worker, size_t index, const kin_end *end)

@@ -30,6 +30,7 @@ struct kin__local {
     size_t deaths;                  /* of this map */
     int unready_deaths;             /* of workers, in a row in which none became ready */
     kin_arena *kept;                /* results nobody took */
+    kin_limits limits;              /* of each worker */
     kin_initializer_fn initializer; /* inline kind: run in this very process */
     kin_finalizer_fn finalizer;
     void *inline_state;

@@ -15,6 +15,7 @@ static const int fatal[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
 static struct kin__seat *limited;
 static struct sigaction before[FATALS];
+static size_t data_before; /* the soft limit that the worker has by itself */
 
 /* Errno still tells why the last allocation failed: no success resets it. The signal is raised again with its
  * former disposition when this handler returns (a fault repeats, abort() insists). */
@@ -45,7 +46,9 @@ void kin__memory_limit_begin(struct kin__seat *seat, size_t limit)
     for (size_t i = 0; i < FATALS; i++)
         sigaction(fatal[i], &action, &before[i]);
     errno = 0;
-    kin__os_limit_private_data(seat->data_ready + limit);
+    data_before = kin__os_private_data_limit();
+    if (seat->data_ready + limit < data_before)
+        kin__os_limit_private_data(seat->data_ready + limit);
     kin__thread_set_quota(limit);
 }
 
@@ -55,7 +58,7 @@ void kin__memory_limit_end(struct kin__seat *seat, size_t limit)
         return;
     (void)seat;
     kin__thread_set_quota(SIZE_MAX);
-    kin__os_limit_private_data(SIZE_MAX);
+    kin__os_limit_private_data(data_before);
     for (size_t i = 0; i < FATALS; i++)
         sigaction(fatal[i], &before[i], NULL);
 }

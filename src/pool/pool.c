@@ -8,6 +8,7 @@
 #include "pool/map.h"
 #include "pool/worker.h"
 #include "process/children.h"
+#include "process/limits.h"
 #include "process/start.h"
 
 #include <limits.h>
@@ -109,10 +110,12 @@ int kin__post_start(struct kin__local *local, int worker)
     char name[32];
     snprintf(name, sizeof name, "%.20s/%d", pool->name, worker);
     struct kin__worker_arg arg = {.pool = pool, .worker = worker};
-    struct kin__start start = {.fn = kin__worker_main,
-                               .arg = &arg,
-                               .arg_size = sizeof arg,
-                               .options = {.name = name, .start_method = pool->start_method, .daemon = true}};
+    struct kin__start start = {
+        .fn = kin__worker_main,
+        .arg = &arg,
+        .arg_size = sizeof arg,
+        .options = {
+            .name = name, .start_method = pool->start_method, .daemon = true, .limits = local->limits}};
     atomic_store(&seat->asleep, 0);
     atomic_store(&seat->ready, KIN__NOT_READY);
     atomic_store(&seat->current, 0);
@@ -153,7 +156,7 @@ static int read_options(const kin_pool_options *given, kin_pool_options *options
     if (options->init_arg_size && !options->init_arg)
         return kin__fail(KIN_EINVAL, "cannot make a pool: init_arg is NULL, but init_arg_size is %zu",
                          options->init_arg_size);
-    return 0;
+    return kin__limits_check(&options->limits, "workers");
 }
 
 static int fill(kin_pool *pool, const kin_pool_options *options)
@@ -236,6 +239,7 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
     local->pool = pool;
     local->initializer = options.initializer;
     local->finalizer = options.finalizer;
+    local->limits = options.limits;
     make_mutex(&local->mutex);
     for (int i = 0; i < pool->workers; i++)
         local->posts[i].local = local;

@@ -12,6 +12,7 @@
 #include "family/hooks.h"
 #include "os/os.h"
 #include "process/children.h"
+#include "process/limits.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -72,6 +73,8 @@ static void tell_end(struct kin__member *me, int code)
         return;
     if (code != 0 && !process->error.code)
         kin_error_get(&process->error);
+    if (code != 0 && process->limited)
+        kin__limits_exiting(process->limited);
     process->told_code = code & 0xff;
     /* Release: partner is the acquire in end_by_word. */
     atomic_store_explicit(&process->told, 1, memory_order_release);
@@ -103,8 +106,12 @@ static int run(kin_process *process)
 {
     kin_error_clear();
     kin_process_fn fn = process->fork_fn;
-    if (process->start_method == KIN_START_SPAWN &&
-        kin__function_resolve(&process->function, (void (**)(void)) & fn) != 0) {
+    int error = 0;
+    if (process->start_method == KIN_START_SPAWN)
+        error = kin__function_resolve(&process->function, (void (**)(void)) & fn);
+    if (!error && process->limited)
+        error = kin__limits_apply(process->limited);
+    if (error) {
         fprintf(stderr, "kin: process \"%s\" %s\n", process->name, kin_error_message());
         return 127;
     }

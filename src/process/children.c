@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "kin/heap.h"
 #include "os/os.h"
+#include "process/limits.h"
 
 #include <limits.h>
 #include <sched.h>
@@ -53,11 +54,15 @@ static void end_by_word(struct kin_process *process)
 
 static void finish_end(struct kin_process *process)
 {
-    if (process->end.how != KIN_END_EXITED) {
-        char how[96];
-        kin__error_fill(&process->error, KIN_EDIED, "process \"%s\" (pid %d) ended: %s", process->name,
-                        (int)atomic_load(&process->pid), kin_end_text(&process->end, how, sizeof how));
-    }
+    char how[96], limit[96] = "";
+    int code = 0;
+    process->end.limit = kin__limits_blame(process->limited, &process->end);
+    if (process->end.limit)
+        code = kin__limits_story(process->limited, &process->end, limit, sizeof limit);
+    if (process->end.how != KIN_END_EXITED || (code && !process->error.code))
+        kin__error_fill(&process->error, code ? code : KIN_EDIED, "process \"%s\" (pid %d) ended: %s%s",
+                        process->name, (int)atomic_load(&process->pid),
+                        kin_end_text(&process->end, how, sizeof how), limit);
     atomic_store_explicit(&process->ended, 1, memory_order_release);
     kin__os_futex_wake(&process->ended, INT_MAX);
 }
@@ -105,6 +110,8 @@ static void child_ended(struct kin__watch *watch)
     struct kin_process *process = child->process;
     int code, status;
     bool settled = atomic_load_explicit(&process->ended, memory_order_acquire); /* by another who waited */
+    if (process->limited && !settled)
+        process->limited->cpu_used = kin__os_cpu_time(atomic_load(&process->pid));
     bool reaped = reap(watch->pidfd, &code, &status);
     if (reaped && !settled)
         end_by_status(process, code, status);
@@ -127,6 +134,30 @@ struct kin__child *kin__child_find(const struct kin_process *process)
     return NULL;
 }
 
+/* A limit of wall time is near. */
+static double wall_time(struct kin__watch *watch)
+{
+    struct kin__child *child = (struct kin__child *)watch;
+    double next;
+    int signal = kin__limits_due(child->process->limited, kin__os_now() - child->started, &next);
+    if (signal && kin__os_pidfd_signal(watch->pidfd, signal) != 0)
+        kin_log(KIN_LOG_WARNING, "process \"%s\" is at its limit of wall time: %s", child->process->name,
+                kin_error_message());
+    return next ? child->started + next : 0;
+}
+
+static int start_limits(struct kin__child *child)
+{
+    double next = 0;
+    if (child->process->limited)
+        kin__limits_due(child->process->limited, 0, &next);
+    if (!next)
+        return 0;
+    child->started = kin__os_now();
+    child->watch.alarm = wall_time;
+    return kin__guardian_alarm(&child->watch, child->started + next);
+}
+
 int kin__child_add(struct kin_process *process, int pidfd)
 {
     struct kin__child *child = calloc(1, sizeof *child);
@@ -136,7 +167,12 @@ int kin__child_add(struct kin_process *process, int pidfd)
     child->watch.ended = child_ended;
     child->process = process;
     kin__guardian_add(&child->watch);
-    return 0;
+    int error = start_limits(child);
+    if (error) {
+        kin__guardian_remove(&child->watch);
+        free(child);
+    }
+    return error;
 }
 
 void kin__child_forget(struct kin__child *child)
@@ -193,6 +229,8 @@ bool kin__process_settle(struct kin_process *process, bool impatient)
         return settle_own(process);
     int code, status;
     bool known = kin__os_zombie_status(atomic_load(&process->pid), &code, &status);
+    if (known && process->limited)
+        process->limited->cpu_used = kin__os_cpu_time(atomic_load(&process->pid));
     if (kin__member_recover(process->id) != 0)
         return false;
     if (known)

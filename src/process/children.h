@@ -10,6 +10,7 @@ struct kin__child {
     struct kin_process *process;
     void (*notify)(void *arg); /* called after the end is settled, under the guardian's mutex; or NULL */
     void *notify_arg;
+    double started; /* kin__os_now() */
 };
 
 /* All under kin__guardian_mutex. */

@@ -30,6 +30,8 @@
 
 enum kin__gone { KIN__MEMBER_GONE = 1, KIN__STARTER_GONE = 2 };
 
+struct kin__limited;
+
 struct kin_process {
     uint32_t magic;
     int32_t start_method;
@@ -48,6 +50,7 @@ struct kin_process {
     kin_error error;
     kin_process_fn fork_fn;        /* under fork: the function itself, same address in parent and child */
     struct kin__function function; /* under spawn: by reference */
+    struct kin__limited *limited;  /* behind the data; NULL: no limits (process/limits.h) */
     size_t arg_size;
     void *arg; /* into data, or the shared pointer that was given */
     _Alignas(16) unsigned char data[];

@@ -7,6 +7,7 @@
 #include "os/os.h"
 #include "process/child.h"
 #include "process/children.h"
+#include "process/limits.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -55,7 +56,9 @@ static kin_process *make_object(const struct kin__start *start, int method)
 {
     static _Atomic unsigned numbers;
     size_t copied = start->shared ? 0 : start->arg_size;
-    kin_process *process = kin_malloc(sizeof *process + copied);
+    bool limited = kin__limits_given(&start->options.limits);
+    size_t data = limited ? (copied + 15) & ~(size_t)15 : copied;
+    kin_process *process = kin_malloc(sizeof *process + data + (limited ? sizeof(struct kin__limited) : 0));
     if (!process)
         return NULL;
     memset(process, 0, sizeof *process);
@@ -73,6 +76,11 @@ static kin_process *make_object(const struct kin__start *start, int method)
     } else if (copied) {
         memcpy(process->data, start->arg, copied);
         process->arg = process->data;
+    }
+    if (limited) {
+        process->limited = (struct kin__limited *)(void *)(process->data + data);
+        memset(process->limited, 0, sizeof *process->limited);
+        process->limited->limits = start->options.limits;
     }
     process->magic = KIN__PROCESS_MAGIC;
     if (method == KIN_START_SPAWN &&
@@ -118,6 +126,8 @@ kin_process *kin__process_start(const struct kin__start *start)
         return NULL;
     }
     if (method == KIN_START_SPAWN && kin__spawn_possible() != 0)
+        return NULL;
+    if (kin__limits_check(&start->options.limits, "a process") != 0)
         return NULL;
     kin_process *process = make_object(start, method);
     if (!process)
