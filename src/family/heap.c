@@ -269,10 +269,33 @@ static void finish_free(struct kin__thread *thread, const struct kin__spot *spot
         settle(spot);
 }
 
+/* What realloc had made and not returned. While the old block is being freed this block has no intent of its own. */
+static void drop_moved(struct kin__thread *thread)
+{
+    if (!thread->moved)
+        return;
+    struct kin__spot spot = kin__spot_of((void *)(uintptr_t)thread->moved);
+    if (spot.kind == KIN__SPOT_SMALL)
+        kin__span_free_own(thread, spot.span, spot.word, spot.bit);
+    kin__journal_begin();
+    if (spot.kind == KIN__SPOT_LARGE)
+        give_large(thread, spot.unit); /* as one with the next: afterwards it may be someone else's */
+    kin__journal_set(&thread->moved, 0);
+    kin__journal_end();
+}
+
+/* An intent for the block of realloc would free or count it once more. */
+static void forget_intent_for_moved(struct kin__thread *thread)
+{
+    if (thread->moved && (thread->intent & ~(uint64_t)KIN__INTENT_MASK) == thread->moved)
+        kin__intend(thread, KIN__INTENT_NONE, NULL);
+}
+
 void kin__heap_finish(struct kin__thread *thread)
 {
     kin__journal_begin(); /* its last transaction is undone, if it was not true yet: that may concern the intent */
     kin__journal_end();
+    forget_intent_for_moved(thread);
     const void *block = (void *)(uintptr_t)(thread->intent & ~(uint64_t)KIN__INTENT_MASK);
     struct kin__spot spot = kin__spot_of(block);
     switch ((enum kin__intent)(thread->intent & KIN__INTENT_MASK)) {
@@ -301,6 +324,7 @@ void kin__heap_finish(struct kin__thread *thread)
         break;
     }
     kin__intend(thread, KIN__INTENT_NONE, NULL);
+    drop_moved(thread);
     kin__arena_finish(thread);
 }
 
@@ -396,7 +420,7 @@ static bool resize_in_place(struct kin__thread *thread, const struct kin__spot *
     return has <= 128 || size > has / 2;
 }
 
-/* The new block's intent stays open until all is copied: who dies in between has the old block alone. */
+/* Who dies before the new block is returned has the old one alone, or, once that is being freed, none. */
 static void *move(struct kin__thread *thread, void *block, size_t has, size_t size)
 {
     bool zero;
@@ -405,9 +429,12 @@ static void *move(struct kin__thread *thread, void *block, size_t has, size_t si
     if (!moved)
         return NULL;
     memcpy(moved, block, has < size ? has : size);
-    kin__intend(thread, KIN__INTENT_LAST, moved);
+    kin__crash_fence();
+    kin__poke(&thread->moved, (uint64_t)(uintptr_t)moved);
+    kin__crash_fence();
     kin_free(block);
     kin__intend(thread, KIN__INTENT_LAST, moved);
+    kin__poke(&thread->moved, 0);
     return moved;
 }
 

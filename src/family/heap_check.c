@@ -155,9 +155,9 @@ static int check_thread(uint32_t index, struct seen *seen)
 {
     const struct kin__thread *thread = kin__thread_at(index);
     unsigned what = thread->intent & KIN__INTENT_MASK;
-    if (thread->arena || (what != KIN__INTENT_NONE && what != KIN__INTENT_LAST))
-        return BROKEN("T: thread %u, at rest, has intent %u and arena %#llx", index, what,
-                      (unsigned long long)thread->arena);
+    if (thread->arena || thread->moved || (what != KIN__INTENT_NONE && what != KIN__INTENT_LAST))
+        return BROKEN("T: thread %u, at rest, has intent %u, arena %#llx and moved block %#llx", index, what,
+                      (unsigned long long)thread->arena, (unsigned long long)thread->moved);
     if (!thread->owner && what != KIN__INTENT_NONE)
         return BROKEN("T2: thread %u is free and has intent %u", index, what);
     for (unsigned class = 0; class < KIN__CLASSES; class += 1) {

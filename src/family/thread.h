@@ -10,6 +10,8 @@
  *   next      journal       in the owner's list, or the free   undone
  *   intent    thread        one store; also by the journal     recovery does what it says, see below
  *   link      thread        before an OPEN intent              not read without that intent
+ *   moved     thread        before the intent of freeing the   recovery frees it: nobody else knows it
+ *                           old block; the new one of realloc
  *   arena     journal       an arena it has begun to free      recovery frees the rest
  *   cache     thread        see family/span.h                  `span` is the journal's; the rest is void
  *   charged   thread        see kin__thread_set_quota          void
@@ -30,7 +32,7 @@
  *            or losing it
  *
  * T1  a member's list holds exactly the slots with that owner
- * T2  a free slot has no intent, arena or span
+ * T2  a free slot has no intent, moved block, arena or span
  */
 #ifndef KIN_FAMILY_THREAD_H
 #define KIN_FAMILY_THREAD_H
@@ -67,6 +69,7 @@ struct kin__cache {
 struct kin__thread {
     uint64_t intent;
     uint64_t link;
+    uint64_t moved;
     uint64_t arena;
     kin__id owner;
     uint32_t index;

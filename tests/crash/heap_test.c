@@ -8,6 +8,7 @@
 
 #include "family/journal.h"
 #include "family/region.h"
+#include "family/thread.h"
 #include "family/units.h"
 
 #include "kin/error.h"
@@ -17,26 +18,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SHORT_POINTS 25
 #define SMALL 48
 #define MIDDLE 4096 /* 16 blocks in a unit, or a few more */
 #define LARGE ((size_t)300000)
+#define LEAST_LARGE ((size_t)33000)
 
 /* ---- victims --------------------------------------------------------------------------------- */
-
-/* Attach: slots of the member and the thread are had before the operation begins. */
-static void be_member(void *arg)
-{
-    struct heap_world *world = arg;
-    kin_free(kin_malloc(16));
-    world->victim = kin__self_id();
-}
 
 /* The same, and the span that the operation is to find is the victim's own. */
 static void be_member_with_span(void *arg)
 {
     struct heap_world *world = arg;
-    be_member(arg);
+    heap_be_member(arg);
     void *first = kin_malloc(world->size), *second = kin_malloc(world->size);
     kin_free(second);
     kin_free(first); /* the next to be allocated; what the slot remembers as the last is the second */
@@ -45,13 +38,13 @@ static void be_member_with_span(void *arg)
 static void be_member_with_block(void *arg)
 {
     struct heap_world *world = arg;
-    be_member(arg);
+    heap_be_member(arg);
     world->given = heap_new_block(world, world->size);
 }
 
 static void be_member_with_full_span(void *arg)
 {
-    be_member(arg);
+    heap_be_member(arg);
     heap_fill_own_span(arg);
 }
 
@@ -65,6 +58,18 @@ static void run_free(void *arg)
 {
     struct heap_world *world = arg;
     kin_free(world->given);
+}
+
+static void run_realloc(void *arg)
+{
+    struct heap_world *world = arg;
+    world->got = kin_realloc(world->given, world->new_size);
+}
+
+static void run_leave(void *arg)
+{
+    (void)arg;
+    kin__thread_leave();
 }
 
 static void run_first_malloc(void *arg)
@@ -139,52 +144,30 @@ static void last_two_blocks_of_span(struct heap_world *world)
         heap_free_block(world, world->held[--world->held_count], world->size);
 }
 
-/* ---- arenas ---------------------------------------------------------------------------------- */
+/* ---- realloc --------------------------------------------------------------------------------- */
 
-static void be_member_with_arena(void *arg)
+static void be_member_with_block_to_change(void *arg)
 {
     struct heap_world *world = arg;
-    be_member(arg);
-    world->arena = kin_arena_new();
-    for (int i = 0; i < 40; i++)
-        if (!kin_arena_malloc(world->arena, 500))
-            abort();
+    be_member_with_block(arg);
+    world->was = world->given;
 }
 
-static void run_arena_new(void *arg)
+static void change_block_of_survivor(struct heap_world *world)
 {
-    struct heap_world *world = arg;
-    world->arena = kin_arena_new();
+    block_of_survivor(world);
+    world->was = world->given;
 }
 
-static void run_arena_malloc(void *arg)
+/* Whoever lives on has the block with what was in it, in one place or the other. */
+static void contents_are_there(struct heap_world *world, const struct step_end *end)
 {
-    struct heap_world *world = arg;
-    for (int i = 0; i < 8; i++)
-        if (!kin_arena_malloc(world->arena, 15000))
-            abort();
-}
-
-static void run_arena_give(void *arg)
-{
-    struct heap_world *world = arg;
-    if (kin_arena_give(world->arena, NULL) != 0)
-        abort();
-}
-
-static void run_arena_free(void *arg)
-{
-    struct heap_world *world = arg;
-    kin_arena_free(world->arena);
-}
-
-/* An arena of the victim goes with it; if it is still there, the family has got it. */
-static void free_arena_of_family(struct heap_world *world, const struct step_end *end)
-{
-    (void)end;
-    kin_heap_stats stats = {.size = sizeof(stats)};
-    if (kin_heap_get_stats(&stats) == 0 && stats.arenas > world->ground.arenas)
-        kin_arena_free(world->arena);
+    if (!end->died && !world->got)
+        world->fault = "the victim's realloc failed";
+    if (world->got && !heap_has_mark_of(world->got, world->was))
+        world->fault = "realloc lost what was in the block";
+    if (world->got && kin_usable_size(world->got) < world->new_size)
+        world->fault = "realloc returned a block that is too small";
 }
 
 /* ---- recovery -------------------------------------------------------------------------------- */
@@ -224,225 +207,258 @@ static void run_recovery(void *arg)
 
 /* ---- the operations -------------------------------------------------------------------------- */
 
-struct plan {
-    const char *name;
-    size_t size;
-    void (*arrange)(struct heap_world *);
-    void (*prepare)(void *);
-    void (*ready)(void *);
-    void (*run)(void *);
-    void (*settle)(struct heap_world *, const struct step_end *);
-    size_t others_size;
-    bool others_may_free;
-    unsigned points; /* to try in the short form; 0: SHORT_POINTS */
-};
-
-static void survive(struct plan plan)
-{
-    const char *why;
-    if (!step_possible(&why))
-        test_skip(why);
-    heap_found_family();
-    struct heap_world *world = heap_new_world();
-    world->size = plan.size;
-    world->arrange = plan.arrange;
-    world->settle = plan.settle;
-    world->others_size = plan.others_size;
-    world->others_may_free = plan.others_may_free;
-    struct step_operation operation = {.name = plan.name,
-                                       .world = world,
-                                       .arrange = heap_arrange,
-                                       .prepare = plan.prepare,
-                                       .ready = plan.ready,
-                                       .run = plan.run,
-                                       .after = heap_after,
-                                       .watch = heap_watch,
-                                       .others = heap_others,
-                                       .check = heap_check};
-    step_must_survive(&operation, test_long() ? 0 : plan.points ? plan.points : SHORT_POINTS);
-}
-
 static void malloc_from_own_span(void)
 {
-    survive((struct plan){
+    heap_survive((struct heap_plan){
         .name = "malloc from own span", .size = SMALL, .prepare = be_member_with_span, .run = run_malloc});
 }
 
 static void malloc_from_new_span(void)
 {
-    survive((struct plan){.name = "malloc from new span, warm memory",
-                          .size = MIDDLE,
-                          .arrange = warm_memory,
-                          .prepare = be_member,
-                          .run = run_malloc});
+    heap_survive((struct heap_plan){.name = "malloc from new span, warm memory",
+                                    .size = MIDDLE,
+                                    .arrange = warm_memory,
+                                    .prepare = heap_be_member,
+                                    .run = run_malloc});
 }
 
 static void malloc_from_new_span_of_cold_memory(void)
 {
-    survive((struct plan){.name = "malloc from new span, cold memory",
-                          .size = MIDDLE,
-                          .arrange = no_warm_memory,
-                          .prepare = be_member,
-                          .run = run_malloc});
+    heap_survive((struct heap_plan){.name = "malloc from new span, cold memory",
+                                    .size = MIDDLE,
+                                    .arrange = no_warm_memory,
+                                    .prepare = heap_be_member,
+                                    .run = run_malloc});
 }
 
 static void malloc_from_partial_span(void)
 {
-    survive((struct plan){.name = "malloc from partial span",
-                          .size = MIDDLE,
-                          .arrange = partial_span,
-                          .prepare = be_member,
-                          .run = run_malloc,
-                          .others_may_free = true});
+    heap_survive((struct heap_plan){.name = "malloc from partial span",
+                                    .size = MIDDLE,
+                                    .arrange = partial_span,
+                                    .prepare = heap_be_member,
+                                    .run = run_malloc,
+                                    .others_may_free = true});
 }
 
 static void malloc_when_own_span_is_full(void)
 {
-    survive((struct plan){.name = "malloc when own span is full",
-                          .size = MIDDLE,
-                          .prepare = be_member_with_full_span,
-                          .run = run_malloc});
+    heap_survive((struct heap_plan){.name = "malloc when own span is full",
+                                    .size = MIDDLE,
+                                    .prepare = be_member_with_full_span,
+                                    .run = run_malloc});
 }
 
 static void malloc_large(void)
 {
-    survive((struct plan){.name = "malloc large, warm memory",
-                          .size = LARGE,
-                          .arrange = warm_memory,
-                          .prepare = be_member,
-                          .run = run_malloc});
+    heap_survive((struct heap_plan){.name = "malloc large, warm memory",
+                                    .size = LARGE,
+                                    .arrange = warm_memory,
+                                    .prepare = heap_be_member,
+                                    .run = run_malloc});
 }
 
 static void malloc_large_of_cold_memory(void)
 {
-    survive((struct plan){.name = "malloc large, cold memory",
-                          .size = LARGE,
-                          .arrange = no_warm_memory,
-                          .prepare = be_member,
-                          .run = run_malloc});
+    heap_survive((struct heap_plan){.name = "malloc large, cold memory",
+                                    .size = LARGE,
+                                    .arrange = no_warm_memory,
+                                    .prepare = heap_be_member,
+                                    .run = run_malloc});
 }
 
 static void first_malloc_of_a_process(void)
 {
-    survive((struct plan){.name = "first malloc of a process", .size = SMALL, .run = run_first_malloc});
+    heap_survive(
+        (struct heap_plan){.name = "first malloc of a process", .size = SMALL, .run = run_first_malloc});
 }
 
 static void free_to_own_span(void)
 {
-    survive((struct plan){
+    heap_survive((struct heap_plan){
         .name = "free to own span", .size = SMALL, .prepare = be_member_with_block, .run = run_free});
 }
 
 static void free_to_span_of_another(void)
 {
-    survive((struct plan){.name = "free to another's span",
-                          .size = SMALL,
-                          .arrange = block_of_survivor,
-                          .prepare = be_member,
-                          .run = run_free});
+    heap_survive((struct heap_plan){.name = "free to another's span",
+                                    .size = SMALL,
+                                    .arrange = block_of_survivor,
+                                    .prepare = heap_be_member,
+                                    .run = run_free});
 }
 
 static void free_to_full_span_of_another(void)
 {
-    survive((struct plan){.name = "free to another's full span",
-                          .size = MIDDLE,
-                          .arrange = block_of_survivors_full_span,
-                          .prepare = be_member,
-                          .run = run_free});
+    heap_survive((struct heap_plan){.name = "free to another's full span",
+                                    .size = MIDDLE,
+                                    .arrange = block_of_survivors_full_span,
+                                    .prepare = heap_be_member,
+                                    .run = run_free});
 }
 
 static void free_to_full_span_of_nobody(void)
 {
-    survive((struct plan){.name = "free to full span of nobody",
-                          .size = MIDDLE,
-                          .arrange = block_of_full_span,
-                          .prepare = be_member,
-                          .run = run_free,
-                          .others_may_free = true});
+    heap_survive((struct heap_plan){.name = "free to full span of nobody",
+                                    .size = MIDDLE,
+                                    .arrange = block_of_full_span,
+                                    .prepare = heap_be_member,
+                                    .run = run_free,
+                                    .others_may_free = true});
 }
 
 static void free_of_last_block_of_span(void)
 {
-    survive((struct plan){.name = "free of a span's last block",
-                          .size = MIDDLE,
-                          .arrange = last_block_of_span,
-                          .prepare = be_member,
-                          .run = run_free});
+    heap_survive((struct heap_plan){.name = "free of a span's last block",
+                                    .size = MIDDLE,
+                                    .arrange = last_block_of_span,
+                                    .prepare = heap_be_member,
+                                    .run = run_free});
 }
 
 static void free_of_last_block_whose_memory_becomes_large(void)
 {
-    survive((struct plan){.name = "free of a span's last block, then large",
-                          .size = MIDDLE,
-                          .arrange = last_and_first_block_of_span,
-                          .prepare = be_member,
-                          .run = run_free,
-                          .others_size = 40000});
+    heap_survive((struct heap_plan){.name = "free of a span's last block, then large",
+                                    .size = MIDDLE,
+                                    .arrange = last_and_first_block_of_span,
+                                    .prepare = heap_be_member,
+                                    .run = run_free,
+                                    .others_size = 40000});
 }
 
 static void free_of_last_but_one_block_of_span(void)
 {
-    survive((struct plan){.name = "free of a span's last but one block",
-                          .size = MIDDLE,
-                          .arrange = last_two_blocks_of_span,
-                          .prepare = be_member,
-                          .run = run_free,
-                          .others_may_free = true});
+    heap_survive((struct heap_plan){.name = "free of a span's last but one block",
+                                    .size = MIDDLE,
+                                    .arrange = last_two_blocks_of_span,
+                                    .prepare = heap_be_member,
+                                    .run = run_free,
+                                    .others_may_free = true});
 }
 
 static void free_large(void)
 {
-    survive((struct plan){.name = "free large",
-                          .size = LARGE,
-                          .arrange = block_of_survivor,
-                          .prepare = be_member,
-                          .run = run_free});
+    heap_survive((struct heap_plan){.name = "free large",
+                                    .size = LARGE,
+                                    .arrange = block_of_survivor,
+                                    .prepare = heap_be_member,
+                                    .run = run_free});
 }
 
 static void free_that_waits_for_the_journal(void)
 {
-    survive((struct plan){.name = "free that waits for the journal",
-                          .size = MIDDLE,
-                          .arrange = block_of_full_span,
-                          .prepare = be_member,
-                          .ready = heap_hold_journal,
-                          .run = run_free});
+    heap_survive((struct heap_plan){.name = "free that waits for the journal",
+                                    .size = MIDDLE,
+                                    .arrange = block_of_full_span,
+                                    .prepare = heap_be_member,
+                                    .ready = heap_hold_journal,
+                                    .run = run_free});
 }
 
-static void arena_new(void)
+static void realloc_in_place(void)
 {
-    survive((struct plan){.name = "arena new", .size = SMALL, .prepare = be_member, .run = run_arena_new});
+    heap_survive((struct heap_plan){.name = "realloc in place",
+                                    .size = MIDDLE,
+                                    .new_size = MIDDLE - 1000,
+                                    .prepare = be_member_with_block_to_change,
+                                    .run = run_realloc,
+                                    .settle = contents_are_there});
 }
 
-static void arena_malloc_of_a_new_chunk(void)
+static void realloc_grows(void)
 {
-    survive((struct plan){
-        .name = "arena malloc", .size = SMALL, .prepare = be_member_with_arena, .run = run_arena_malloc});
+    heap_survive((struct heap_plan){.name = "realloc, growing",
+                                    .size = SMALL,
+                                    .new_size = 4 * SMALL,
+                                    .prepare = be_member_with_block_to_change,
+                                    .run = run_realloc,
+                                    .settle = contents_are_there,
+                                    .points = 10});
 }
 
-static void arena_give(void)
+static void realloc_shrinks(void)
 {
-    survive((struct plan){.name = "arena give",
-                          .size = SMALL,
-                          .prepare = be_member_with_arena,
-                          .run = run_arena_give,
-                          .settle = free_arena_of_family});
+    heap_survive((struct heap_plan){.name = "realloc, shrinking",
+                                    .size = 10 * SMALL,
+                                    .new_size = SMALL,
+                                    .prepare = be_member_with_block_to_change,
+                                    .run = run_realloc,
+                                    .settle = contents_are_there,
+                                    .points = 10});
 }
 
-static void arena_free(void)
+static void realloc_of_block_of_another(void)
 {
-    survive((struct plan){
-        .name = "arena free", .size = SMALL, .prepare = be_member_with_arena, .run = run_arena_free});
+    heap_survive((struct heap_plan){.name = "realloc of another's block",
+                                    .size = SMALL,
+                                    .new_size = 4 * SMALL,
+                                    .arrange = change_block_of_survivor,
+                                    .prepare = heap_be_member,
+                                    .run = run_realloc,
+                                    .settle = contents_are_there});
+}
+
+static void realloc_of_small_to_large(void)
+{
+    heap_survive((struct heap_plan){.name = "realloc, small to large",
+                                    .size = 10 * SMALL,
+                                    .new_size = LARGE,
+                                    .arrange = change_block_of_survivor,
+                                    .prepare = heap_be_member,
+                                    .run = run_realloc,
+                                    .settle = contents_are_there});
+}
+
+static void realloc_of_large_to_small(void)
+{
+    heap_survive((struct heap_plan){.name = "realloc, large to small",
+                                    .size = LARGE,
+                                    .new_size = 10 * SMALL,
+                                    .arrange = change_block_of_survivor,
+                                    .prepare = heap_be_member,
+                                    .run = run_realloc,
+                                    .settle = contents_are_there});
+}
+
+static void realloc_cuts_large(void)
+{
+    heap_survive((struct heap_plan){.name = "realloc, large cut in place",
+                                    .size = LARGE,
+                                    .new_size = LARGE / 2,
+                                    .arrange = change_block_of_survivor,
+                                    .prepare = heap_be_member,
+                                    .run = run_realloc,
+                                    .settle = contents_are_there});
+}
+
+static void realloc_grows_large(void)
+{
+    heap_survive((struct heap_plan){.name = "realloc, large growing",
+                                    .size = LEAST_LARGE,
+                                    .new_size = 3 * LEAST_LARGE,
+                                    .arrange = change_block_of_survivor,
+                                    .prepare = heap_be_member,
+                                    .run = run_realloc,
+                                    .settle = contents_are_there});
+}
+
+static void thread_leaves(void)
+{
+    heap_survive((struct heap_plan){.name = "thread leaves the heap",
+                                    .size = MIDDLE,
+                                    .prepare = be_member_with_span,
+                                    .run = run_leave,
+                                    .points = 6});
 }
 
 static void recovery_by_one_who_dies_too(void)
 {
-    survive((struct plan){.name = "recovery",
-                          .size = SMALL,
-                          .arrange = somebody_dead,
-                          .prepare = be_member,
-                          .run = run_recovery,
-                          .points = 6});
+    heap_survive((struct heap_plan){.name = "recovery",
+                                    .size = SMALL,
+                                    .arrange = somebody_dead,
+                                    .prepare = heap_be_member,
+                                    .run = run_recovery,
+                                    .points = 6});
 }
 
 /* Nobody watches plain forks; the table of members must not fill with those that are dead. */
@@ -481,10 +497,15 @@ static const struct test tests[] = {
     {"free_large", free_large, 120, 0},
     {"free_that_waits_for_the_journal", free_that_waits_for_the_journal, 120, 0},
     {"slots_of_dead_plain_forks_are_used_again", slots_of_dead_plain_forks_are_used_again, 60, 0},
-    {"arena_new", arena_new, 120, 0},
-    {"arena_malloc_of_a_new_chunk", arena_malloc_of_a_new_chunk, 120, 0},
-    {"arena_give", arena_give, 120, 0},
-    {"arena_free", arena_free, 120, 0},
+    {"realloc_in_place", realloc_in_place, 60, 0},
+    {"realloc_grows", realloc_grows, 120, 0},
+    {"realloc_shrinks", realloc_shrinks, 120, 0},
+    {"realloc_of_block_of_another", realloc_of_block_of_another, 120, 0},
+    {"realloc_of_small_to_large", realloc_of_small_to_large, 120, 0},
+    {"realloc_of_large_to_small", realloc_of_large_to_small, 120, 0},
+    {"realloc_cuts_large", realloc_cuts_large, 120, 0},
+    {"realloc_grows_large", realloc_grows_large, 900, TEST_LONG_ONLY}, /* it copies 64 KiB, a byte a step */
+    {"thread_leaves", thread_leaves, 120, 0},
     {"recovery_by_one_who_dies_too", recovery_by_one_who_dies_too, 300, 0},
 };
 TEST_MAIN("crash_heap", tests)

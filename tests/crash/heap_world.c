@@ -1,5 +1,6 @@
 /* heap_world.c - see heap_world.h. */
 #include "crash/heap_world.h"
+#include "harness.h"
 
 #include "family/heap.h"
 #include "family/journal.h"
@@ -69,6 +70,11 @@ static bool marked(const void *block, size_t size)
     size_t last = (size > 4096 ? 4096 : size) / sizeof(uint64_t) - 1;
     uint64_t pattern = (uint64_t)(uintptr_t)block * UINT64_C(0x9e3779b97f4a7c15);
     return words[0] == pattern && words[last] == pattern;
+}
+
+bool heap_has_mark_of(const void *block, const void *was)
+{
+    return *(const uint64_t *)block == (uint64_t)(uintptr_t)was * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 void *heap_new_block(struct heap_world *world, size_t size)
@@ -165,7 +171,7 @@ void heap_arrange(void *arg)
     }
     world->victim = 0;
     world->got = world->given = NULL;
-    world->arena = NULL;
+    world->arena = world->second = NULL;
     world->dead = 0;
     if (world->arrange)
         world->arrange(world);
@@ -201,6 +207,8 @@ void heap_others(void *arg)
     for (int i = 0; i < 3 && world->others_count < OTHERS_MAX; i++)
         world->others[world->others_count++] = heap_new_block(world, size_of_others(world));
     heap_free_block(world, world->others[--world->others_count], size_of_others(world));
+    if (world->work)
+        world->work(world);
 }
 
 static void add(struct step_area *areas, size_t *count, const volatile void *at, size_t size)
@@ -223,8 +231,11 @@ size_t heap_watch(void *arg, struct step_area *areas)
     add(areas, &count, base + heap->descriptors_at, (size_t)WATCHED_UNITS * KIN__DESCRIPTOR_SIZE);
     add(areas, &count, &world->got, sizeof(world->got));
     add(areas, &count, &world->arena, sizeof(world->arena));
+    add(areas, &count, &world->second, sizeof(world->second));
     if (world->arena)
         add(areas, &count, world->arena, 256);
+    if (world->second)
+        add(areas, &count, world->second, 256);
     return count;
 }
 
@@ -264,6 +275,8 @@ static void account(struct heap_world *world, const struct step_end *end)
     kin_heap_stats stats = stats_now(world);
     uint64_t lost = stats.possibly_lost - world->base.possibly_lost;
     size_t known = world->held_count + world->others_count + (world->got != NULL);
+    if (world->given == world->got)
+        world->given = NULL; /* where it was, by realloc */
     if (world->given && kin_usable_size(world->given) && !with_others(world, world->given)) {
         if (!end->died)
             note_fault(world, "the victim's free returned, and the block is not free");
@@ -294,8 +307,7 @@ static void use_and_clear(struct heap_world *world)
         fresh[i] = heap_new_block(world, world->size);
     if (world->got)
         free_surely(world, world->got);
-    if (world->given)
-        free_surely(world, world->given);
+    heap_free_block(world, world->given, world->size);
     while (world->others_count)
         heap_free_block(world, world->others[--world->others_count], size_of_others(world));
     while (world->held_count)
@@ -341,4 +353,40 @@ void heap_after(void *arg)
     kin_free(block);
     if (kin_error_code())
         _exit(4);
+}
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+void heap_be_member(void *arg)
+{
+    struct heap_world *world = arg;
+    kin_free(kin_malloc(16));
+    world->victim = kin__self_id();
+}
+
+void heap_survive(struct heap_plan plan)
+{
+    const char *why;
+    if (!step_possible(&why))
+        test_skip(why);
+    heap_found_family();
+    struct heap_world *world = heap_new_world();
+    world->size = plan.size;
+    world->new_size = plan.new_size;
+    world->arrange = plan.arrange;
+    world->settle = plan.settle;
+    world->work = plan.work;
+    world->others_size = plan.others_size;
+    world->others_may_free = plan.others_may_free;
+    struct step_operation operation = {.name = plan.name,
+                                       .world = world,
+                                       .arrange = heap_arrange,
+                                       .prepare = plan.prepare,
+                                       .ready = plan.ready,
+                                       .run = plan.run,
+                                       .after = heap_after,
+                                       .watch = heap_watch,
+                                       .others = heap_others,
+                                       .check = heap_check};
+    step_must_survive(&operation, test_long() ? 0 : plan.points ? plan.points : SHORT_POINTS);
 }

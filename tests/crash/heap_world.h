@@ -25,10 +25,16 @@ struct heap_world {
     void *
         held[HELD_MAX]; /* what the survivor allocated to arrange things; the others free the last of these */
     uint32_t held_count;
-    bool others_may_free;      /* whether they do */
-    bool journal_held;         /* by the survivor */
-    kin_arena *volatile arena; /* that the victim works on */
-    kin__id dead;              /* somebody who died before; the victim recovers it */
+    bool others_may_free;       /* whether they do */
+    bool journal_held;          /* by the survivor */
+    size_t new_size;            /* what the victim makes of a block by realloc */
+    const void *was;            /* where that block lay */
+    kin_arena *volatile arena;  /* that the victim works on */
+    kin_arena *volatile second; /* and another */
+    size_t mark;                /* in the first */
+    kin__id survivor;
+    void (*work)(struct heap_world *world); /* what the others do besides; or NULL */
+    kin__id dead;                           /* somebody who died before; the victim recovers it */
     void (*settle)(struct heap_world *world,
                    const struct step_end *end); /* the operation's own: after recovery,
                                     before blocks are counted: free what the operation may have made */
@@ -51,11 +57,37 @@ struct heap_world *heap_new_world(void);
 void *heap_new_block(struct heap_world *world, size_t size);
 void heap_free_block(struct heap_world *world, void *block, size_t size);
 
+/* Whether the block begins with what a block at `was` began with. */
+bool heap_has_mark_of(const void *block, const void *was);
+
 /* Fill a span of the world's size by itself: all its blocks go to `held`. They are the span's only ones. */
 void heap_hold_full_span(struct heap_world *world);
 
 /* Fill the span that the caller has now; one more block, and it gives it up. */
 void heap_fill_own_span(struct heap_world *world);
+
+/* A victim that attaches, so that its slots are had before the operation begins. */
+void heap_be_member(void *world);
+
+/* An operation, and what it needs around it. */
+struct heap_plan {
+    const char *name;
+    size_t size, new_size;
+    void (*arrange)(struct heap_world *);
+    void (*prepare)(void *);
+    void (*ready)(void *);
+    void (*run)(void *);
+    void (*settle)(struct heap_world *, const struct step_end *);
+    void (*work)(struct heap_world *);
+    size_t others_size;
+    bool others_may_free;
+    unsigned points; /* to try in the short form; 0: SHORT_POINTS */
+};
+
+#define SHORT_POINTS 25
+
+/* Found a family and try the operation at all its points. */
+void heap_survive(struct heap_plan plan);
 
 /* Parts of struct step_operation. */
 void heap_arrange(void *world);
