@@ -254,17 +254,17 @@ static void cpu_time_ends_by_signal_then_by_force(void)
 {
     test_init();
     kin_error story;
-    kin_process *soft = start(spin, (kin_limits){.cpu_time = {.soft = 0.5, .hard = 20}}); /* up to 1 */
-    kin_end end = run(spin_deaf, (kin_limits){.cpu_time = {.soft = 1, .hard = 2}}, &story);
+    kin_process *soft = start(spin, (kin_limits){.cpu_time = {.soft = 0.3, .hard = 20}});
+    kin_end end = run(spin_deaf, (kin_limits){.cpu_time = {.soft = 0.2, .hard = 0.5}}, &story);
     ck_assert_int_eq(end.signal, SIGKILL);
     ck_assert_int_eq(end.limit, KIN_LIMIT_CPU_TIME);
-    assert_story(&story, KIN_ETIMELIMIT, "2 s of CPU time");
+    assert_story(&story, KIN_ETIMELIMIT, "0.5 s of CPU time");
     ck_assert_int_eq(kin_process_join(soft, TOP), 0);
     kin_process_end(soft, &end);
     kin_process_error(soft, &story);
     ck_assert_int_eq(end.signal, SIGXCPU);
     ck_assert_int_eq(end.limit, KIN_LIMIT_CPU_TIME);
-    assert_story(&story, KIN_ETIMELIMIT, "1 s of CPU time");
+    assert_story(&story, KIN_ETIMELIMIT, "0.3 s of CPU time");
     kin_process_free(soft);
 }
 

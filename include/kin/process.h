@@ -49,7 +49,8 @@ typedef int (*kin_process_fn)(void *arg);
  *              further thread counts, 8 MiB as a rule
  *   heap       of the family's heap: what all its threads allocate less what they free, whoever has it by then.
  *              Looked at when a thread needs fresh memory: each may have up to a span a size class beyond it
- *   cpu_time   of all its threads, not of what it starts. The kernel counts whole seconds: rounded up
+ *   cpu_time   of all its threads, not of what it starts; a program that it execs or starts has about twice as
+ *              much, in whole seconds (RLIMIT_CPU)
  *   wall_time  from its start on, kept by a thread of the member that started it, however busy that is, but not
  *              while it is stopped; a detached process whose starter is gone has none left
  */

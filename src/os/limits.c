@@ -4,7 +4,9 @@
 #include "base/failure.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/resource.h>
+#include <time.h>
 
 static const struct {
     __rlimit_resource_t number;
@@ -40,5 +42,18 @@ int kin__os_limit(enum kin__resource resource, uint64_t soft, uint64_t hard)
         return kin__fail_errno(KIN_ESYSTEM, errno, "could not set the limit of %s to %llu, %llu at most",
                                resources[resource].name, (unsigned long long)limit.rlim_cur,
                                (unsigned long long)limit.rlim_max);
+    return 0;
+}
+
+int kin__os_cpu_alarm(int signal, double seconds, bool again)
+{
+    timer_t timer;
+    struct sigevent how = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = signal};
+    struct itimerspec when = {.it_value.tv_sec = (time_t)seconds, .it_interval.tv_sec = again};
+    when.it_value.tv_nsec = (long)((seconds - (double)when.it_value.tv_sec) * 1e9);
+    if (when.it_value.tv_sec == 0 && when.it_value.tv_nsec == 0)
+        when.it_value.tv_nsec = 1; /* zero would be no timer */
+    if (timer_create(CLOCK_PROCESS_CPUTIME_ID, &how, &timer) < 0 || timer_settime(timer, 0, &when, NULL) < 0)
+        return kin__fail_errno(KIN_ESYSTEM, errno, "could not set a timer of CPU time");
     return 0;
 }

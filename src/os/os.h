@@ -147,6 +147,9 @@ enum kin__resource { KIN__RESOURCE_DATA, KIN__RESOURCE_CPU, KIN__RESOURCE_CORE, 
 uint64_t kin__os_limit_most(enum kin__resource resource);
 /* Set both limits; KIN__UNLIMITED leaves one as it is. Beyond the most they become the most. */
 int kin__os_limit(enum kin__resource resource, uint64_t soft, uint64_t hard);
+/* Send `signal` to the calling process once it has used that many seconds of CPU time, and, with `again`, after each
+ * further second. Lost by exec. */
+int kin__os_cpu_alarm(int signal, double seconds, bool again);
 
 /* ---- cpu.c --------------------------------------------------------------------------------- */
 
