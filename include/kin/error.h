@@ -36,7 +36,8 @@ KIN_BEGIN
     X(KIN_EMEMLIMIT, -16, "memory limit exceeded")              \
     X(KIN_ECANCELED, -17, "canceled")                           \
     X(KIN_ENOTSUP, -18, "not supported here")                   \
-    X(KIN_ENOTFOUND, -19, "not found")
+    X(KIN_ENOTFOUND, -19, "not found")                          \
+    X(KIN_EDAMAGED, -20, "memory was damaged")
 
 #define KIN_ERROR_ENUM(name, value, text) name = (value),
 enum kin_error_value { KIN_OK = 0, KIN_ERROR_LIST(KIN_ERROR_ENUM) };

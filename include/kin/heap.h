@@ -12,6 +12,11 @@
  *          kin_heap_stats counts these.
  * Limits   The family's use is bounded (kin_init_options.heap_limit): beyond it calls fail with
  *          KIN_ENOMEM; they never end in SIGBUS or wake the OOM killer by themselves.
+ * Checks   With KIN_CHECK=heap in the founder's environment each block is looked at when it is freed, and
+ *          when its memory is used again: double frees, wrong pointers, writes before and beyond a block
+ *          and after its free are logged, and recorded (KIN_EINVAL, KIN_EDAMAGED), with the callers that
+ *          made and freed it. Blocks then take some 300 bytes more and rest a while after they were
+ *          freed, which the statistics count as in use. Arenas' contents are not checked.
  * Errors   NULL, and kin_error_code(): KIN_ENOMEM, KIN_EMEMLIMIT (a task's or member's own limit),
  *          KIN_EINVAL, KIN_ENOINIT.
  */

@@ -30,6 +30,7 @@
 
 #include "base/failure.h"
 #include "base/log.h"
+#include "family/checked.h"
 #include "family/heap.h"
 #include "family/hooks.h"
 #include "family/span.h"
@@ -147,8 +148,7 @@ kin_arena *kin__arena_new_for(kin__id owner)
     if (list)
         return arena;
     arena->magic = 0;
-    kin_free(arena);
-    kin__heap_close();
+    kin__heap_drop(arena);
     kin__fail(KIN_EDIED, "could not make an arena for a process: it has ended");
     return NULL;
 }
@@ -318,6 +318,7 @@ size_t kin__arena_mark(const kin_arena *arena)
 static void free_other(struct kin__thread *thread, kin_arena *arena, struct chunk *ahead)
 {
     struct chunk *chunk = chunk_at(ahead->next);
+    kin__checked_bury(chunk + 1, chunk->size);
     kin__journal_begin();
     kin__journal_set(&ahead->next, chunk->next);
     kin__journal_set(&arena->others, arena->others - chunk->used);
@@ -331,6 +332,7 @@ static void free_first(struct kin__thread *thread, kin_arena *arena)
 {
     struct chunk *chunk = chunk_at(arena->chunks);
     struct chunk *second = chunk_at(chunk->next);
+    kin__checked_bury(chunk + 1, chunk->size);
     kin__journal_begin();
     kin__journal_set(&arena->chunks, chunk->next);
     if (second)

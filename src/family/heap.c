@@ -4,6 +4,7 @@
 #include "base/failure.h"
 #include "base/log.h"
 #include "family/arena.h"
+#include "family/checked.h"
 #include "family/run.h"
 #include "family/span.h"
 #include "kin/heap.h"
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define ALIGNMENT_MAX ((size_t)1 << 30)
+#define CALLER __builtin_return_address(0)
 
 int kin__heap_format(void)
 {
@@ -68,21 +70,32 @@ void *kin__heap_malloc(struct kin__thread *thread, size_t size, size_t alignment
     return kin__span_malloc(thread, class, then);
 }
 
-static __attribute__((noinline)) void *malloc_slow(size_t size)
+/* For the user; `caller` is where its code goes on. */
+static void *allocate(size_t size, size_t alignment, const void *caller, bool *zero)
+{
+    struct kin__thread *thread = kin__thread_self();
+    *zero = false;
+    if (!thread)
+        return NULL;
+    if (kin__checks_heap())
+        return kin__checked_malloc(thread, size, alignment, caller);
+    return kin__heap_malloc(thread, size, alignment, KIN__INTENT_LAST, zero);
+}
+
+static __attribute__((noinline)) void *malloc_slow(size_t size, const void *caller)
 {
     bool zero;
-    struct kin__thread *thread = kin__thread_self();
-    return thread ? kin__heap_malloc(thread, size, 16, KIN__INTENT_LAST, &zero) : NULL;
+    return allocate(size, 16, caller, &zero);
 }
 
 void *kin_malloc(size_t size)
 {
-    if (size <= KIN__SMALL_MAX && kin__thread_is_ours()) {
+    if (size <= KIN__SMALL_MAX && kin__thread_is_fast()) {
         unsigned class = kin__class_of(size);
         if (kin__thread_mine->cache[class].mask)
             return kin__cache_pop(kin__thread_mine, class, KIN__INTENT_LAST);
     }
-    return malloc_slow(size);
+    return malloc_slow(size, CALLER);
 }
 
 void *kin__heap_open(size_t size, uint64_t *word)
@@ -148,13 +161,8 @@ static void refuse(const void *block, enum kin__spot_kind kind)
     kin_log(KIN_LOG_ERROR, "%s", kin_error_message());
 }
 
-static __attribute__((noinline)) void free_slow(void *block)
+static void free_any(struct kin__thread *thread, void *block)
 {
-    struct kin__thread *thread = kin__thread_self();
-    if (!thread) {
-        kin_log(KIN_LOG_ERROR, "cannot free %p: %s", block, kin_error_message());
-        return;
-    }
     struct kin__spot spot = kin__spot_of(block);
     bool done = false;
     if (spot.kind == KIN__SPOT_SMALL && kin__peek32(&spot.span->owner) == thread->index) {
@@ -173,13 +181,30 @@ static __attribute__((noinline)) void free_slow(void *block)
         refuse(block, spot.kind);
 }
 
+static __attribute__((noinline)) void free_slow(void *block, const void *caller)
+{
+    struct kin__thread *thread = kin__thread_self();
+    if (!thread)
+        kin_log(KIN_LOG_ERROR, "cannot free %p: %s", block, kin_error_message());
+    else if (kin__checks_heap())
+        kin__checked_free(thread, block, caller);
+    else
+        free_any(thread, block);
+}
+
+void kin__heap_drop(void *block)
+{
+    free_any(kin__thread_mine, block);
+    kin__heap_close();
+}
+
 /* The common case inline: a block in the first unit of a span of this thread. */
 void kin_free(void *block)
 {
     if (!block)
         return;
     uint64_t offset = (uint64_t)((uintptr_t)block - (uintptr_t)kin__view.units);
-    if (offset < atomic_load_explicit(&kin__view.bytes, memory_order_acquire) && kin__thread_is_ours()) {
+    if (offset < atomic_load_explicit(&kin__view.bytes, memory_order_acquire) && kin__thread_is_fast()) {
         uint32_t unit = (uint32_t)(offset >> KIN__UNIT_BITS);
         struct kin__span *span = kin__span_at(unit);
         if (kin__peek32(&kin__unit_at(unit)->kind) == KIN__UNIT_SPAN &&
@@ -195,7 +220,7 @@ void kin_free(void *block)
             }
         }
     }
-    free_slow(block);
+    free_slow(block, CALLER);
 }
 
 void kin__heap_free_in(struct kin__thread *thread, const void *block)
@@ -343,6 +368,8 @@ size_t kin_usable_size(const void *block)
 {
     if (!block || !kin__thread_self())
         return 0;
+    if (kin__checks_heap())
+        return kin__checked_size(block);
     struct kin__spot spot = kin__spot_of(block);
     return usable(&spot);
 }
@@ -360,8 +387,7 @@ void *kin_calloc(size_t count, size_t size)
         return NULL;
     }
     bool zero;
-    struct kin__thread *thread = kin__thread_self();
-    void *block = thread ? kin__heap_malloc(thread, bytes, 16, KIN__INTENT_LAST, &zero) : NULL;
+    void *block = allocate(bytes, 16, CALLER, &zero);
     if (block && !zero)
         memset(block, 0, bytes);
     return block;
@@ -374,8 +400,7 @@ void *kin_aligned_alloc(size_t alignment, size_t size)
         return NULL;
     }
     bool zero;
-    struct kin__thread *thread = kin__thread_self();
-    return thread ? kin__heap_malloc(thread, size, alignment, KIN__INTENT_LAST, &zero) : NULL;
+    return allocate(size, alignment < 16 ? 16 : alignment, CALLER, &zero);
 }
 
 char *kin_strdup(const char *string)
@@ -385,7 +410,8 @@ char *kin_strdup(const char *string)
         return NULL;
     }
     size_t size = strlen(string) + 1;
-    char *copy = kin_malloc(size);
+    bool zero;
+    char *copy = allocate(size, 16, CALLER, &zero);
     if (copy)
         memcpy(copy, string, size);
     return copy;
@@ -445,6 +471,8 @@ void *kin_realloc(void *block, size_t size)
     struct kin__thread *thread = kin__thread_self();
     if (!thread)
         return NULL;
+    if (kin__checks_heap())
+        return kin__checked_realloc(thread, block, size, CALLER);
     struct kin__spot spot = kin__spot_of(block);
     size_t has = usable(&spot);
     if (has == 0) {

@@ -29,6 +29,9 @@ void *kin__heap_open(size_t size, uint64_t *word);
 void kin__heap_close(void);
 void kin__heap_close_in(struct kin__thread *thread);
 
+/* Give an open block up. */
+void kin__heap_drop(void *block);
+
 /*
  * Free a block that a transaction unlinks: kin__heap_free_in within it, kin__heap_free_finish right after it.
  * Whoever dies in between, recovery frees the block.

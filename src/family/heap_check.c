@@ -158,6 +158,8 @@ static int check_thread(uint32_t index, struct seen *seen)
     if (thread->arena || thread->moved || (what != KIN__INTENT_NONE && what != KIN__INTENT_LAST))
         return BROKEN("T: thread %u, at rest, has intent %u, arena %#llx and moved block %#llx", index, what,
                       (unsigned long long)thread->arena, (unsigned long long)thread->moved);
+    if (!thread->owner && thread->quarantine)
+        return BROKEN("T2: thread %u is free and has a quarantine", index);
     if (!thread->owner && what != KIN__INTENT_NONE)
         return BROKEN("T2: thread %u is free and has intent %u", index, what);
     for (unsigned class = 0; class < KIN__CLASSES; class += 1) {

@@ -41,6 +41,7 @@ void kin__member_forked(void)
     self = NULL;
     kin__log_after_fork();
     kin__thread_forget();
+    kin__region_forked();
     for (size_t i = 0; i < KIN__HOOKS_MAX && kin__hooks.forked[i]; i++)
         kin__hooks.forked[i]();
 }
@@ -171,7 +172,8 @@ int kin__member_attach(kin__id id)
         return kin__fail(KIN_EDIED, "cannot join the family: whoever started this process has died");
     }
     self = member;
-    atomic_store_explicit((_Atomic uint32_t *)kin__alive_page, 1, memory_order_release);
+    uint32_t how = kin__region->checks & KIN__CHECK_HEAP ? KIN__ALIVE_CHECKED : KIN__ALIVE_PLAIN;
+    atomic_store_explicit((_Atomic uint32_t *)kin__alive_page, how, memory_order_release);
     return 0;
 }
 

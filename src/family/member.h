@@ -80,6 +80,10 @@ struct kin__member {
 } __attribute__((aligned(128)));
 
 /* Zero in a process that fork(), or whatever it was, has just made: it must attach first. */
+enum kin__alive {
+    KIN__ALIVE_PLAIN = 1, /* an ordinary member */
+    KIN__ALIVE_CHECKED    /* its calls of the heap take the slow way, where they are checked */
+};
 extern uint32_t *kin__alive_page;
 
 /* This process's member; attaches a process that a plain fork() made. NULL before kin_init, or when all

@@ -91,6 +91,12 @@ static void adopt(void *at, size_t size, int fd)
     kin__region_size = size;
 }
 
+void kin__region_forked(void)
+{
+    if (kin__region->checks & KIN__CHECK_HEAP)
+        kin__os_protect(kin__region, kin__region_size, KIN__OS_WRITE);
+}
+
 int kin__region_new(size_t size, size_t heap_limit)
 {
     size_t most = largest_size();

@@ -33,6 +33,8 @@
 #define KIN__AT_HEAP 0xc00000u
 #define KIN__REGION_LEAST ((size_t)256 << 20)
 
+enum kin__checks { KIN__CHECK_HEAP = 1, KIN__CHECK_POINTERS = 2 };
+
 struct kin__region {
     uint64_t magic;
     uint32_t layout;
@@ -44,6 +46,7 @@ struct kin__region {
     uint64_t pid_namespace;       /* inode: members of another one cannot be watched, and are refused */
     char version[16];             /* of the founder's libkin */
     _Atomic uint32_t members_top; /* no slot from here on was ever claimed */
+    uint32_t checks;              /* enum kin__checks: what KIN_CHECK asked for */
 };
 
 /* This process's view; NULL before kin_init. */
@@ -62,6 +65,9 @@ static inline bool kin__region_holds(const void *pointer)
 {
     return (uintptr_t)pointer - kin__region_base < kin__region_size;
 }
+
+/* In a forked child: what the parent had forbidden itself is none of the child's business. */
+void kin__region_forked(void);
 
 /* Make a region: `size` 0 takes the largest that fits, 1 TiB at most. */
 int kin__region_new(size_t size, size_t heap_limit);

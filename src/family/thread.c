@@ -3,6 +3,7 @@
 
 #include "base/failure.h"
 #include "base/log.h"
+#include "family/checked.h"
 #include "family/heap.h"
 #include "family/hooks.h"
 #include "family/span.h"
@@ -126,6 +127,7 @@ static void unlink_slot(struct kin__member *member, struct kin__thread *thread)
 static void retire(struct kin__member *member, struct kin__thread *thread, bool died)
 {
     struct kin__heap *heap = kin__heap();
+    kin__checked_drain(thread);
     kin__journal_begin();
     for (unsigned class = 0; class < KIN__CLASSES; class += 1) {
         kin__span_leave(thread, class);

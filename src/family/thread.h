@@ -15,6 +15,7 @@
  *   arena     journal       an arena it has begun to free      recovery frees the rest
  *   cache     thread        see family/span.h                  `span` is the journal's; the rest is void
  *   charged   thread        see kin__thread_set_quota          void
+ *   quarantine              see family/checked.h
  *
  * The intent is an address and, in the low bits, what is done with it. Recovery, acting as the dead thread:
  *
@@ -32,7 +33,7 @@
  *            or losing it
  *
  * T1  a member's list holds exactly the slots with that owner
- * T2  a free slot has no intent, moved block, arena or span
+ * T2  a free slot has no intent, moved block, arena, quarantine or span
  */
 #ifndef KIN_FAMILY_THREAD_H
 #define KIN_FAMILY_THREAD_H
@@ -76,6 +77,8 @@ struct kin__thread {
     uint32_t next;
     int64_t charged; /* bytes allocated less bytes freed, without what lies in spans it holds now */
     int64_t quota;   /* INT64_MAX: none */
+    uint64_t
+        quarantine; /* under KIN_CHECK=heap: address of its freed blocks' list, 0: none (family/checked.h) */
     struct kin__cache cache[KIN__CLASSES];
 } __attribute__((aligned(KIN__THREAD_SIZE)));
 
@@ -90,6 +93,12 @@ struct kin__thread *kin__thread_self(void);
 static inline bool kin__thread_is_ours(void)
 {
     return kin__thread_mine && __atomic_load_n(kin__alive_page, __ATOMIC_RELAXED);
+}
+
+/* The same, and no call of the heap is checked: the fast way may be taken. */
+static inline bool kin__thread_is_fast(void)
+{
+    return kin__thread_mine && __atomic_load_n(kin__alive_page, __ATOMIC_RELAXED) == KIN__ALIVE_PLAIN;
 }
 
 static inline void kin__intend(struct kin__thread *thread, enum kin__intent what, const void *block)

@@ -76,6 +76,13 @@ int kin__os_punch(int fd, size_t offset, size_t size)
     return 0;
 }
 
+bool kin__os_protect(void *start, size_t size, enum kin__os_access access)
+{
+    static const int how[] = {
+        [KIN__OS_NONE] = PROT_NONE, [KIN__OS_READ] = PROT_READ, [KIN__OS_WRITE] = PROT_READ | PROT_WRITE};
+    return mprotect(start, size, how[access]) == 0;
+}
+
 void *kin__os_wiped_page(void)
 {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);

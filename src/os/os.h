@@ -65,6 +65,10 @@ void kin__os_unmap(void *base, size_t size);
 int kin__os_populate(int fd, size_t offset, size_t size);
 int kin__os_punch(int fd, size_t offset, size_t size);
 
+/* What this process may do with whole pages; false if the system refuses. */
+enum kin__os_access { KIN__OS_NONE, KIN__OS_READ, KIN__OS_WRITE };
+bool kin__os_protect(void *start, size_t size, enum kin__os_access access);
+
 /* A private page that the kernel zeroes in every child, however that child was made. NULL: no memory. */
 void *kin__os_wiped_page(void);
 

@@ -9,6 +9,7 @@
 #include "process/child.h"
 
 #include "base/failure.h"
+#include "family/checked.h"
 #include "family/hooks.h"
 #include "os/os.h"
 #include "process/children.h"
@@ -89,6 +90,7 @@ void kin__at_exit(int status, void *unused)
     if (!me)
         return;
     end_children(me);
+    kin__checked_finish();
     tell_end(me, status);
 }
 
@@ -139,6 +141,7 @@ void kin__child_run_forked(kin__id id, pid_t parent)
     int code = run(process);
     struct kin__member *me = kin__self();
     end_children(me);
+    kin__checked_finish();
     flush_own();
     tell_end(me, code);
     _exit(code & 0xff);

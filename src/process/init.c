@@ -62,6 +62,25 @@ static int method_from_environment(int *method)
     return 0;
 }
 
+/* "heap", "pointers", or both with a comma. */
+static int checks_from_environment(uint32_t *checks)
+{
+    const char *text = getenv("KIN_CHECK");
+    *checks = 0;
+    for (const char *at = text; at && *at;) {
+        size_t length = strcspn(at, ",");
+        if (length == 4 && strncmp(at, "heap", length) == 0)
+            *checks |= KIN__CHECK_HEAP;
+        else if (length == 8 && strncmp(at, "pointers", length) == 0)
+            *checks |= KIN__CHECK_POINTERS;
+        else
+            return kin__fail(KIN_EINVAL,
+                             "cannot use KIN_CHECK=\"%s\": it must be heap, pointers or heap,pointers", text);
+        at += length + (at[length] == ',');
+    }
+    return 0;
+}
+
 static int found_family(const kin_init_options *given)
 {
     kin_init_options options;
@@ -75,10 +94,14 @@ static int found_family(const kin_init_options *given)
         error = size_from_environment("KIN_REGION_SIZE", &options.region_size);
     if (!error)
         error = method_from_environment(&options.start_method);
+    uint32_t checks;
+    if (!error)
+        error = checks_from_environment(&checks);
     if (!error)
         error = kin__region_new(options.region_size, options.heap_limit);
     if (error)
         return error;
+    kin__region->checks = checks;
     kin__region->start_method = options.start_method;
     kin__function_init();
     error = kin__heap_format();
