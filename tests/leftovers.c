@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -280,6 +281,50 @@ bool leftovers_isolate(void)
     return unshare(CLONE_NEWNS | CLONE_NEWIPC) == 0 &&
            mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == 0 &&
            mount("kin-test", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") == 0;
+}
+
+/* Make the directories of a path, below one that is there. */
+static void make_path(char *path, size_t from)
+{
+    for (char *slash = path + from; (slash = strchr(slash + 1, '/'));) {
+        *slash = '\0';
+        mkdir(path, 0755);
+        *slash = '/';
+    }
+    mkdir(path, 0755);
+}
+
+/* A program started again is looked for by its path. */
+static bool hide_all_but_program(const char *directory)
+{
+    char program[4096], seen[64];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    size_t own = strlen(directory);
+    int home = -1;
+    program[length > 0 ? length : 0] = '\0';
+    if (strncmp(program, directory, own) == 0 && program[own] == '/') {
+        *strrchr(program, '/') = '\0';
+        home = open(program, O_PATH | O_CLOEXEC);
+    }
+    bool done = mount("kin-test", directory, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") == 0;
+    if (done && home >= 0) {
+        make_path(program, own);
+        snprintf(seen, sizeof seen, "/proc/self/fd/%d", home);
+        done = mount(seen, program, NULL, MS_BIND, NULL) == 0;
+    }
+    if (home >= 0)
+        close(home);
+    return done;
+}
+
+bool leftovers_isolate_files(const char *const *directories, size_t count)
+{
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") != 0)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!hide_all_but_program(directories[i]))
+            return false;
+    return true;
 }
 
 static void add_name(struct names *names, const char *prefix, const char *name)

@@ -44,6 +44,12 @@ struct names {
 /* Give this process and what it will fork an IPC namespace and a /dev/shm of their own; false: not allowed. */
 bool leftovers_isolate(void);
 
+/*
+ * The same for the files below some directories: each is empty then, but for this program, which stays where it is.
+ * False: not allowed.
+ */
+bool leftovers_isolate_files(const char *const *directories, size_t count);
+
 void leftovers_list_names(struct names *names);
 /* Add what is in `after` and not in `before` to the report; the number of these. Frees both. */
 int leftovers_new_names(struct names *before, struct names *after, struct report *report);

@@ -80,17 +80,49 @@ static bool kill_child(pid_t parent, pid_t child)
     return killed;
 }
 
+static bool is_below(pid_t pid, pid_t above)
+{
+    for (pid_t parent; pid > 1 && pid != above; pid = parent)
+        if (!look_at(pid, &parent))
+            return false;
+    return pid == above;
+}
+
+bool kill_below(pid_t above, pid_t pid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0)
+        return false;
+    bool killed = (is_below(pid, above) || is_below(pid, getpid())) &&
+                  syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0;
+    close(fd);
+    return killed;
+}
+
+/* A child, or further down the tree; its parent goes to *parent. 0: there is none. */
+static pid_t choose(pid_t *parent, bool deep, uint32_t *seed)
+{
+    pid_t children[CHILDREN_MAX], found = 0, at = *parent;
+    for (;;) {
+        size_t count = children_of(at, children, CHILDREN_MAX);
+        if (count == 0)
+            return found;
+        *parent = at;
+        found = children[random_next(seed) % (count < CHILDREN_MAX ? count : CHILDREN_MAX)];
+        if (!deep || random_next(seed) % 3 == 0)
+            return found;
+        at = found;
+    }
+}
+
 static _Noreturn void kill_for_ever(struct killer *killer, uint32_t seed)
 {
     pid_t me = getpid();
     for (;;) {
-        pid_t children[CHILDREN_MAX], parent = atomic_load(&killer->parent);
-        size_t count = parent ? children_of(parent, children, CHILDREN_MAX) : 0;
-        if (count > CHILDREN_MAX)
-            count = CHILDREN_MAX;
-        if (count && atomic_load(&killer->kills) < atomic_load(&killer->stop_at)) {
-            pid_t child = children[random_next(&seed) % count];
-            if (child != me && kill_child(parent, child))
+        pid_t parent = atomic_load(&killer->parent);
+        if (parent && atomic_load(&killer->kills) < atomic_load(&killer->stop_at)) {
+            pid_t child = choose(&parent, atomic_load(&killer->deep), &seed);
+            if (child && child != me && kill_child(parent, child))
                 atomic_fetch_add(&killer->kills, 1);
         }
         usleep(random_next(&seed) % (2 * killer->gap_us + 1));
