@@ -4,6 +4,10 @@
  * A family is the first process that calls kin_init and all its descendants. They share one region
  * of memory, mapped at the same address in each (kin/heap.h).
  *
+ * KIN_CHECK=heap,pointers in the founder's environment makes the family look for mistakes: blocks of the
+ * heap misused (kin/heap.h); private pointers in arguments of processes and in what maps work on, which
+ * other processes see an old copy of, or nothing (logged as warnings).
+ *
  * kin_init stands first in main. In a child of the spawn method it runs that child and never
  * returns, so what stands before it (and constructors) runs in every spawned child, and once only
  * under fork.
@@ -30,6 +34,7 @@ typedef struct kin_init_options {
  * Make this process the founder of a family; in a spawned child, join the parent's and run.
  * A second call does nothing and returns 0. kin_init(NULL, NULL) will do for libraries and plug-ins.
  *
+ * KIN_EINVAL     an option, or a variable in the environment, that cannot be understood
  * KIN_ENOMEM     no address space for the region, even of the smallest size
  * KIN_EMISMATCH  a spawned child runs another libkin or another program than its parent
  * KIN_ESYSTEM    a system call failed

@@ -4,6 +4,7 @@
 #include "base/failure.h"
 #include "family/region.h"
 #include "os/os.h"
+#include "process/pointers.h"
 #include "process/start.h"
 
 #include <errno.h>
@@ -188,6 +189,15 @@ void kin__map_catch_interrupt(struct kin__map *map)
     map->catches_interrupt = true;
 }
 
+static void check_pointers(const kin_pool *pool, const kin_map_args *args)
+{
+    if (pool->kind == KIN_POOL_INLINE)
+        return;
+    kin__pointers_check("in of a map over pool", pool->name, args->in, args->in_size, args->count);
+    if (args->context_size)
+        kin__pointers_check("context of a map over pool", pool->name, args->context, args->context_size, 1);
+}
+
 static int map_locked(struct kin__map *map, bool is_for)
 {
     struct views views = {0};
@@ -201,6 +211,7 @@ static int map_locked(struct kin__map *map, bool is_for)
         error = make_views(map, &views);
     if (!error) {
         reset_counters(map);
+        check_pointers(map->pool, &map->args);
         if (map->args.progress ||
             map->pool->kind == KIN_POOL_INLINE) /* the program's code may take its time */
             kin__map_catch_interrupt(map);

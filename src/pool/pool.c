@@ -9,6 +9,7 @@
 #include "pool/worker.h"
 #include "process/children.h"
 #include "process/limits.h"
+#include "process/pointers.h"
 #include "process/start.h"
 
 #include <limits.h>
@@ -173,6 +174,9 @@ static int fill(kin_pool *pool, const kin_pool_options *options)
         pool->init_arg = kin_arena_malloc(pool->arena, options->init_arg_size);
         if (!pool->init_arg)
             return kin_error_code();
+        if (remote)
+            kin__pointers_check("init_arg of pool", options->name ? options->name : "", options->init_arg,
+                                options->init_arg_size, 1);
         memcpy(pool->init_arg, options->init_arg, options->init_arg_size);
     }
     pool->kind = options->kind;

@@ -8,6 +8,7 @@
 #include "process/child.h"
 #include "process/children.h"
 #include "process/limits.h"
+#include "process/pointers.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -74,6 +75,7 @@ static kin_process *make_object(const struct kin__start *start, int method)
     if (start->shared) {
         process->arg = start->shared;
     } else if (copied) {
+        kin__pointers_check("the argument of process", process->name, start->arg, copied, 1);
         memcpy(process->data, start->arg, copied);
         process->arg = process->data;
     }
