@@ -369,10 +369,10 @@ static void end_of_a_process_looks_at_what_rests(void)
 static int allocate_until_killed(void *arg)
 {
     while (!arg) {
-        char *small = kin_malloc(50), *large = kin_malloc(100000);
+        char *small = kin_malloc(50); /* one at a time: the one that its death may leave behind */
         small = kin_realloc(small, 500);
         kin_free(small);
-        kin_free(large);
+        kin_free(kin_malloc(100000));
     }
     return 0;
 }
