@@ -11,6 +11,10 @@
  * Death    When a member's parent dies, by whatever means, the member is ended too, unless it was
  *          started detached; and so on down. Whatever a member owned when it died is freed, and
  *          whoever waited for it is woken.
+ * Programs  What a started process had started by itself, by system(), popen(), fork and exec, is killed when it
+ *          ends, however it ends; not so what has opened a session of its own (setsid, daemon). They are told by
+ *          a mark in RLIMIT_LOCKS (ulimit -x), which they inherit and Linux ignores: leave it alone. Process
+ *          groups are left as they are, so Ctrl-C reaches all of them.
  * Ends     A normal exit of a process joins its children and ends its daemons (daemon = true), as in
  *          Python.
  * Threads  All calls may be made by any thread.

@@ -14,6 +14,7 @@
 #include "os/os.h"
 #include "process/children.h"
 #include "process/limits.h"
+#include "process/started.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -33,8 +34,10 @@ static int parent_died; /* the signal: SIGRTMAX - 1, asked for once, not in ever
 static void on_parent_death(int number)
 {
     (void)number;
-    if (expected_parent && getppid() != expected_parent)
+    if (expected_parent && getppid() != expected_parent) {
+        kin__started_end_own();
         _exit(ORPHAN_EXIT);
+    }
 }
 
 /* Before any fork, so that children have it from the start: each call in a child costs page faults. */
@@ -77,6 +80,7 @@ static void tell_end(struct kin__member *me, int code)
     if (code != 0 && process->limited)
         kin__limits_exiting(process->limited);
     process->told_code = code & 0xff;
+    kin__started_note(process);
     /* Release: partner is the acquire in end_by_word. */
     atomic_store_explicit(&process->told, 1, memory_order_release);
 }
@@ -126,6 +130,7 @@ static kin_process *become(kin__id id, pid_t parent)
     if (kin__member_attach(id) != 0)
         _exit(ORPHAN_EXIT);
     kin_process *process = kin__self()->process;
+    kin__started_mark(process);
     if (!process->detached)
         watch_parent(parent);
     atomic_store(&process->pid, (int32_t)getpid());

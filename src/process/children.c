@@ -15,6 +15,7 @@
 #include "kin/heap.h"
 #include "os/os.h"
 #include "process/limits.h"
+#include "process/started.h"
 
 #include <limits.h>
 #include <sched.h>
@@ -256,6 +257,7 @@ static bool last_holder(struct kin_process *process, uint32_t who)
  * attach, or has been recovered; one that is may go on without its starter, and its own recovery frees the object. */
 void kin__children_recover(struct kin__member *dead)
 {
+    kin__started_end(dead); /* first: it reads the object */
     while (dead->children) {
         struct kin_process *process = dead->children;
         dead->children = process->next;

@@ -6,7 +6,8 @@
  *   name to data      starter            before the child runs         not linked yet: the block stays behind
  *   next              starter            one store each                its recovery walks the list
  *   pid               starter or child   same value                    as stored
- *   told, told_code   the process        code first, then told         not told: the status counts
+ *   told, told_code,  the process        told last                     not told: the status counts, and children
+ *   left_children                                                      of its own are looked for
  *   error             the process, or    before told / ended           whoever settles writes it again
  *                     who settles
  *   end               who settles        before ended                  whoever settles writes it again
@@ -44,6 +45,8 @@ struct kin_process {
     _Atomic uint32_t told;
     int32_t told_code;
     kin_end end;
+    int32_t session; /* 0: not started by kin */
+    bool left_children;
     bool daemon;
     bool detached;
     char name[32];

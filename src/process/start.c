@@ -64,6 +64,7 @@ static kin_process *make_object(const struct kin__start *start, int method)
         return NULL;
     memset(process, 0, sizeof *process);
     process->start_method = method;
+    process->session = getsid(0);
     process->daemon = start->options.daemon;
     process->detached = start->options.detached;
     if (start->options.name)

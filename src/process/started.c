@@ -1,0 +1,62 @@
+/* process/started.c - see started.h. */
+#include "process/started.h"
+
+#include "base/log.h"
+#include "family/region.h"
+#include "os/os.h"
+
+#include <unistd.h>
+
+#define MOMENT_NS 1000000u /* too short a life to have run a program through a shell in the background */
+
+static uint64_t own_mark;
+static pid_t own_session;
+
+/* Differs from all others on this machine: the nonce is random, an id is used once. Splitmix64's finalizer (Steele, Lea and
+ * Flood 2014) is a bijection. The top bit stays 0: all ones would mean "no limit". */
+static uint64_t mark_of(kin__id id)
+{
+    uint64_t x = kin__region->nonce ^ (id * 0x9e3779b97f4a7c15u);
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return (x ^ (x >> 31)) >> 1;
+}
+
+void kin__started_mark(const kin_process *process)
+{
+    own_mark = mark_of(process->id);
+    own_session = process->session;
+    kin__os_mark(own_mark);
+}
+
+void kin__started_end_own(void)
+{
+    if (own_mark)
+        kin__os_end_marked(own_mark, getpid(), own_session);
+}
+
+void kin__started_note(kin_process *process)
+{
+    process->left_children = kin__os_has_children();
+}
+
+/* A life of a moment that ended in order and says it left no children: most starts of a program that measures them. */
+static bool left_nothing(const struct kin__member *dead)
+{
+    const kin_process *process = dead->process;
+    uint64_t attached = atomic_load_explicit(&dead->attached, memory_order_relaxed);
+    return atomic_load_explicit(&process->told, memory_order_acquire) && !process->left_children &&
+           kin__os_since_boot_ns() < attached + MOMENT_NS;
+}
+
+void kin__started_end(const struct kin__member *dead)
+{
+    const kin_process *process = dead->process;
+    if (!process || !process->session || left_nothing(dead))
+        return;
+    pid_t pid = atomic_load(&process->pid);
+    int ended = kin__os_end_marked(mark_of(process->id), pid, process->session);
+    if (ended)
+        kin_log(KIN_LOG_INFO, "process \"%s\" (pid %d) has ended, and with it %d process%s it had started",
+                process->name, (int)pid, ended, ended == 1 ? "" : "es");
+}
