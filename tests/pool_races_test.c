@@ -1,10 +1,14 @@
 /* pool_races_test.c - kin/pool.h: what went wrong only when two things met. */
 #include "harness.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -119,6 +123,176 @@ static void huge_chunk_is_one_chunk(void)
     kin_pool_free(pool);
 }
 
+/* ---- other threads, other processes ---- */
+
+static kin_pool *the_pool;
+
+static int finish_it(const kin_progress *progress, void *code)
+{
+    (void)progress;
+    *(int *)code = kin_pool_finish(the_pool, KIN_FOREVER);
+    return 0;
+}
+
+static int free_it(const kin_progress *progress, void *code)
+{
+    (void)progress;
+    kin_error_clear();
+    kin_pool_free(the_pool);
+    *(int *)code = kin_error_code();
+    return 0;
+}
+
+static void pool_is_not_ended_from_its_own_map(void)
+{
+    test_init();
+    int finished = 0, freed = 0;
+    the_pool = new_pool(2);
+    ck_assert_int_eq(
+        kin_pool_for(the_pool, nap, KIN_MAP_ARGS(.count = 200, .progress = free_it, .progress_arg = &freed)),
+        0);
+    ck_assert_int_eq(freed, KIN_EBUSY);
+    ck_assert_int_eq(
+        kin_pool_for(the_pool, nap,
+                     KIN_MAP_ARGS(.count = 200, .progress = finish_it, .progress_arg = &finished)),
+        0);
+    ck_assert_int_eq(finished, KIN_EBUSY);
+    kin_pool_free(the_pool);
+}
+
+struct mapping {
+    kin_pool *pool;
+    size_t count;
+    int code;
+};
+
+static void *map_naps(void *arg)
+{
+    struct mapping *mapping = arg;
+    mapping->code = kin_pool_for(mapping->pool, nap, KIN_MAP_ARGS(.count = mapping->count));
+    return NULL;
+}
+
+static void freeing_a_pool_ends_another_threads_map(void)
+{
+    test_init();
+    for (int i = 0; i < 20; i++) {
+        struct mapping mapping = {.pool = new_pool(2), .count = 1000000};
+        pthread_t thread;
+        ck_assert_int_eq(pthread_create(&thread, NULL, map_naps, &mapping), 0);
+        usleep(1000 * (unsigned)i);
+        kin_pool_free(mapping.pool);
+        pthread_join(thread, NULL);
+        ck_assert_msg(mapping.code == KIN_ECANCELED || mapping.code == KIN_EINVAL, "the map returned %d",
+                      mapping.code);
+    }
+}
+
+static void map_behind_finish_is_told_that_it_is_closed(void)
+{
+    test_init();
+    for (int i = 0; i < 20; i++) {
+        struct mapping mappings[2] = {{.count = 20}, {.count = 20}};
+        mappings[0].pool = mappings[1].pool = new_pool(2);
+        pthread_t threads[2];
+        for (int j = 0; j < 2; j++)
+            ck_assert_int_eq(pthread_create(&threads[j], NULL, map_naps, &mappings[j]), 0);
+        usleep(2000);
+        ck_assert_int_eq(kin_pool_finish(mappings[0].pool, KIN_FOREVER), 0);
+        for (int j = 0; j < 2; j++) {
+            pthread_join(threads[j], NULL);
+            ck_assert_msg(mappings[j].code == 0 || mappings[j].code == KIN_ECLOSED, "map %d returned %d", j,
+                          mappings[j].code);
+        }
+        kin_pool_free(mappings[0].pool);
+    }
+}
+
+static void exit_during_another_threads_map_ends_all(void)
+{
+    for (int i = 0; i < 10; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            child_assert(kin_init(&test_argc, &test_argv) == 0);
+            static struct mapping mapping = {.count = 10000000};
+            mapping.pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 2));
+            pthread_t thread;
+            child_assert(mapping.pool && pthread_create(&thread, NULL, map_naps, &mapping) == 0);
+            usleep(1000 * (unsigned)i);
+            exit(0);
+        }
+        int status;
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_int_eq(status, 0);
+    }
+}
+
+static void plain_fork_during_a_map_keeps_its_interrupt(void)
+{
+    test_init();
+    struct mapping mapping = {.pool = new_pool(2), .count = 200};
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, map_naps, &mapping), 0);
+    usleep(50000);
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            pause();
+    kill(pid, SIGINT);
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(mapping.code, 0);
+    kin_pool_free(mapping.pool);
+}
+
+static int block_signals_and_tell(kin_task *task, size_t index, void *pid)
+{
+    (void)task, (void)index;
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    atomic_store((_Atomic int *)pid, (int)getpid());
+    return 0;
+}
+
+/* A zombie has: it is not ours to collect. */
+static bool has_ended(int pid)
+{
+    char path[64], state = 'Z';
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = 'Z';
+    if (file)
+        fclose(file);
+    return state == 'Z';
+}
+
+static int own_a_pool(void *pid)
+{
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 1));
+    child_assert(pool &&
+                 kin_pool_for(pool, block_signals_and_tell, KIN_MAP_ARGS(.count = 1, .context = pid)) == 0);
+    for (;;)
+        pause();
+}
+
+static void idle_worker_with_signals_blocked_ends_with_its_maker(void)
+{
+    test_init();
+    _Atomic int *pid = kin_calloc(1, sizeof *pid);
+    kin_process *owner = kin_process_start_shared(own_a_pool, (void *)pid, NULL);
+    while (!atomic_load(pid))
+        usleep(1000);
+    usleep(10000);
+    kin_process_free(owner);
+    while (!has_ended(atomic_load(pid)))
+        usleep(1000);
+    kin_free((void *)pid);
+}
+
 static const struct test tests[] = {
     {"worker_that_was_interrupted_while_idle_is_replaced", worker_that_was_interrupted_while_idle_is_replaced,
      20, TEST_EACH_METHOD},
@@ -126,5 +300,12 @@ static const struct test tests[] = {
      last_answer_wakes_the_supervisor_though_a_seat_is_empty, 60, 0},
     {"finish_reaches_workers_about_to_sleep", finish_reaches_workers_about_to_sleep, 120, 0},
     {"huge_chunk_is_one_chunk", huge_chunk_is_one_chunk, 20, TEST_EACH_METHOD},
+    {"pool_is_not_ended_from_its_own_map", pool_is_not_ended_from_its_own_map, 20, TEST_EACH_METHOD},
+    {"freeing_a_pool_ends_another_threads_map", freeing_a_pool_ends_another_threads_map, 60, 0},
+    {"map_behind_finish_is_told_that_it_is_closed", map_behind_finish_is_told_that_it_is_closed, 60, 0},
+    {"exit_during_another_threads_map_ends_all", exit_during_another_threads_map_ends_all, 60, 0},
+    {"plain_fork_during_a_map_keeps_its_interrupt", plain_fork_during_a_map_keeps_its_interrupt, 20, 0},
+    {"idle_worker_with_signals_blocked_ends_with_its_maker",
+     idle_worker_with_signals_blocked_ends_with_its_maker, 20, 0},
 };
 TEST_MAIN("pool_races", tests)

@@ -97,12 +97,15 @@ KIN_API int kin_pool_workers(const kin_pool *pool);
 
 /*
  * Close the pool, let running work end, run the finalizers and wait up to `timeout` seconds for all
- * of it. 0; KIN_ETIMEDOUT (call again, or free); KIN_EDIED if a worker died in its finalizer: the first
+ * of it. 0; KIN_ETIMEDOUT (call again, or free); KIN_EBUSY from the pool's own progress function; KIN_EDIED if a worker died in its finalizer: the first
  * failure that nobody has looked at yet, as those of maps are returned by their calls.
  */
 KIN_API int kin_pool_finish(kin_pool *pool, double timeout) KIN_CHECKED;
 
-/* End the workers at once and release everything, results not taken included. NULL does nothing. */
+/*
+ * End the workers at once and release everything, results not taken included. A map in another thread ends with
+ * KIN_ECANCELED; from a progress function of the pool's own map it is refused, and logged. NULL does nothing.
+ */
 KIN_API void kin_pool_free(kin_pool *pool);
 
 /* ---- map ------------------------------------------------------------------------------------- */

@@ -5,12 +5,17 @@
  * about a process or wait for it; the one that started it keeps its descriptor and collects its
  * status. The user's SIGCHLD handling is not touched, and nobody else's children are waited for.
  *
+ * Lifetime  An object lives until its starter frees it. When the starter ends without having done so,
+ *          the object goes as soon as the process has ended, too. Who is waiting for it then is
+ *          told so; a pointer kept beyond that is stale (KIN_EINVAL).
  * Children  start with default signal dispositions, an empty signal mask and stdin from /dev/null;
  *          what the parent had printed but not yet flushed is flushed before, by the parent. They end
  *          when their function returns (its value, 0 to 255, is the exit code), or by exit().
  * Death    When a member's parent dies, by whatever means, the member is ended too, unless it was
  *          started detached; and so on down. Whatever a member owned when it died is freed, and
- *          whoever waited for it is woken.
+ *          whoever waited for it is woken. It is told by a signal, SIGRTMAX - 1, which is kin's: a
+ *          child that blocks or handles it itself, that has changed its user, or that a plain fork()
+ *          made, is not ended (idle workers of pools notice all the same). A parent that execs lives.
  * Programs  What a started process had started by itself, by system(), popen(), fork and exec, is killed when it
  *          ends, however it ends; not so what has opened a session of its own (setsid, daemon). They are told by
  *          a mark in RLIMIT_LOCKS (ulimit -x), which they inherit and Linux ignores: leave it alone. Process
@@ -118,7 +123,9 @@ typedef struct kin_end {
  * KIN_ENOINIT  kin_init was not called
  * KIN_ENOTSUP  spawn from a program whose main did not call kin_init
  * KIN_ELIMIT   too many members
- * KIN_ESYSTEM  fork or exec failed
+ * KIN_ENOMEM, KIN_EMEMLIMIT  no memory for the object and the copy
+ * KIN_ECLOSED  this process is ending
+ * KIN_ESYSTEM, KIN_ENOTFOUND  fork or exec failed; the program's file has been replaced
  */
 KIN_API kin_process *kin_process_start(kin_process_fn fn, const void *arg, size_t arg_size,
                                        const kin_process_options *options) KIN_CHECKED;
@@ -160,7 +167,10 @@ KIN_API int kin_process_error(kin_process *process, kin_error *out);
  */
 KIN_API int kin_process_sentinel(kin_process *process);
 
-/* Release the object; a process that still runs is ended (SIGKILL) and waited for. NULL does nothing. */
+/*
+ * Release the object; a process that still runs is ended (SIGKILL) and waited for. NULL does nothing. By its starter
+ * only, and not for workers of pools: else it is left alone and reported, as with kin_free().
+ */
 KIN_API void kin_process_free(kin_process *process);
 
 /* The calling process; its parent in the family (NULL in the founder). Not to be freed. */

@@ -454,18 +454,22 @@ void kin_arena_free(kin_arena *arena)
 
 void kin__arenas_recover(struct kin__member *dead)
 {
-    struct kin__thread *spare = kin__thread_spare(dead);
+    struct kin__thread *spare = dead->has_spare ? kin__thread_spare(dead) : NULL;
     for (;;) {
         kin__journal_begin();
         kin_arena *arena = dead->arenas & 1 ? NULL : arena_at(dead->arenas);
-        if (arena)
-            begin_free(spare, arena);
-        else
+        if (!arena)
             close_list(dead);
+        else if (spare)
+            begin_free(spare, arena);
         kin__journal_end();
         if (!arena)
             return;
-        kin__arena_finish(spare);
+        if (spare)
+            kin__arena_finish(spare);
+        else
+            spare =
+                kin__thread_spare(dead); /* most members die without arenas: it is made when first needed */
     }
 }
 

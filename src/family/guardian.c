@@ -136,8 +136,8 @@ static void close_descriptors(void)
 
 static int open_descriptors(void)
 {
-    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    epoll_fd = kin__os_high(epoll_create1(EPOLL_CLOEXEC));
+    poke_fd = kin__os_high(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     struct epoll_event event = {.events = EPOLLIN};
     if (epoll_fd >= 0 && poke_fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, poke_fd, &event) == 0)
         return 0;

@@ -1,4 +1,4 @@
-/* family/hooks.h - what upper floors registered with kin__member_hooks; private to each process. */
+/* family/hooks.h - what upper floors registered with kin__member_hooks; private to each process image. */
 #ifndef KIN_FAMILY_HOOKS_H
 #define KIN_FAMILY_HOOKS_H
 
@@ -7,12 +7,9 @@
 
 #define KIN__HOOKS_MAX 4
 
-struct kin__hooks {
-    void (*forked[KIN__HOOKS_MAX])(void);
-    void (*recover[KIN__HOOKS_MAX])(struct kin__member *dead);
-};
-
-extern struct kin__hooks kin__hooks;
+/* By floor, lower ones first. */
+extern struct kin__member_hooks kin__hooks[KIN__HOOKS_MAX];
+extern size_t kin__hooks_count;
 
 static inline struct kin__member *kin__members(void)
 {

@@ -10,30 +10,27 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 _Static_assert(sizeof(struct kin__member) * KIN__MEMBERS_MAX <= KIN__AT_THREADS - KIN__AT_MEMBERS, "room");
 
 uint32_t *kin__alive_page;
+static bool wiped; /* by the kernel in each child */
 static struct kin__member *self;
 
-struct kin__hooks kin__hooks;
+struct kin__member_hooks kin__hooks[KIN__HOOKS_MAX];
+size_t kin__hooks_count;
 
 #define LIFE_YIELDS 100
 #define LIFE_PAUSE_NS 1000000
 
-void kin__member_hooks(void (*forked)(void), void (*recover)(struct kin__member *dead))
+void kin__member_hooks(const struct kin__member_hooks *hooks)
 {
-    size_t i = 0, j = 0;
-    while (i < KIN__HOOKS_MAX && kin__hooks.forked[i])
-        i++;
-    while (j < KIN__HOOKS_MAX && kin__hooks.recover[j])
-        j++;
-    if (i == KIN__HOOKS_MAX || j == KIN__HOOKS_MAX)
+    if (kin__hooks_count == KIN__HOOKS_MAX)
         kin__panic("no room for more than %d floors", KIN__HOOKS_MAX);
-    kin__hooks.forked[i] = forked;
-    kin__hooks.recover[j] = recover;
+    kin__hooks[kin__hooks_count++] = *hooks;
 }
 
 void kin__member_forked(void)
@@ -42,8 +39,15 @@ void kin__member_forked(void)
     kin__log_after_fork();
     kin__thread_forget();
     kin__region_forked();
-    for (size_t i = 0; i < KIN__HOOKS_MAX && kin__hooks.forked[i]; i++)
-        kin__hooks.forked[i]();
+    for (size_t i = 0; i < kin__hooks_count; i++)
+        if (kin__hooks[i].forked)
+            kin__hooks[i].forked();
+}
+
+void kin__member_forked_plainly(void)
+{
+    if (kin__alive_page && !wiped)
+        memset(kin__alive_page, 0, 2 * sizeof *kin__alive_page);
 }
 
 kin__id kin__member_id(const struct kin__member *member)
@@ -94,6 +98,7 @@ static int claim_as(uint64_t claim, struct kin__member **out)
         }
         atomic_store_explicit(&member->pid, 0, memory_order_relaxed);
         member->attached = 0;
+        member->watched = 0;
         member->process = NULL;
         member->children = NULL;
         *out = member;
@@ -112,8 +117,10 @@ int kin__member_claim(struct kin__member **out)
     int error = claim_as(claim, out);
     if (error && kin__members_sweep() >= 0)
         error = claim_as(claim, out);
-    if (!error)
+    if (!error) {
         (*out)->parent = kin__member_id(me);
+        (*out)->watched = 1;
+    }
     return error;
 }
 
@@ -159,7 +166,7 @@ int kin__member_attach(kin__id id)
     struct kin__member *member = &kin__members()[(uint32_t)id];
     uint64_t state;
     if (!kin__alive_page)
-        kin__alive_page = kin__os_wiped_page();
+        kin__alive_page = kin__os_wiped_page(&wiped);
     if (!kin__alive_page)
         return kin__fail(KIN_ENOMEM, "could not get a page of private memory");
     /* Before ALIVE: once others may ask whether we live, the lock must say so. */
@@ -192,6 +199,15 @@ static int join(kin__id parent)
 int kin__member_found(void)
 {
     return join(0);
+}
+
+void kin__member_leave(void)
+{
+    if (kin__alive_page)
+        memset(kin__alive_page, 0, 2 * sizeof *kin__alive_page);
+    self = NULL;
+    kin__thread_forget();
+    atomic_store(&kin__view.bytes, 0);
 }
 
 /* A plain fork's child: its first call of kin brings it here, possibly from several threads at once. The page

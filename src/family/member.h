@@ -19,6 +19,8 @@
  *                                 them the generation, which a
  *                                 claim increments
  *   has_lock     who claims it    0 to 1, after life was made     CLAIMED: the next claim makes it again
+ *   has_spare    its recoverer    0 to 1: its spare thread slot   the next recoverer makes it again
+ *                                 has memory and may be in use
  *   life         main thread      robust                          this *is* the sign of death
  *   pid          parent, member   before ALIVE                    STARTING: as above
  *   attached     the starter      soon after the start; or the    0: whoever has the pid counts as the
@@ -26,6 +28,9 @@
  *   parent       parent           before STARTING                 STARTING: as above
  *   threads      journal          heap lock                       replayed
  *   arenas       journal          heap lock                       replayed
+ *   watched      who claims it    at the claim: its starter is    STARTING: as above
+ *                                 told of its end; 0 by a starter
+ *                                 that gives up
  *   process      parent           before STARTING; the member     STARTING: as above
  *   children     the member       one store; list of processes    its recovery walks the list
  *                                 it started
@@ -67,8 +72,10 @@ enum kin__member_state { KIN__FREE = 0, KIN__CLAIMED, KIN__STARTING, KIN__JOININ
 
 struct kin__member {
     _Atomic uint64_t state;
-    uint32_t has_lock;
     _Atomic int32_t pid;
+    uint32_t has_lock;
+    uint32_t has_spare;
+    _Atomic uint32_t watched;
     uint32_t threads; /* first of its thread slots, 0: none (family/thread.h) */
     _Atomic uint64_t
         attached; /* ns since boot: a process with this pid that started later is another one; 0: not known */
@@ -103,13 +110,20 @@ static inline enum kin__member_state kin__member_state(const struct kin__member 
 int kin__member_claim(struct kin__member **out);
 /* Everything about it is written: let the child take it. */
 void kin__member_starting(struct kin__member *member);
-/* The start failed. */
+/* The start failed; nothing happens to one that has attached. */
+void kin__member_release_unborn(struct kin__member *member);
+/* Recovery's last step: the slot is free. */
 void kin__member_release(struct kin__member *member);
 /* In the new process, by its main thread: become this member. KIN_EDIED: the starter died meanwhile. Nothing that
  * the starter wrote for it may be touched before: it may be freed already. */
 int kin__member_attach(kin__id id);
 /* The founder: claim, start and attach at once. */
 int kin__member_found(void);
+/* Founding failed: this process is no member, and its region goes. */
+void kin__member_leave(void);
+
+/* Whether the process that has the member's pid now is the member still, dead or alive. */
+bool kin__member_has_pid(const struct kin__member *member);
 
 /*
  * Take back all that a member owned and free its slot, if it has ended. 0: it is gone; KIN_EBUSY: it is not, or
@@ -124,9 +138,18 @@ int kin__members_sweep(void);
 /*
  * Upper floors' parts, registered once per process image (NULL: none): `forked` runs in a child after fork,
  * before it is a member: what it inherited of private state is its parent's. `recover` runs for a dead
- * member under its life lock, before its memory is taken back; it must be repeatable.
+ * member under its life lock, before its memory is taken back, `recovered` when nothing but its slot is left.
+ * Both must be repeatable. `recover` may say KIN_EBUSY: not yet, someone else is about to do it.
  */
-void kin__member_hooks(void (*forked)(void), void (*recover)(struct kin__member *dead));
+struct kin__member_hooks {
+    void (*forked)(void);
+    int (*recover)(struct kin__member *dead);
+    void (*recovered)(struct kin__member *dead);
+};
+void kin__member_hooks(const struct kin__member_hooks *hooks);
+
+/* In a child after any fork, by pthread_atfork: for kernels that do not wipe the page. */
+void kin__member_forked_plainly(void);
 
 /* In a child after fork, once: forget what is the parent's, on all floors. */
 void kin__member_forked(void);

@@ -4,10 +4,11 @@
  *   R1  take the life lock; whoever holds it is the one recoverer
  *   R2  ask the kernel whether the whole process has ended; if not, let go
  *   R3  slots that it had claimed for children are freed (children that have not attached will not)
- *   R4  upper floors take back theirs
+ *   R4  upper floors take back theirs, or ask to be called later
  *   R5  what its threads had under way in the heap is finished or undone
  *   R6  its arenas are freed
- *   R7  its slot is FREE: one store; then the life lock is released
+ *   R7  upper floors say that it is gone
+ *   R8  its slot is FREE: one store; then the life lock is released
  *
  * A recoverer that dies leaves the life lock to the next one, who begins at R2 again.
  */
@@ -29,10 +30,17 @@ static bool process_ended(pid_t pid, uint64_t was_there)
 {
     int pidfd = kin__os_pidfd_open(pid);
     if (pidfd < 0)
-        return errno == ESRCH || errno == EINVAL;
+        return kin__os_no_process(errno);
     bool ended = kin__os_pidfd_ended(pidfd) || kin__os_start_time(pid) > was_there + ROUNDING_NS;
     close(pidfd);
     return ended;
+}
+
+bool kin__member_has_pid(const struct kin__member *member)
+{
+    uint64_t attached = atomic_load_explicit(&member->attached, memory_order_relaxed);
+    uint64_t started = kin__os_start_time(atomic_load_explicit(&member->pid, memory_order_relaxed));
+    return started && (!attached || started <= attached + ROUNDING_NS);
 }
 
 static bool member_ended(const struct kin__member *member)
@@ -52,6 +60,19 @@ static void free_half_joined(struct kin__member *member)
         atomic_compare_exchange_strong(&member->state, &state, KIN__FREE | (state & KIN__GENERATION));
 }
 
+/*
+ * The slot of a member that has not attached. It may own arenas, which others have given it: so it becomes CLAIMED,
+ * with which no one can attach or be given more, its arenas are freed, and then the slot.
+ */
+static void free_claim(struct kin__member *member, uint64_t state)
+{
+    uint64_t claimed = (state & ~(uint64_t)KIN__KIND) | KIN__CLAIMED;
+    if (!atomic_compare_exchange_strong(&member->state, &state, claimed))
+        return; /* it has just attached */
+    kin__arenas_recover(member);
+    atomic_compare_exchange_strong(&member->state, &claimed, KIN__FREE | (state & KIN__GENERATION));
+}
+
 static void free_unborn(uint32_t starter)
 {
     struct kin__member *table = kin__members();
@@ -59,8 +80,27 @@ static void free_unborn(uint32_t starter)
         uint64_t state = atomic_load_explicit(&table[i].state, memory_order_acquire);
         uint64_t kind = state & KIN__KIND;
         if ((kind == KIN__CLAIMED || kind == KIN__STARTING) && KIN__WHO(state) == starter)
-            atomic_compare_exchange_strong(&table[i].state, &state, KIN__FREE | (state & KIN__GENERATION));
+            free_claim(&table[i], state);
     }
+}
+
+/* R3 to R8, under the life lock. */
+static int take_back(struct kin__member *dead)
+{
+    kin__id id = kin__member_id(dead);
+    int pid = atomic_load(&dead->pid);
+    free_unborn((uint32_t)id);
+    for (size_t i = 0; i < kin__hooks_count; i++)
+        if (kin__hooks[i].recover && kin__hooks[i].recover(dead) == KIN_EBUSY)
+            return KIN_EBUSY;
+    kin__threads_recover(dead);
+    kin__arenas_recover(dead);
+    for (size_t i = 0; i < kin__hooks_count; i++)
+        if (kin__hooks[i].recovered)
+            kin__hooks[i].recovered(dead);
+    kin__member_release(dead);
+    kin_log(KIN_LOG_DEBUG, "recovered what process %d had", pid);
+    return 0;
 }
 
 int kin__member_recover(kin__id id)
@@ -72,23 +112,19 @@ int kin__member_recover(kin__id id)
         return KIN_EBUSY; /* not attached yet: its starter will know */
     if (kin__lock_try(&member->life) == KIN_EBUSY)
         return KIN_EBUSY;
-    if (kin__member_find(id) != member || kin__member_state(member) != KIN__ALIVE) {
-        kin__lock_release(&member->life); /* someone else was faster */
-        return 0;
-    }
-    if (!member_ended(member)) {
-        kin__lock_release(&member->life);
-        return KIN_EBUSY;
-    }
-    free_unborn((uint32_t)id);
-    for (size_t i = 0; i < KIN__HOOKS_MAX && kin__hooks.recover[i]; i++)
-        kin__hooks.recover[i](member);
-    kin__threads_recover(member);
-    kin__arenas_recover(member);
-    kin__member_release(member);
+    int error = 0;
+    if (kin__member_find(id) == member &&
+        kin__member_state(member) == KIN__ALIVE) /* else someone was faster */
+        error = member_ended(member) ? take_back(member) : KIN_EBUSY;
     kin__lock_release(&member->life);
-    kin_log(KIN_LOG_DEBUG, "recovered what process %d had", (int)atomic_load(&member->pid));
-    return 0;
+    return error;
+}
+
+void kin__member_release_unborn(struct kin__member *member)
+{
+    uint64_t state = atomic_load_explicit(&member->state, memory_order_acquire);
+    if ((state & KIN__KIND) == KIN__CLAIMED || (state & KIN__KIND) == KIN__STARTING)
+        free_claim(member, state);
 }
 
 int kin__members_sweep(void)
@@ -101,7 +137,7 @@ int kin__members_sweep(void)
         if (kin__member_state(&table[i]) != KIN__ALIVE)
             continue;
         kin__id id = kin__member_id(&table[i]);
-        bool watched = table[i].process && kin__member_find(table[i].parent);
+        bool watched = atomic_load(&table[i].watched) && kin__member_find(table[i].parent);
         if (id != me && !watched && kin__member_recover(id) == KIN_EBUSY)
             left++;
     }

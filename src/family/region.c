@@ -134,6 +134,15 @@ int kin__region_new(size_t size, size_t heap_limit)
     return 0;
 }
 
+void kin__region_leave(void)
+{
+    void *at = kin__region;
+    size_t size = kin__region_size;
+    close(kin__region_fd);
+    adopt(NULL, 0, -1);
+    kin__os_unmap(at, size);
+}
+
 int kin__region_attach(int fd, uint64_t base, uint64_t size, uint64_t nonce)
 {
     struct stat about;

@@ -72,6 +72,9 @@ void kin__region_forked(void);
 /* Make a region: `size` 0 takes the largest that fits, 1 TiB at most. */
 int kin__region_new(size_t size, size_t heap_limit);
 
+/* Founding the family failed: let go of the region. */
+void kin__region_leave(void);
+
 /* Map an existing one from its descriptor, at `base`, in a spawned child; checks what it finds. */
 int kin__region_attach(int fd, uint64_t base, uint64_t size, uint64_t nonce);
 

@@ -171,12 +171,13 @@ void kin__threads_recover(struct kin__member *dead)
     }
 }
 
-struct kin__thread *kin__thread_spare(const struct kin__member *dead)
+struct kin__thread *kin__thread_spare(struct kin__member *dead)
 {
     uint32_t index = KIN__THREADS_SPARE + (uint32_t)(dead - kin__members());
     struct kin__thread *thread = kin__thread_at(index);
-    if (kin__table_populate(thread, KIN__THREAD_SIZE))
+    if (!dead->has_spare && kin__table_populate(thread, KIN__THREAD_SIZE))
         kin_log(KIN_LOG_WARNING, "recovering a process in short memory: %s", kin_error_message());
+    dead->has_spare = 1;
     thread->index = index;
     kin__heap_finish(thread);
     return thread;

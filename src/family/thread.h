@@ -119,7 +119,7 @@ void kin__thread_forget(void);
 void kin__threads_recover(struct kin__member *dead);
 
 /* The slot for the recovery of a dead member's arenas; finishes what an earlier recoverer had under way. */
-struct kin__thread *kin__thread_spare(const struct kin__member *dead);
+struct kin__thread *kin__thread_spare(struct kin__member *dead);
 
 struct kin__thread *kin__thread_at(uint32_t index);
 

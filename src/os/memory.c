@@ -19,11 +19,23 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
+int kin__os_high(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return high;
+}
+
 int kin__os_memfd_new(const char *name, size_t size, int *out)
 {
     int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
     if (fd < 0) /* before Linux 6.3: EINVAL; filtered: EPERM */
         fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    fd = kin__os_high(fd);
     if (fd < 0)
         return kin__fail_errno(KIN_ESYSTEM, errno, "could not create shared memory");
     if (ftruncate(fd, (off_t)size) < 0) {
@@ -83,14 +95,13 @@ bool kin__os_protect(void *start, size_t size, enum kin__os_access access)
     return mprotect(start, size, how[access]) == 0;
 }
 
-void *kin__os_wiped_page(void)
+void *kin__os_wiped_page(bool *wiped)
 {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
     void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return NULL;
-    /* Since Linux 4.14. Where it fails (valgrind 3.19 lets it pass), pthread_atfork still tells. */
-    madvise(page, size, MADV_WIPEONFORK);
+    *wiped = madvise(page, size, MADV_WIPEONFORK) == 0; /* since Linux 4.14; valgrind 3.19 only says so */
     return page;
 }
 
@@ -110,22 +121,44 @@ static size_t read_number(const char *path)
     return end == text ? SIZE_MAX : (size_t)value; /* "max" is no number */
 }
 
-static size_t cgroup_left(const char *limit_path, const char *used_path)
+/* "inactive_file" of memory.stat: page cache that the kernel gives up before anyone is killed. */
+static size_t cgroup_cache(const char *directory, const char *name)
 {
-    size_t limit = read_number(limit_path), used = read_number(used_path);
+    char path[700], line[128];
+    snprintf(path, sizeof path, "%s/memory.stat", directory);
+    FILE *file = fopen(path, "re");
+    size_t bytes = 0, length = strlen(name);
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, name, length) == 0 && line[length] == ' ')
+            bytes = (size_t)strtoull(line + length, NULL, 10);
+    if (file)
+        fclose(file);
+    return bytes;
+}
+
+/* What one cgroup leaves. */
+static size_t cgroup_left(const char *directory, bool v2)
+{
+    char path[700];
+    snprintf(path, sizeof path, "%s/%s", directory, v2 ? "memory.max" : "memory.limit_in_bytes");
+    size_t limit = read_number(path);
+    snprintf(path, sizeof path, "%s/%s", directory, v2 ? "memory.current" : "memory.usage_in_bytes");
+    size_t used = read_number(path);
     if (limit == SIZE_MAX || used == SIZE_MAX)
         return SIZE_MAX;
+    size_t cache = cgroup_cache(directory, v2 ? "inactive_file" : "total_inactive_file");
+    used = cache < used ? used - cache : 0;
     return limit > used ? limit - used : 0;
 }
 
-/* The limits of the process's own memory cgroup; its path is in /proc/self/cgroup. */
+/* The limits of the process's memory cgroup and of those it lies in; its path is in /proc/self/cgroup. */
 static size_t cgroup_available(void)
 {
     FILE *file = fopen("/proc/self/cgroup", "re");
     if (!file)
         return SIZE_MAX;
     size_t least = SIZE_MAX;
-    char line[512], limit[640], used[640];
+    char line[512], directory[640];
     while (fgets(line, sizeof line, file)) {
         line[strcspn(line, "\n")] = '\0';
         char *controllers = strchr(line, ':');
@@ -133,21 +166,15 @@ static size_t cgroup_available(void)
         if (!path)
             continue;
         *path++ = '\0';
-        controllers++;
-        if (strcmp(path, "/") == 0)
-            path = (char *)"";
-        if (*controllers == '\0') {
-            snprintf(limit, sizeof limit, "/sys/fs/cgroup%s/memory.max", path);
-            snprintf(used, sizeof used, "/sys/fs/cgroup%s/memory.current", path);
-        } else if (strstr(controllers, "memory")) {
-            snprintf(limit, sizeof limit, "/sys/fs/cgroup/memory%s/memory.limit_in_bytes", path);
-            snprintf(used, sizeof used, "/sys/fs/cgroup/memory%s/memory.usage_in_bytes", path);
-        } else {
+        bool v2 = controllers[1] == '\0';
+        if (!v2 && !strstr(controllers + 1, "memory"))
             continue;
+        for (char *end = path + strlen(path); end; end = strrchr(path, '/')) {
+            *end = '\0';
+            snprintf(directory, sizeof directory, "/sys/fs/cgroup%s%s", v2 ? "" : "/memory", path);
+            size_t left = cgroup_left(directory, v2);
+            least = left < least ? left : least;
         }
-        size_t left = cgroup_left(limit, used);
-        if (left < least)
-            least = left;
     }
     fclose(file);
     return least;

@@ -51,6 +51,12 @@ void kin__os_futex_wake(const _Atomic uint32_t *word, int count);
 
 /* ---- memory.c ------------------------------------------------------------------------------ */
 
+/*
+ * The same descriptor or a copy of it above stderr, CLOEXEC: a program that was started with its standard streams closed
+ * would write into what takes their numbers. -1 stays.
+ */
+int kin__os_high(int fd);
+
 /* A new memfd, CLOEXEC, not executable, of `size` bytes (sparse). The descriptor goes to `out`. */
 int kin__os_memfd_new(const char *name, size_t size, int *out);
 
@@ -69,8 +75,8 @@ int kin__os_punch(int fd, size_t offset, size_t size);
 enum kin__os_access { KIN__OS_NONE, KIN__OS_READ, KIN__OS_WRITE };
 bool kin__os_protect(void *start, size_t size, enum kin__os_access access);
 
-/* A private page that the kernel zeroes in every child, however that child was made. NULL: no memory. */
-void *kin__os_wiped_page(void);
+/* A private page that the kernel zeroes in every child, however that child was made, if `*wiped`. NULL: no memory. */
+void *kin__os_wiped_page(bool *wiped);
 
 /* Bytes the machine, or the process's memory cgroup (v1 or v2), could still give. */
 size_t kin__os_memory_available(void);
@@ -93,6 +99,8 @@ uint64_t kin__os_start_time(pid_t pid);
 
 /* A descriptor for a process, CLOEXEC; -1 if there is no such process (errno tells). */
 int kin__os_pidfd_open(pid_t pid);
+/* Whether that errno means so: ENOENT is a number that a thread has now. */
+bool kin__os_no_process(int error);
 /* For a child made just now: its pidfd; or, if the program has reaped it already (its own waitpid, SIGCHLD
  * ignored), a descriptor that is always readable. -1: errno tells. */
 int kin__os_pidfd_of_child(pid_t pid);

@@ -78,24 +78,32 @@ double kin__os_cpu_time(pid_t pid)
 
 int kin__os_pidfd_open(pid_t pid)
 {
-    return (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+    return kin__os_high((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
 }
 
 int kin__os_pidfd_of_child(pid_t pid)
 {
     int pidfd = kin__os_pidfd_open(pid);
     if (pidfd < 0)
-        return errno == ESRCH ? eventfd(1, EFD_CLOEXEC) : -1;
+        return kin__os_no_process(errno) ? kin__os_high(eventfd(1, EFD_CLOEXEC)) : -1;
     siginfo_t info;
     if (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD ||
         kin__os_pidfd_ended(pidfd))
         return pidfd;
     close(pidfd); /* the pid means another process by now */
-    return eventfd(1, EFD_CLOEXEC);
+    return kin__os_high(eventfd(1, EFD_CLOEXEC));
+}
+
+bool kin__os_no_process(int error)
+{
+    return error == ESRCH || error == EINVAL || error == ENOENT;
 }
 
 void kin__os_kill_child(pid_t pid)
 {
+    siginfo_t info;
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+        return; /* the program has collected it: the pid may be another's */
     kill(pid, SIGKILL);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         continue;
@@ -137,7 +145,8 @@ bool kin__os_reap(int pidfd, int *code, int *status, bool *gone)
     *gone = false;
     while (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
         if (errno != EINTR) {
-            *gone = errno == ECHILD;
+            *gone =
+                errno == ECHILD || errno == EBADF; /* or the stand-in of one that was gone from the start */
             return false;
         }
     if (info.si_pid == 0)

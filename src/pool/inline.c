@@ -19,6 +19,7 @@ void kin__run_inline(struct kin__map *map)
         if (!kin__task_run(&task, map->function, i) && map->args.on_failure == KIN_STOP)
             kin__map_stop(map);
         kin__map_progress(map, false);
+        kin__map_check_canceled(map);
         if (kin__interrupted() && !map->outcome) {
             kin__fail(KIN_EINTR, "pool \"%s\" was interrupted (SIGINT)", pool->name);
             kin__map_break(map);

@@ -6,6 +6,7 @@
  * when it has to sleep, as its three system calls would cost a short one more than all else: who presses
  * Ctrl-C in the first 20 us is served as if a moment earlier.
  */
+#include "family/member.h"
 #include "os/os.h"
 #include "pool/map.h"
 
@@ -26,10 +27,20 @@ static _Atomic(_Atomic uint32_t *) events[EVENTS]; /* whom to wake; those withou
 static _Atomic bool interrupted;
 static _Atomic int handling; /* threads in the handler, which may have read an entry of `events` */
 
+/* A plain fork's child that has not come to give_back_in_child() yet: Ctrl-C means it, too. */
+static bool in_new_child(void)
+{
+    return !__atomic_load_n(kin__alive_page, __ATOMIC_RELAXED);
+}
+
 static void on_interrupt(int number)
 {
-    (void)number;
     int saved = errno;
+    if (in_new_child()) {
+        sigaction(number, &before, NULL);
+        raise(number); /* delivered when this handler returns */
+        return;
+    }
     atomic_fetch_add(&handling, 1);
     atomic_store(&interrupted, true);
     for (int i = 0; i < EVENTS; i++) {
@@ -75,7 +86,18 @@ void kin__interrupt_end(_Atomic uint32_t *event)
     pthread_mutex_unlock(&mutex);
 }
 
-/* In a child the handler is gone already (dispositions were reset), or is a plain fork's own matter. */
+/* A plain fork in the middle of a map is not to swallow Ctrl-C, whether or not it ever calls kin. */
+static void give_back_in_child(void)
+{
+    if (maps > 0 && installed)
+        sigaction(SIGINT, &before, NULL);
+}
+
+void kin__interrupt_setup(void)
+{
+    pthread_atfork(NULL, NULL, give_back_in_child);
+}
+
 void kin__interrupt_forked(void)
 {
     pthread_mutex_init(&mutex, NULL);

@@ -27,6 +27,7 @@ struct kin__local {
     kin_pool *pool;
     pthread_mutex_t mutex; /* one map at a time */
     uint32_t round;
+    int users;                      /* threads in a call on this pool; under the mutex of the list */
     size_t deaths;                  /* of this map */
     int unready_deaths;             /* of workers, in a row in which none became ready */
     kin_arena *kept;                /* results nobody took */
@@ -37,8 +38,10 @@ struct kin__local {
     struct kin__post posts[];
 };
 
-/* The private side of a pool made by this process, or NULL with the record set. */
-struct kin__local *kin__local_find(const kin_pool *pool, const char *what);
+/* The private side of a pool made by this process, or NULL with the record set. It stays until it is released, though
+ * another thread may be freeing the pool. */
+struct kin__local *kin__local_hold(const kin_pool *pool, const char *what);
+void kin__local_release(struct kin__local *local);
 
 /* Start a worker in a seat; stop it and let go of it. */
 int kin__post_start(struct kin__local *local, int worker);

@@ -230,32 +230,44 @@ static int map_locked(struct kin__map *map, bool is_for)
     return map->first.code ? kin__fail_with(&map->first) : 0;
 }
 
-static int map_over(kin_pool *pool, void (*function)(void), const kin_map_args *given, bool is_for)
+static int check_open(const kin_pool *pool)
 {
-    struct kin__map map = {.function = function};
-    map.local = kin__local_find(pool, "map");
-    if (!map.local)
-        return kin_error_code();
-    map.pool = pool;
-    int error = kin__options_read(&map.args, sizeof map.args, given, "map arguments");
+    return atomic_load(&pool->closed) ? kin__fail(KIN_ECLOSED, "pool \"%s\" is finished", pool->name) : 0;
+}
+
+static int map_held(struct kin__map *map, const kin_map_args *given, bool is_for)
+{
+    kin_pool *pool = map->pool;
+    int error = kin__options_read(&map->args, sizeof map->args, given, "map arguments");
     if (!error)
-        error = check_args(pool, function, &map.args);
+        error = check_args(pool, map->function, &map->args);
     if (error)
         return error;
     size_t unasked;
-    if (!map.args.failures)
-        map.args.failures = &unasked;
-    *map.args.failures = 0;
-    if (map.args.results)
-        *map.args.results = NULL;
-    if (atomic_load(&pool->closed))
-        return kin__fail(KIN_ECLOSED, "pool \"%s\" is finished", pool->name);
-    if (map.args.count == 0)
-        return 0;
-    if (pthread_mutex_lock(&map.local->mutex) == EDEADLK)
+    if (!map->args.failures)
+        map->args.failures = &unasked;
+    *map->args.failures = 0;
+    if (map->args.results)
+        *map->args.results = NULL;
+    if (map->args.count == 0)
+        return check_open(pool);
+    if (pthread_mutex_lock(&map->local->mutex) == EDEADLK)
         return kin__fail(KIN_EBUSY, "pool \"%s\" is in the middle of a map, in this very thread", pool->name);
-    error = map_locked(&map, is_for);
-    pthread_mutex_unlock(&map.local->mutex);
+    error = check_open(pool); /* it may have been finished while we waited for another map */
+    if (!error)
+        error = map_locked(map, is_for);
+    pthread_mutex_unlock(&map->local->mutex);
+    return error;
+}
+
+static int map_over(kin_pool *pool, void (*function)(void), const kin_map_args *given, bool is_for)
+{
+    struct kin__map map = {.function = function, .pool = pool};
+    map.local = kin__local_hold(pool, "map");
+    if (!map.local)
+        return kin_error_code();
+    int error = map_held(&map, given, is_for);
+    kin__local_release(map.local);
     return error;
 }
 

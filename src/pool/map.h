@@ -45,6 +45,9 @@ void kin__map_stop(struct kin__map *map);
 /* The same because of an error that is the map's, not an item's: the thread's record. */
 void kin__map_break(struct kin__map *map);
 
+/* End the map if another thread is freeing the pool. */
+void kin__map_check_canceled(struct kin__map *map);
+
 /* death.c: a worker has ended. Decide what becomes of its item, if it had one, and empty its seat. */
 void kin__bury(struct kin__map *map, int worker);
 /* The same, and seat another if there is work left in the round. */
@@ -67,6 +70,7 @@ void kin__map_catch_interrupt(struct kin__map *map);
 /* interrupt.c: catch SIGINT during a map, unless the program has a handler of its own. */
 void kin__interrupt_begin(_Atomic uint32_t *event);
 void kin__interrupt_end(_Atomic uint32_t *event);
+void kin__interrupt_setup(void);
 void kin__interrupt_forked(void);
 bool kin__interrupted(void);
 

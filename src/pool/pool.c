@@ -2,6 +2,7 @@
 #include "kin/pool.h"
 
 #include "base/failure.h"
+#include "base/log.h"
 #include "family/region.h"
 #include "os/os.h"
 #include "pool/local.h"
@@ -12,11 +13,16 @@
 #include "process/pointers.h"
 #include "process/start.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define LOCK_PERIOD 0.1 /* seconds */
+#define LEAVE_PERIOD_NS 200000
 
 static pthread_mutex_t locals_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kin__local *locals;
@@ -35,7 +41,8 @@ static void forked(void)
 
 static void set_up(void)
 {
-    kin__member_hooks(forked, NULL);
+    kin__member_hooks(&(struct kin__member_hooks){.forked = forked});
+    kin__interrupt_setup();
 }
 
 int kin__pool_check(const kin_pool *pool, const char *what)
@@ -50,7 +57,7 @@ int kin__pool_check(const kin_pool *pool, const char *what)
     return 0;
 }
 
-struct kin__local *kin__local_find(const kin_pool *pool, const char *what)
+struct kin__local *kin__local_hold(const kin_pool *pool, const char *what)
 {
     if (kin__pool_check(pool, what))
         return NULL;
@@ -62,10 +69,19 @@ struct kin__local *kin__local_find(const kin_pool *pool, const char *what)
     struct kin__local *local = locals;
     while (local && local->pool != pool)
         local = local->next;
+    if (local)
+        local->users++;
     pthread_mutex_unlock(&locals_mutex);
     if (!local)
         kin__fail(KIN_EINVAL, "cannot %s: %p is not a pool (freed?)", what, (const void *)pool);
     return local;
+}
+
+void kin__local_release(struct kin__local *local)
+{
+    pthread_mutex_lock(&locals_mutex);
+    local->users--;
+    pthread_mutex_unlock(&locals_mutex);
 }
 
 static void enter(struct kin__local *local)
@@ -76,6 +92,7 @@ static void enter(struct kin__local *local)
     pthread_mutex_unlock(&locals_mutex);
 }
 
+/* Nobody finds it from here on. */
 static void leave(struct kin__local *local)
 {
     pthread_mutex_lock(&locals_mutex);
@@ -85,6 +102,18 @@ static void leave(struct kin__local *local)
             break;
         }
     pthread_mutex_unlock(&locals_mutex);
+}
+
+/* Who had found it before is on the way out. */
+static void await_others(struct kin__local *local)
+{
+    for (bool others = true; others;) {
+        pthread_mutex_lock(&locals_mutex);
+        others = local->users > 1;
+        pthread_mutex_unlock(&locals_mutex);
+        if (others)
+            nanosleep(&(struct timespec){.tv_nsec = LEAVE_PERIOD_NS}, NULL);
+    }
 }
 
 void kin__seat_ring(struct kin__seat *seat)
@@ -272,6 +301,27 @@ int kin_pool_workers(const kin_pool *pool)
     return error ? error : pool->workers;
 }
 
+/* The right to the pool's workers. From a progress function, which runs in the middle of a map, nobody can have it. */
+static int lock_until(struct kin__local *local, double deadline)
+{
+    for (;;) {
+        struct timespec soon;
+        double left = kin__os_left(deadline);
+        clock_gettime(CLOCK_MONOTONIC, &soon);
+        soon.tv_nsec += (long)((left < LOCK_PERIOD ? left : LOCK_PERIOD) * 1e9);
+        soon.tv_sec += soon.tv_nsec / 1000000000;
+        soon.tv_nsec %= 1000000000;
+        int error = pthread_mutex_clocklock(&local->mutex, CLOCK_MONOTONIC, &soon);
+        if (!error)
+            return 0;
+        if (error == EDEADLK)
+            return kin__fail(KIN_EBUSY, "pool \"%s\" is in the middle of a map, in this very thread",
+                             local->pool->name);
+        if (left <= 0)
+            return kin__fail(KIN_ETIMEDOUT, "pool \"%s\" is still at work", local->pool->name);
+    }
+}
+
 static int finish_workers(struct kin__local *local, double deadline)
 {
     kin_pool *pool = local->pool;
@@ -305,33 +355,53 @@ static int finish_workers(struct kin__local *local, double deadline)
     return first;
 }
 
-int kin_pool_finish(kin_pool *pool, double timeout)
+static int finish_held(struct kin__local *local, double timeout)
 {
-    struct kin__local *local = kin__local_find(pool, "finish");
-    if (!local)
-        return kin_error_code();
     if (!kin__os_timeout_ok(timeout))
         return kin__fail(KIN_EINVAL, "cannot wait for %g seconds", timeout);
     double deadline = kin__os_deadline(timeout);
-    atomic_store(&pool->closed, 1);
-    /* A map in another thread ends first; its caller hears of its failures. */
-    while (pthread_mutex_trylock(&local->mutex) != 0) {
-        if (kin__os_left(deadline) <= 0)
-            return kin__fail(KIN_ETIMEDOUT, "pool \"%s\" is still at work", pool->name);
-        kin__os_futex_wait(&pool->event, atomic_load(&pool->event), 0.01);
-    }
-    int error = finish_workers(local, deadline);
+    atomic_store(&local->pool->closed, 1);
+    int error = lock_until(
+        local, deadline); /* a map in another thread ends first; its caller hears of its failures */
+    if (error)
+        return error;
+    error = finish_workers(local, deadline);
     pthread_mutex_unlock(&local->mutex);
     return error;
 }
 
-void kin_pool_free(kin_pool *pool)
+int kin_pool_finish(kin_pool *pool, double timeout)
 {
-    if (!pool)
-        return;
-    struct kin__local *local = kin__local_find(pool, "free");
+    struct kin__local *local = kin__local_hold(pool, "finish");
     if (!local)
-        return;
+        return kin_error_code();
+    int error = finish_held(local, timeout);
+    kin__local_release(local);
+    return error;
+}
+
+/* Maps in other threads end early; not one in this thread, from whose progress function we are called. */
+static int stop_maps(struct kin__local *local)
+{
+    kin_pool *pool = local->pool;
+    int error = lock_until(local, kin__os_now());
+    if (error == KIN_EBUSY)
+        return error;
+    if (!error)
+        pthread_mutex_unlock(&local->mutex);
+    leave(local);
+    atomic_store(&pool->closed, 1);
+    atomic_store(&pool->canceled, 1);
+    atomic_store(&pool->stop, 1);
+    atomic_fetch_add(&pool->event, 1);
+    kin__os_futex_wake(&pool->event, INT_MAX);
+    await_others(local);
+    return 0;
+}
+
+static void end_workers(struct kin__local *local)
+{
+    kin_pool *pool = local->pool;
     for (int i = 0; i < pool->workers; i++)
         if (local->posts[i].process)
             kin_process_kill(local->posts[i].process); /* all first, so that they end side by side */
@@ -340,8 +410,22 @@ void kin_pool_free(kin_pool *pool)
         kin_arena_free(pool->seats[i].results);
         kin_arena_free(pool->seats[i].notes);
     }
+}
+
+void kin_pool_free(kin_pool *pool)
+{
+    if (!pool)
+        return;
+    struct kin__local *local = kin__local_hold(pool, "free");
+    if (!local)
+        return;
+    if (stop_maps(local) != 0) {
+        kin_log(KIN_LOG_ERROR, "cannot free: %s", kin_error_message());
+        kin__local_release(local);
+        return;
+    }
+    end_workers(local);
     kin_arena_free(local->kept);
-    leave(local);
     pthread_mutex_destroy(&local->mutex);
     free(local);
     pool->magic = 0;

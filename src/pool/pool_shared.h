@@ -116,6 +116,7 @@ struct kin_pool {
     void *init_arg;
     int32_t cpus;
     _Atomic uint32_t closed;
+    _Atomic uint32_t canceled; /* it is being freed: a map under way is to end */
 
     struct kin__job job;
     _Alignas(128) _Atomic uint64_t next; /* claimed so far; on a line of its own */

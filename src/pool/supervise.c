@@ -52,7 +52,8 @@ static void check_time(struct kin__map *map, int worker, double now)
     struct kin__post *post = &map->local->posts[worker];
     struct kin__seat *seat = &map->pool->seats[worker];
     uint64_t current = atomic_load_explicit(&seat->current, memory_order_relaxed);
-    bool running = current && KIN__STATUS(map->pool->job.status[current - 1]) == KIN__PENDING;
+    bool running =
+        current && current <= map->window && KIN__STATUS(map->pool->job.status[current - 1]) == KIN__PENDING;
     if (!running || current != post->seen_current || post->seen_round != map->local->round) {
         post->seen_current = running ? current : 0;
         post->seen_round = map->local->round;
@@ -70,6 +71,15 @@ static void end_busy_workers(struct kin__map *map)
     for (int i = 0; i < map->pool->job.chosen; i++)
         if (map->local->posts[i].process && !has_answered(map, i))
             kin_process_kill(map->local->posts[i].process);
+}
+
+void kin__map_check_canceled(struct kin__map *map)
+{
+    if (map->outcome || !atomic_load(&map->pool->canceled))
+        return;
+    kin__fail(KIN_ECANCELED, "pool \"%s\" was freed during the map", map->pool->name);
+    kin__map_break(map);
+    end_busy_workers(map);
 }
 
 static void check_interrupt(struct kin__map *map)
@@ -100,6 +110,7 @@ static bool look(struct kin__map *map, bool thoroughly)
     double now = map->args.time_limit > 0 ? kin__os_now() : 0;
     bool busy = false;
     check_interrupt(map);
+    kin__map_check_canceled(map);
     for (int i = 0; i < map->pool->job.chosen; i++) {
         struct kin__post *post = &map->local->posts[i];
         if (post->process && thoroughly)

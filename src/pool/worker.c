@@ -12,11 +12,14 @@
 #include "os/os.h"
 #include "pool/memory_limit.h"
 #include "pool/task.h"
+#include "process/child.h"
 
 #include <limits.h>
 #include <unistd.h>
 
 #define CHUNK_NS 50000.0
+#define ORPHAN_PERIOD 1.0 /* seconds */
+
 #define SPIN_NS 20000 /* less than the 25 us that waking a sleeper costs on most clouds */
 
 struct worker {
@@ -42,8 +45,11 @@ static uint32_t wait_for_doorbell(struct kin__seat *seat, uint32_t seen)
     /* Sequentially consistent with the supervisor's: it writes the doorbell, then reads `asleep`; one of the two
      * sees the other's. */
     atomic_store(&seat->asleep, 1);
-    while ((round = atomic_load(&seat->doorbell)) == seen)
-        kin__os_futex_wait(&seat->doorbell, seen, KIN_FOREVER);
+    while ((round = atomic_load(&seat->doorbell)) == seen) {
+        kin__os_futex_wait(&seat->doorbell, seen, ORPHAN_PERIOD);
+        if (kin__child_is_orphan())
+            _exit(KIN__ORPHAN_EXIT); /* a task had blocked the signal that tells it */
+    }
     atomic_store_explicit(&seat->asleep, 0, memory_order_relaxed);
     return round;
 }

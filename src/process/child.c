@@ -9,11 +9,13 @@
 #include "process/child.h"
 
 #include "base/failure.h"
+#include "base/log.h"
 #include "family/checked.h"
 #include "family/hooks.h"
 #include "os/os.h"
 #include "process/children.h"
 #include "process/limits.h"
+#include "process/start.h"
 #include "process/started.h"
 
 #include <pthread.h>
@@ -24,9 +26,9 @@
 #include <unistd.h>
 
 #define DAEMON_PATIENCE 1.0 /* seconds between SIGTERM and SIGKILL for daemons at exit */
-#define ORPHAN_EXIT (128 + SIGTERM)
 
 bool kin__flushed_all;
+_Atomic bool kin__exiting;
 
 static volatile pid_t expected_parent;
 static int parent_died; /* the signal: SIGRTMAX - 1, asked for once, not in every child */
@@ -36,7 +38,7 @@ static void on_parent_death(int number)
     (void)number;
     if (expected_parent && getppid() != expected_parent) {
         kin__started_end_own();
-        _exit(ORPHAN_EXIT);
+        _exit(KIN__ORPHAN_EXIT);
     }
 }
 
@@ -53,20 +55,51 @@ static void watch_parent(pid_t parent)
     if (!kin__os_handles(parent_died, on_parent_death))
         catch_parent_death(); /* the program had taken the signal for itself */
     if (!kin__os_parent_death_signal(parent_died, parent))
-        _exit(ORPHAN_EXIT);
+        _exit(KIN__ORPHAN_EXIT);
 }
 
-static void end_children(struct kin__member *me)
+/* Other threads may start, join and free processes meanwhile: nothing is kept of the list from one to the next. */
+static kin_process *next_to_end(kin__id *id)
 {
-    for (kin_process *process = me->children; process; process = process->next)
-        if (process->daemon && !process->detached)
-            kin_process_terminate(process);
-    for (kin_process *process = me->children; process; process = process->next) {
-        if (process->detached)
-            continue;
-        if (process->daemon && kin_process_join(process, DAEMON_PATIENCE) == KIN_ETIMEDOUT)
-            kin_process_kill(process);
-        kin_process_join(process, KIN_FOREVER);
+    kin_process *found = NULL;
+    pthread_mutex_lock(&kin__guardian_mutex);
+    for (struct kin__watch *watch = kin__guardian_list; watch && !found; watch = watch->next) {
+        kin_process *process = ((struct kin__child *)watch)->process;
+        if (!kin__guardian_check(watch) && !process->detached)
+            found = process;
+    }
+    *id = found ? found->id : 0;
+    pthread_mutex_unlock(&kin__guardian_mutex);
+    return found;
+}
+
+/* Of the daemons that are there still. */
+static void signal_daemons(int number)
+{
+    pthread_mutex_lock(&kin__guardian_mutex);
+    for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next) {
+        const kin_process *process = ((struct kin__child *)watch)->process;
+        if (!watch->over && process->daemon && !process->detached)
+            kin__os_pidfd_signal(watch->pidfd, number);
+    }
+    pthread_mutex_unlock(&kin__guardian_mutex);
+}
+
+static void end_children(void)
+{
+    kin__id id;
+    atomic_store(&kin__exiting, true);
+    signal_daemons(SIGTERM);
+    double deadline = kin__os_deadline(DAEMON_PATIENCE);
+    bool killed = false;
+    for (kin_process *process; (process = next_to_end(&id));) {
+        double left = kin__os_left(deadline);
+        if (!process->daemon || killed)
+            kin__process_wait(process, id, KIN_FOREVER);
+        else if (!kin__process_wait(process, id, left)) {
+            signal_daemons(SIGKILL);
+            killed = true;
+        }
     }
 }
 
@@ -93,7 +126,7 @@ void kin__at_exit(int status, void *unused)
     struct kin__member *me = kin__self();
     if (!me)
         return;
-    end_children(me);
+    end_children();
     kin__checked_finish();
     tell_end(me, status);
 }
@@ -128,7 +161,7 @@ static int run(kin_process *process)
 static kin_process *become(kin__id id, pid_t parent)
 {
     if (kin__member_attach(id) != 0)
-        _exit(ORPHAN_EXIT);
+        _exit(KIN__ORPHAN_EXIT);
     kin_process *process = kin__self()->process;
     kin__started_mark(process);
     if (!process->detached)
@@ -145,7 +178,7 @@ void kin__child_run_forked(kin__id id, pid_t parent)
     kin__os_null_stdin();
     int code = run(process);
     struct kin__member *me = kin__self();
-    end_children(me);
+    end_children();
     kin__checked_finish();
     flush_own();
     tell_end(me, code);
@@ -171,13 +204,24 @@ static void after_fork_in_child(void)
 {
     /* The rest is done when the child first calls kin, or by kin__child_run_forked. */
     pthread_mutex_init(&kin__guardian_mutex, NULL);
+    kin__log_after_fork();
+    kin__init_forked();
+    atomic_store(&kin__exiting, false);
+    kin__member_forked_plainly();
+}
+
+bool kin__child_is_orphan(void)
+{
+    return expected_parent && getppid() != expected_parent;
 }
 
 void kin__child_setup(void)
 {
     parent_died = SIGRTMAX - 1;
     catch_parent_death();
-    kin__member_hooks(kin__children_forked, kin__children_recover);
+    kin__member_hooks(&(struct kin__member_hooks){.forked = kin__children_forked,
+                                                  .recover = kin__children_recover,
+                                                  .recovered = kin__children_recovered});
     on_exit(kin__at_exit, NULL);
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }

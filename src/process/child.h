@@ -4,6 +4,8 @@
 
 #include "process/process_shared.h"
 
+#define KIN__ORPHAN_EXIT (128 + 15) /* as if by SIGTERM */
+
 /* In a process that fork made: become the member, run the function, end. */
 _Noreturn void kin__child_run_forked(kin__id id, pid_t parent);
 
@@ -15,6 +17,12 @@ void kin__at_exit(int status, void *unused);
 
 /* Whether the last flush before a fork covered all streams: only then may the child flush all. */
 extern bool kin__flushed_all;
+
+/* Once this process is ending it starts no others. */
+extern _Atomic bool kin__exiting;
+
+/* Whether the parent of a started process that is not detached is gone: for those who sleep with signals blocked. */
+bool kin__child_is_orphan(void);
 
 /* At start-up: the hooks, on_exit and pthread_atfork. Once a process image. */
 void kin__child_setup(void);

@@ -1,12 +1,13 @@
 /*
  * process/children.c - see children.h.
  *
- * The end of a child is settled by its starter, in this order, so that a death in between leaves the rest to
- * the next who asks:
- *   E1  collect the status (the kernel's, or what the child told before its _exit)
- *   E2  write end and error
- *   E3  recover the member: its slot is free, its memory taken back
- *   E4  ended = 1, wake
+ * How a child ended is written by whoever recovers it, under its life lock, so there is one writer; what only the
+ * starter can know, the kernel's status, it leaves in the object first:
+ *   E1  the starter collects the status and tells it in the object
+ *   E2  someone recovers the member: its memory is taken back
+ *   E3  the recoverer writes end and error; ended = 1; wakes
+ *   E4  the slot is free
+ * Who finds the member dead and its status collected by the starter, but not yet told, lets the starter go on.
  */
 #include "process/children.h"
 
@@ -53,7 +54,29 @@ static void end_by_word(struct kin_process *process)
     }
 }
 
-static void finish_end(struct kin_process *process)
+/* Under the life lock. KIN_EBUSY: its starter has the status and is about to tell it. */
+static int find_end(const struct kin__member *dead, struct kin_process *process)
+{
+    int code, status;
+    /* In this order: the pid may become another's in between. */
+    if (kin__os_zombie_status(atomic_load(&dead->pid), &code, &status) && kin__member_has_pid(dead)) {
+        end_by_status(process, code, status);
+        if (process->limited)
+            process->limited->cpu_used = kin__os_cpu_time(atomic_load(&dead->pid));
+        return 0;
+    }
+    /* Whoever collected it did so before we looked. If that was the starter, it had said so before. */
+    bool collecting = atomic_load(&process->collecting);
+    if (atomic_load(&process->known))
+        end_by_status(process, process->code, process->status);
+    else if (collecting && kin__member_find(atomic_load(&process->starter)))
+        return KIN_EBUSY;
+    else
+        end_by_word(process);
+    return 0;
+}
+
+static void publish_end(struct kin_process *process)
 {
     char how[96], limit[96] = "";
     int code = 0;
@@ -73,8 +96,13 @@ static void finish_end(struct kin_process *process)
 static void recover_surely(struct kin_process *process)
 {
     struct kin__member *member = kin__member_find(process->id);
-    if (member && kin__member_state(member) == KIN__STARTING) {
-        kin__member_release(member); /* it died before it attached */
+    if (member && kin__member_state(member) == KIN__STARTING) { /* it died before it attached */
+        kin__member_release_unborn(member);
+        if (atomic_load(&process->known))
+            end_by_status(process, process->code, process->status);
+        else
+            end_by_word(process);
+        publish_end(process);
         return;
     }
     double deadline = kin__os_deadline(RECOVERY_PATIENCE);
@@ -84,7 +112,7 @@ static void recover_surely(struct kin_process *process)
                     "what process \"%s\" had is being recovered by a process that does not get on",
                     process->name);
             if (member)
-                member->process = NULL;
+                atomic_store(&member->watched, 0);
             return;
         }
         sched_yield();
@@ -110,19 +138,21 @@ static void child_ended(struct kin__watch *watch)
     struct kin__child *child = (struct kin__child *)watch;
     struct kin_process *process = child->process;
     int code, status;
-    bool settled = atomic_load_explicit(&process->ended, memory_order_acquire); /* by another who waited */
-    if (process->limited && !settled)
+    if (process->limited && !atomic_load(&process->ended))
         process->limited->cpu_used = kin__os_cpu_time(atomic_load(&process->pid));
+    atomic_store(&process->collecting, 1); /* before asking: partner in find_end */
     bool reaped = reap(watch->pidfd, &code, &status);
-    if (reaped && !settled)
-        end_by_status(process, code, status);
-    else if (!settled)
-        end_by_word(process);
+    if (reaped) {
+        process->code = code;
+        process->status = status;
+        atomic_store(&process->known, 1);
+    } else {
+        atomic_store(&process->collecting, 0); /* nobody of ours has it */
+    }
     struct kin__member *member = kin__member_find(process->id);
     if (member && member->children)
         kin__guardian_expect_orphans();
     recover_surely(process);
-    finish_end(process);
     if (child->notify)
         child->notify(child->notify_arg);
 }
@@ -213,38 +243,26 @@ static bool settle_own(struct kin_process *process)
 {
     pthread_mutex_lock(&kin__guardian_mutex);
     struct kin__child *child = kin__child_find(process);
-    if (child)
-        kin__guardian_check(&child->watch);
+    bool over = child && kin__guardian_check(&child->watch);
     pthread_mutex_unlock(&kin__guardian_mutex);
-    return atomic_load_explicit(&process->ended, memory_order_acquire);
+    bool ended = atomic_load_explicit(&process->ended, memory_order_acquire);
+    /* Over and not ended: who was recovering it did not get on. */
+    return ended || !over ? ended : kin__member_recover(process->id) == 0;
 }
 
-/* The starter may be busy elsewhere, with no guardian: until it collects the status, all may read it. If it
- * does so at the same time, both write the same. */
-bool kin__process_settle(struct kin_process *process, bool impatient)
+/* Nothing is written here, as the object may be freed already. Freed only after its end, so that is told then. */
+bool kin__process_settle(kin_process *process, kin__id id)
 {
+    if (atomic_load(&process->magic) != KIN__PROCESS_MAGIC || process->id != id)
+        return true;
     if (atomic_load_explicit(&process->ended, memory_order_acquire))
         return true;
-    kin__id starter = atomic_load(&process->starter);
-    if (starter && starter == kin__self_id())
+    if (atomic_load(&process->starter) == kin__self_id())
         return settle_own(process);
-    int code, status;
-    bool known = kin__os_zombie_status(atomic_load(&process->pid), &code, &status);
-    if (known && process->limited)
-        process->limited->cpu_used = kin__os_cpu_time(atomic_load(&process->pid));
-    if (kin__member_recover(process->id) != 0)
-        return false;
-    if (known)
-        end_by_status(process, code, status);
-    else if (impatient || !starter || kin__member_recover(starter) == 0)
-        end_by_word(process);
-    else
-        return false; /* the starter is at it */
-    finish_end(process);
-    return true;
+    return kin__member_recover(id) == 0;
 }
 
-/* The object of a member that its starter does not free any more: the last of the two who know it does. Each
+/* The object of a member that its starter does not use any more: the last of the two who know it frees it. Each
  * says that it is gone by one atomic step, once. */
 static bool last_holder(struct kin_process *process, uint32_t who)
 {
@@ -253,20 +271,44 @@ static bool last_holder(struct kin_process *process, uint32_t who)
     return !(before & who) && ((before | who) & both) == both;
 }
 
-/* Under its life lock, after the slots it had claimed were freed. A child that is not to be found now will never
- * attach, or has been recovered; one that is may go on without its starter, and its own recovery frees the object. */
-void kin__children_recover(struct kin__member *dead)
+static void destroy(struct kin_process *process)
+{
+    atomic_store(&process->magic, 0);
+    kin_free(process);
+}
+
+/* One whose member is not to be found will never attach, or has been recovered. */
+void kin__process_let_go(kin_process *process)
+{
+    kin__id id = process->id;
+    atomic_store(&process->starter, 0); /* before the step below: after it the object may be gone */
+    if (!kin__member_find(id) || last_holder(process, KIN__STARTER_GONE))
+        destroy(process);
+}
+
+/* Under its life lock, after the slots it had claimed were freed: a child that is there still goes on without its
+ * starter. */
+int kin__children_recover(struct kin__member *dead)
 {
     kin__started_end(dead); /* first: it reads the object */
     while (dead->children) {
         struct kin_process *process = dead->children;
         dead->children = process->next;
-        atomic_store(&process->starter, 0); /* before the step below: after it the object may be gone */
-        if (!kin__member_find(process->id) || last_holder(process, KIN__STARTER_GONE))
-            kin_free(process);
+        kin__process_let_go(process);
     }
+    if (dead->process && !atomic_load(&dead->process->ended))
+        return find_end(dead, dead->process);
+    return 0;
+}
+
+void kin__children_recovered(struct kin__member *dead)
+{
     struct kin_process *own = dead->process;
+    if (!own)
+        return;
+    if (!atomic_load(&own->ended))
+        publish_end(own);
     dead->process = NULL;
-    if (own && last_holder(own, KIN__MEMBER_GONE))
-        kin_free(own);
+    if (last_holder(own, KIN__MEMBER_GONE))
+        destroy(own);
 }

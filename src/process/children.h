@@ -24,7 +24,8 @@ int kin__child_notify(struct kin_process *process, void (*notify)(void *arg), vo
 /* In a child after fork. */
 void kin__children_forked(void);
 
-/* A dead member's list of processes it started: free those that ended, orphan the others. */
-void kin__children_recover(struct kin__member *dead);
+/* Parts of a dead member's recovery: let go of the processes it started and find out how it ended; tell it. */
+int kin__children_recover(struct kin__member *dead);
+void kin__children_recovered(struct kin__member *dead);
 
 #endif

@@ -30,13 +30,12 @@ static kin_process *make_own(struct kin__member *me)
 
 kin_process *kin_current_process(void)
 {
-    static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
     struct kin__member *me = kin__self();
     if (!me || me->process)
         return me ? me->process : NULL;
-    pthread_mutex_lock(&once);
+    pthread_mutex_lock(&kin__guardian_mutex);
     kin_process *process = me->process ? me->process : make_own(me);
-    pthread_mutex_unlock(&once);
+    pthread_mutex_unlock(&kin__guardian_mutex);
     return process;
 }
 

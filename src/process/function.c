@@ -197,6 +197,12 @@ int kin__function_refer(void (*fn)(void), struct kin__function *out, const char 
  */
 void kin__function_init(void)
 {
+    static bool again; /* the first try to found the family failed, and its region has gone */
+    if (again) {
+        memset(recent, 0, sizeof recent);
+        memset(here, 0, sizeof here);
+    }
+    again = true;
     kin__lock_init(&table()->lock);
     kin_error before;
     kin_error_get(&before);

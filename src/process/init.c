@@ -107,23 +107,29 @@ static int found_family(const kin_init_options *given)
     error = kin__heap_format();
     if (!error)
         error = kin__member_found();
-    if (!error)
-        kin__child_setup();
     if (!error && !kin_current_process()) /* children may ask for their parent */
         error = kin_error_code();
+    if (!error) {
+        kin__child_setup();
+        return 0;
+    }
+    kin__member_leave(); /* so that a second try is a first one */
+    kin__region_leave();
     return error;
+}
+
+void kin__init_forked(void)
+{
+    pthread_mutex_init(&init_mutex, NULL);
 }
 
 int kin_init_with(int *argc, char ***argv, const kin_init_options *options)
 {
-    pthread_mutex_lock(&init_mutex);
     if (argc && argv)
         kin__spawn_remember(*argv);
-    int error = 0;
-    if (!kin__region) {
-        kin__spawn_enter();
-        error = found_family(options);
-    }
+    kin__spawn_enter(); /* without the mutex: a library that the child uses may call kin_init too */
+    pthread_mutex_lock(&init_mutex);
+    int error = kin__region ? 0 : found_family(options);
     pthread_mutex_unlock(&init_mutex);
     return error;
 }

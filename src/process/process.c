@@ -2,6 +2,7 @@
 #include "process/process_shared.h"
 
 #include "base/failure.h"
+#include "base/log.h"
 #include "family/region.h"
 #include "kin/heap.h"
 #include "os/os.h"
@@ -9,6 +10,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +18,7 @@
 
 /* A sleeper looks at the owner's life itself at least this often: the guardian dies too. */
 #define LOOK_AGAIN 0.1
-#define PATIENCE 10 /* looks */
+#define START_PATIENCE 1.0
 
 int kin__process_check(const kin_process *process, const char *what)
 {
@@ -31,13 +33,29 @@ int kin__process_check(const kin_process *process, const char *what)
 }
 
 /* The pidfd of a child of ours, or -1. */
-static int own_pidfd(kin_process *process)
+static int own_pidfd(const kin_process *process, bool only_if_running)
 {
     pthread_mutex_lock(&kin__guardian_mutex);
     struct kin__child *child = kin__child_find(process);
-    int pidfd = child ? child->watch.pidfd : -1;
+    int pidfd = child && !(only_if_running && child->watch.over) ? child->watch.pidfd : -1;
     pthread_mutex_unlock(&kin__guardian_mutex);
     return pidfd;
+}
+
+bool kin__process_wait(kin_process *process, kin__id id, double timeout)
+{
+    double deadline = kin__os_deadline(timeout);
+    while (!kin__process_settle(process, id)) {
+        double left = kin__os_left(deadline);
+        if (left <= 0)
+            return false;
+        int pidfd = own_pidfd(process, true);
+        if (pidfd >= 0)
+            kin__os_pidfd_wait(pidfd, left);
+        else
+            kin__os_futex_wait(&process->ended, 0, left < LOOK_AGAIN ? left : LOOK_AGAIN);
+    }
+    return true;
 }
 
 int kin_process_join(kin_process *process, double timeout)
@@ -47,39 +65,57 @@ int kin_process_join(kin_process *process, double timeout)
         return error;
     if (!kin__os_timeout_ok(timeout))
         return kin__fail(KIN_EINVAL, "cannot wait for %g seconds", timeout);
-    if (process->id == kin__self_id())
+    kin__id id = process->id;
+    if (id == kin__self_id())
         return kin__fail(KIN_EINVAL, "process \"%s\" cannot join itself", process->name);
-    double deadline = kin__os_deadline(timeout);
-    int pidfd = own_pidfd(process);
-    for (int looks = 0; !kin__process_settle(process, looks > PATIENCE); looks++) {
-        double left = kin__os_left(deadline);
-        if (left <= 0)
-            return kin__fail(KIN_ETIMEDOUT, "process \"%s\" has not ended in time", process->name);
-        if (pidfd >= 0)
-            kin__os_pidfd_wait(pidfd, left);
-        else
-            kin__os_futex_wait(&process->ended, 0, left < LOOK_AGAIN ? left : LOOK_AGAIN);
-    }
+    if (!kin__process_wait(process, id, timeout))
+        return kin__fail(KIN_ETIMEDOUT, "process \"%s\" has not ended in time", process->name);
     return 0;
 }
 
-/* To another member's process by a pidfd of the moment, which cannot come to mean another process once
- * its member was seen alive after it was opened. */
+/* A pidfd of the moment for a member that is not our child; -1: it has ended, or (record set) an error. */
+static int open_member(const kin_process *process, kin__id id, const char *what, int *error)
+{
+    *error = 0;
+    double deadline = kin__os_deadline(START_PATIENCE);
+    while (!atomic_load(&process->pid) && kin__member_find(id) && kin__os_left(deadline) > 0)
+        sched_yield(); /* it is just being started */
+    struct kin__member *member = kin__member_find(id);
+    if (!member)
+        return -1;
+    int pidfd = kin__os_pidfd_open(atomic_load(&member->pid) ? atomic_load(&member->pid)
+                                                             : atomic_load(&process->pid));
+    if (pidfd < 0) {
+        if (!kin__os_no_process(errno))
+            *error = kin__fail_errno(KIN_ESYSTEM, errno, "could not %s process", what);
+        return -1;
+    }
+    /* If it ended before, its number may be another's: that one started later. */
+    if ((atomic_load(&member->pid) == 0 || kin__member_has_pid(member)) && kin__member_find(id))
+        return pidfd;
+    close(pidfd);
+    return -1;
+}
+
 static int send(kin_process *process, int number, const char *what)
 {
     int error = kin__process_check(process, what);
     if (error)
         return error;
-    if (kin__process_settle(process, false))
+    kin__id id = process->id;
+    if (kin__process_settle(process, id))
         return 0;
-    int pidfd = own_pidfd(process);
-    if (pidfd >= 0)
-        return kin__os_pidfd_signal(pidfd, number);
-    pidfd = kin__os_pidfd_open(atomic_load(&process->pid));
+    pthread_mutex_lock(&kin__guardian_mutex);
+    struct kin__child *child = kin__child_find(process);
+    if (child)
+        error = child->watch.over ? 0 : kin__os_pidfd_signal(child->watch.pidfd, number);
+    pthread_mutex_unlock(&kin__guardian_mutex);
+    if (child)
+        return error;
+    int pidfd = open_member(process, id, what, &error);
     if (pidfd < 0)
-        return errno == ESRCH ? 0 : kin__fail_errno(KIN_ESYSTEM, errno, "could not %s process", what);
-    if (!kin__process_settle(process, false))
-        error = kin__os_pidfd_signal(pidfd, number);
+        return error;
+    error = kin__os_pidfd_signal(pidfd, number);
     close(pidfd);
     return error;
 }
@@ -97,7 +133,7 @@ int kin_process_kill(kin_process *process)
 bool kin_process_is_alive(kin_process *process)
 {
     return kin__process_check(process, "ask whether it is alive") == 0 &&
-           !kin__process_settle(process, false);
+           !kin__process_settle(process, process->id);
 }
 
 int kin_process_pid(const kin_process *process)
@@ -111,6 +147,15 @@ const char *kin_process_name(const kin_process *process)
     return kin__process_check(process, "ask for the name") ? "" : process->name;
 }
 
+/* What was copied is the object's, if it is there still: with its starter it may have gone meanwhile. */
+static int check_still(const kin_process *process, kin__id id, const char *what)
+{
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load(&process->magic) == KIN__PROCESS_MAGIC && process->id == id)
+        return 0;
+    return kin__fail(KIN_EINVAL, "cannot tell %s: the process was freed meanwhile", what);
+}
+
 int kin_process_end(kin_process *process, kin_end *out)
 {
     int error = kin__process_check(process, "ask how it ended");
@@ -120,9 +165,10 @@ int kin_process_end(kin_process *process, kin_end *out)
         return kin__fail(KIN_EINVAL, "cannot tell how process \"%s\" ended: no place to tell it",
                          process->name);
     memset(out, 0, sizeof *out);
-    if (kin__process_settle(process, false))
+    kin__id id = process->id;
+    if (kin__process_settle(process, id))
         *out = process->end;
-    return 0;
+    return check_still(process, id, "how it ended");
 }
 
 int kin_process_error(kin_process *process, kin_error *out)
@@ -134,10 +180,11 @@ int kin_process_error(kin_process *process, kin_error *out)
         return kin__fail(KIN_EINVAL, "cannot tell the failure of process \"%s\": no place to tell it",
                          process->name);
     memset(out, 0, sizeof *out);
-    if (kin__process_settle(process, false))
+    kin__id id = process->id;
+    if (kin__process_settle(process, id))
         *out = process->error;
     out->message[sizeof out->message - 1] = '\0';
-    return 0;
+    return check_still(process, id, "its failure");
 }
 
 int kin_process_sentinel(kin_process *process)
@@ -145,7 +192,7 @@ int kin_process_sentinel(kin_process *process)
     int error = kin__process_check(process, "ask for the sentinel");
     if (error)
         return error;
-    int pidfd = own_pidfd(process);
+    int pidfd = own_pidfd(process, false);
     return pidfd >= 0 ? pidfd
                       : kin__fail(KIN_EPERM, "process \"%s\" has its sentinel only where it was started",
                                   process->name);
@@ -163,24 +210,46 @@ static void unlink_started(kin_process *process)
         }
 }
 
+static void refuse_free(int code, const char *name, const char *why)
+{
+    kin__fail(code, "process \"%s\" cannot be freed: %s", name, why);
+    kin_log(KIN_LOG_ERROR, "%s", kin_error_message());
+}
+
+/* Until the kernel says that it has ended: what it had may still be someone else's to recover. */
+static void wait_for_death(kin_process *process)
+{
+    for (int pidfd; (pidfd = own_pidfd(process, true)) >= 0 && !kin__process_settle(process, process->id);)
+        kin__os_pidfd_wait(pidfd, KIN_FOREVER);
+}
+
 void kin_process_free(kin_process *process)
 {
     if (!process || kin__process_check(process, "free"))
         return;
     if (atomic_load(&process->starter) != kin__self_id()) {
-        kin__fail(KIN_EPERM, "process \"%s\" can be freed only where it was started", process->name);
+        refuse_free(KIN_EPERM, process->name, "only the process that started it can do that");
         return;
     }
-    kin_process_kill(process);
-    kin_process_join(process, KIN_FOREVER);
     pthread_mutex_lock(&kin__guardian_mutex);
     struct kin__child *child = kin__child_find(process);
+    bool pools = child && child->notify;
+    pthread_mutex_unlock(&kin__guardian_mutex);
+    if (pools) {
+        refuse_free(KIN_EPERM, process->name, "it is a worker of a pool");
+        return;
+    }
+    if (kin_process_kill(process) == 0)
+        wait_for_death(process);
+    else
+        kin_log(KIN_LOG_ERROR, "process \"%s\" goes on unwatched: %s", process->name, kin_error_message());
+    pthread_mutex_lock(&kin__guardian_mutex);
+    child = kin__child_find(process);
     if (child)
         kin__child_forget(child);
     unlink_started(process);
     pthread_mutex_unlock(&kin__guardian_mutex);
-    process->magic = 0;
-    kin_free(process);
+    kin__process_let_go(process);
 }
 
 char *kin_end_text(const kin_end *end, char *buffer, size_t size)

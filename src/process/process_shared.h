@@ -8,15 +8,23 @@
  *   pid               starter or child   same value                    as stored
  *   told, told_code,  the process        told last                     not told: the status counts, and children
  *   left_children                                                      of its own are looked for
- *   error             the process, or    before told / ended           whoever settles writes it again
- *                     who settles
- *   end               who settles        before ended                  whoever settles writes it again
- *   gone              member, recoverer  one atomic or each            the last one frees; a death in between
+ *   error             the process, or    before told / ended           the next recoverer writes it again
+ *                     the recoverer
+ *   collecting        starter            1 before it asks for the      not known, and the starter is dead
+ *                                        status
+ *   status, code      starter            before known                  not known: see find_end
+ *   known             starter            0 to 1                        as stored
+ *   end               the recoverer      under the life lock, before   the next recoverer writes it again
+ *                                        ended
+ *   ended             the recoverer      0 to 1, one store, then wake  the next recoverer
+ *   gone              both, see below    one atomic or each            the last one frees; a death in between
  *                                                                      leaves the object behind
- *   ended             who settles        0 to 1, one store, then wake   the next who asks settles
  *
- *   P1  ended == 1: end is final, the member is gone
- *   P2  the starter settles; when the starter is gone, whoever asks
+ *   P1  ended == 1: end is final; all that the member had is recovered but its slot
+ *   P2  end and ended are written under the member's life lock, or by the starter of one that never attached
+ *   P3  the object is freed when both its starter (it let go of it, or died) and the member (it is recovered)
+ *       are gone; so a recoverer may touch it, and so may the starter until it lets go. Any other member may find
+ *       it freed at any time: it reads, and compares magic and id, which no other object ever has
  */
 #ifndef KIN_PROCESS_SHARED_H
 #define KIN_PROCESS_SHARED_H
@@ -34,7 +42,7 @@ enum kin__gone { KIN__MEMBER_GONE = 1, KIN__STARTER_GONE = 2 };
 struct kin__limited;
 
 struct kin_process {
-    uint32_t magic;
+    _Atomic uint32_t magic;
     int32_t start_method;
     kin__id id;
     _Atomic kin__id starter;  /* 0: gone, or there was none; its own recovery frees the object */
@@ -44,6 +52,9 @@ struct kin_process {
     _Atomic uint32_t ended;
     _Atomic uint32_t told;
     int32_t told_code;
+    _Atomic uint32_t collecting;
+    _Atomic uint32_t known;
+    int32_t code, status; /* as in siginfo_t */
     kin_end end;
     int32_t session; /* 0: not started by kin */
     bool left_children;
@@ -62,8 +73,14 @@ struct kin_process {
 /* NULL, or something else than a process: an error that says so. */
 int kin__process_check(const kin_process *process, const char *what);
 
-/* Let `ended` become true if the member has ended: collects status, recovers. True if it has. `impatient`: do not
- * leave a status that someone else has collected to the starter to tell. */
-bool kin__process_settle(kin_process *process, bool impatient);
+/* Let `ended` become true if the member `id`, whose object this is or was, has ended: collects the status, recovers. True
+ * if it has. For any member at any time. */
+bool kin__process_settle(kin_process *process, kin__id id);
+
+/* Wait until it has ended; false: not in time. For any member at any time. */
+bool kin__process_wait(kin_process *process, kin__id id, double timeout);
+
+/* The starter lets go of the object; it is not to be touched after. */
+void kin__process_let_go(kin_process *process);
 
 #endif

@@ -120,8 +120,12 @@ static int launch(kin_process *process, struct kin__member *member)
 kin_process *kin__process_start(const struct kin__start *start)
 {
     struct kin__member *me = kin__self();
-    if (!me)
+    if (!me || !kin_current_process()) /* children may ask for their parent */
         return NULL;
+    if (atomic_load(&kin__exiting)) {
+        kin__fail(KIN_ECLOSED, "cannot start a process: this one is ending");
+        return NULL;
+    }
     int method = kin__start_method(start->options.start_method);
     if (method != KIN_START_FORK && method != KIN_START_SPAWN) {
         kin__fail(KIN_EINVAL, "cannot start a process by method %d: it is not one of enum kin_start_method",
@@ -146,9 +150,8 @@ kin_process *kin__process_start(const struct kin__start *start)
     kin__member_starting(member);
     if (launch(process, member) != 0) {
         if (kin__member_find(process->id))
-            kin__member_release(member);
-        process->magic = 0;
-        kin_free(process);
+            kin__member_release_unborn(member);
+        kin__process_let_go(process);
         return NULL;
     }
     pthread_mutex_lock(&kin__guardian_mutex);
@@ -175,6 +178,10 @@ kin_process *kin_process_start(kin_process_fn fn, const void *arg, size_t arg_si
         return NULL;
     if (arg_size && !arg) {
         kin__fail(KIN_EINVAL, "cannot start a process: its argument is NULL, but its size is %zu", arg_size);
+        return NULL;
+    }
+    if (arg_size > kin__region_size) {
+        kin__fail(KIN_EINVAL, "cannot start a process: an argument of %zu bytes cannot be copied", arg_size);
         return NULL;
     }
     start.arg = arg;

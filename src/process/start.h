@@ -26,6 +26,9 @@ pid_t kin__spawn_member(struct kin__member *member);
 /* In kin_init: if this process was spawned for a member, run it and never return. */
 void kin__spawn_enter(void);
 
+/* In a child after fork. */
+void kin__init_forked(void);
+
 /* What main gave to kin_init, for children's sake. */
 void kin__spawn_remember(char **argv);
 

@@ -1,0 +1,320 @@
+/* process_races_test.c - kin/process.h, kin/init.h: what went wrong only when two things met, or something was closed,
+ * stolen, blocked or used up. */
+#include "harness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kin.h"
+
+#define TOP (test_time_left() - 0.5)
+
+static kin_process *start(kin_process_fn fn, void *shared)
+{
+    kin_process *process =
+        kin_process_start_shared(fn, shared, KIN_PROCESS_OPTIONS(.start_method = test_method()));
+    ck_assert_msg(process != NULL, "%s", kin_error_message());
+    return process;
+}
+
+static int wait_for_signal(void *arg)
+{
+    (void)arg;
+    for (;;)
+        pause();
+    return 0;
+}
+
+static int return_three(void *arg)
+{
+    (void)arg;
+    return 3;
+}
+
+/* ---- objects whose starter dies ---- */
+
+struct family {
+    kin_process *_Atomic grandchild;
+    _Atomic int pid;
+};
+
+static int start_a_sleeper(void *arg)
+{
+    struct family *family = arg;
+    atomic_store(&family->grandchild, kin_process_start(wait_for_signal, NULL, 0, NULL));
+    for (;;)
+        pause();
+    return 0;
+}
+
+static kin_process *grandchild_of(struct family *family)
+{
+    while (!atomic_load(&family->grandchild))
+        usleep(1000);
+    return atomic_load(&family->grandchild);
+}
+
+static void *join_it(void *process)
+{
+    return kin_process_join(process, TOP) == 0 ? process : NULL;
+}
+
+/* The object goes with the starter; whoever waits on it must neither hang nor write into what is there next. */
+static void who_waits_for_an_orphan_touches_no_freed_object(void)
+{
+    test_init();
+    struct family *family = kin_calloc(1, sizeof *family);
+    kin_process *child = start(start_a_sleeper, family);
+    kin_process *grandchild = grandchild_of(family);
+    size_t size = kin_usable_size(grandchild), count = 0;
+    static unsigned char *blocks[100000];
+    pthread_t joiner;
+    void *joined;
+    ck_assert_int_eq(pthread_create(&joiner, NULL, join_it, grandchild), 0);
+    usleep(30000);
+    kin_process_kill(child);
+    ck_assert_int_eq(kin_process_join(child, TOP), 0);
+    for (bool again = false; !again && count < 20000; usleep(again ? 0 : 100))
+        for (int i = 0; i < 100; i++, count++) {
+            blocks[count] = kin_calloc(1, size);
+            again |= blocks[count] == (unsigned char *)grandchild;
+        }
+    pthread_join(joiner, &joined);
+    ck_assert_ptr_eq(joined, grandchild);
+    usleep(150000); /* a waiter looks each 0.1 s */
+    for (size_t i = 0; i < count; i++)
+        for (size_t at = 0; at < size; at++)
+            ck_assert_msg(blocks[i][at] == 0, "byte %zu of a block was written by the waiter", at);
+    kin_process_free(child);
+}
+
+static int start_one_that_is_reaped(void *arg)
+{
+    struct family *family = arg;
+    signal(SIGCHLD, SIG_IGN);
+    atomic_store(&family->grandchild, kin_process_start(return_three, NULL, 0, NULL));
+    for (;;)
+        pause();
+    return 0;
+}
+
+/* Make a process with this number; 0: not possible here. */
+static pid_t fork_as(pid_t wanted)
+{
+    for (int i = 0; i < 1000; i++) {
+        FILE *last = fopen("/proc/sys/kernel/ns_last_pid", "w");
+        if (!last)
+            return 0;
+        fprintf(last, "%d", (int)wanted - 1);
+        if (fclose(last) != 0)
+            return 0;
+        pid_t pid = fork();
+        if (pid == 0)
+            for (;;)
+                pause();
+        if (pid == wanted)
+            return pid;
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
+    return 0;
+}
+
+static void kill_never_hits_a_process_with_the_same_number(void)
+{
+    test_init();
+    struct family *family = kin_calloc(1, sizeof *family);
+    kin_process *child = start(start_one_that_is_reaped, family);
+    kin_process *grandchild = grandchild_of(family);
+    pid_t pid = kin_process_pid(grandchild);
+    while (kill(pid, 0) == 0)
+        usleep(1000);
+    usleep(50000); /* start times come in ticks of 10 ms, and are compared with some more */
+    pid_t stranger = fork_as(pid);
+    if (!stranger) {
+        kin_process_free(child);
+        test_skip("/proc/sys/kernel/ns_last_pid cannot be set: no way to have a number again");
+    }
+    ck_assert_int_eq(kin_process_kill(grandchild), 0);
+    ck_assert(!kin_process_is_alive(grandchild));
+    kin_end end;
+    ck_assert_int_eq(kin_process_end(grandchild, &end), 0);
+    ck_assert_int_eq(end.how, KIN_END_EXITED);
+    ck_assert_int_eq(end.exit_code, 3);
+    usleep(20000);
+    ck_assert_int_eq(waitpid(stranger, NULL, WNOHANG), 0);
+    kill(stranger, SIGKILL);
+    waitpid(stranger, NULL, 0);
+    kin_process_free(child);
+}
+
+static int work_with_an_arena(void *arg)
+{
+    return arg ? 0 : 1;
+}
+
+static void arena_given_to_one_that_dies_at_its_start_is_freed(void)
+{
+    test_init();
+    kin_heap_stats stats = {.size = sizeof stats};
+    for (int i = 0; i < 20; i++) {
+        kin_arena *arena = kin_arena_new();
+        ck_assert_ptr_nonnull(kin_arena_malloc(arena, 100));
+        kin_process *process = start(work_with_an_arena, NULL);
+        int given = kin_arena_give(arena, process);
+        kin_process_kill(process);
+        ck_assert_int_eq(kin_process_join(process, TOP), 0);
+        if (given != 0)
+            kin_arena_free(arena);
+        kin_process_free(process);
+        ck_assert_int_eq(kin_heap_get_stats(&stats), 0);
+        ck_assert_uint_eq(stats.arenas, 0);
+    }
+}
+
+/* ---- slots ---- */
+
+static void plain_forks_that_ask_for_themselves_leave_no_slot(void)
+{
+    test_init();
+    for (int i = 0; i < 1100; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(kin_current_process() ? 0 : 1);
+        int status;
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_msg(status == 0, "fork %d could not join", i);
+    }
+    kin_process *process = start(return_three, NULL);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    kin_process_free(process);
+}
+
+/* ---- kin_init ---- */
+
+static int init_again(void *arg)
+{
+    (void)arg;
+    return kin_init(NULL, NULL) == 0 ? 3 : 4;
+}
+
+static void child_may_call_kin_init_again(void)
+{
+    test_init();
+    kin_process *process = start(init_again, NULL);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    kin_end end;
+    kin_process_end(process, &end);
+    ck_assert_int_eq(end.exit_code, 3);
+    kin_process_free(process);
+}
+
+static void init_that_failed_may_be_tried_again(void)
+{
+    ck_assert_int_lt(kin_init_with(&test_argc, &test_argv, KIN_INIT_OPTIONS(.heap_limit = 1)), 0);
+    ck_assert_ptr_null(kin_malloc(10));
+    ck_assert_int_eq(kin_error_code(), KIN_ENOINIT);
+    ck_assert_int_lt(kin_init_with(&test_argc, &test_argv, KIN_INIT_OPTIONS(.start_method = 99)), 0);
+    test_init();
+    kin_process *process = start(return_three, NULL);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    kin_process_free(process);
+}
+
+static int all_above_stderr(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    int bad = 0;
+    for (struct dirent *entry; directory && (entry = readdir(directory));)
+        if (entry->d_name[0] != '.' && atoi(entry->d_name) <= 2 && atoi(entry->d_name) != dirfd(directory))
+            bad++;
+    return directory ? bad : -1;
+}
+
+/* What kin opens must not become the stdout of a program that was started without one. */
+static void program_without_standard_streams(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (int fd = 0; fd <= 2; fd++)
+            close(fd);
+        if (kin_init(NULL, NULL) != 0)
+            _exit(1);
+        kin_process *two[2] = {kin_process_start(wait_for_signal, NULL, 0, NULL),
+                               kin_process_start(wait_for_signal, NULL, 0, NULL)};
+        int bad = !two[0] || !two[1] || all_above_stderr() != 0;
+        kin_process_free(two[0]);
+        kin_process_free(two[1]);
+        _exit(bad ? 2 : 0);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+
+/* ---- statuses and signals ---- */
+
+static void collect_all(int number)
+{
+    (void)number;
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        continue;
+}
+
+/* The program's handler may collect the child before its starter has a descriptor for it: no search for what is gone. */
+static void collected_child_is_not_waited_for(void)
+{
+    test_init();
+    signal(SIGCHLD, collect_all);
+    double longest = 0;
+    for (int i = 0; i < 300; i++) {
+        kin_process *process = start(return_three, NULL);
+        while (kin_process_is_alive(process)) {
+            struct timespec from, to;
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+            int error = kin_process_join(process, 0.01);
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+            ck_assert(error == 0 || error == KIN_ETIMEDOUT);
+            double took = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9;
+            longest = took > longest ? took : longest;
+        }
+        kin_process_free(process);
+    }
+    ck_assert_msg(longest < 0.3, "a join of 10 ms took %g s of CPU", longest);
+}
+
+static void too_large_an_argument_is_refused(void)
+{
+    test_init();
+    char byte = 0;
+    ck_assert_ptr_null(kin_process_start(return_three, &byte, SIZE_MAX - 99, NULL));
+    ck_assert_int_eq(kin_error_code(), KIN_EINVAL);
+}
+
+static const struct test tests[] = {
+    {"who_waits_for_an_orphan_touches_no_freed_object", who_waits_for_an_orphan_touches_no_freed_object, 20,
+     TEST_EACH_METHOD},
+    {"kill_never_hits_a_process_with_the_same_number", kill_never_hits_a_process_with_the_same_number, 20,
+     TEST_NOT_VALGRIND},
+    {"arena_given_to_one_that_dies_at_its_start_is_freed", arena_given_to_one_that_dies_at_its_start_is_freed,
+     20, TEST_EACH_METHOD},
+    {"plain_forks_that_ask_for_themselves_leave_no_slot", plain_forks_that_ask_for_themselves_leave_no_slot,
+     60, TEST_NOT_VALGRIND},
+    {"child_may_call_kin_init_again", child_may_call_kin_init_again, 10, TEST_EACH_METHOD},
+    {"init_that_failed_may_be_tried_again", init_that_failed_may_be_tried_again, 10, TEST_EACH_METHOD},
+    {"program_without_standard_streams", program_without_standard_streams, 20, TEST_NOT_VALGRIND},
+    {"collected_child_is_not_waited_for", collected_child_is_not_waited_for, 30, TEST_NOT_VALGRIND},
+    {"too_large_an_argument_is_refused", too_large_an_argument_is_refused, 10, 0},
+};
+TEST_MAIN("process_races", tests)
