@@ -8,7 +8,7 @@
  * Lifetime  An object lives until its starter frees it. When the starter ends without having done so,
  *          the object goes as soon as the process has ended, too. Who is waiting for it then is
  *          told so; a pointer kept beyond that is stale (KIN_EINVAL).
- * Children  start with default signal dispositions, an empty signal mask and stdin from /dev/null;
+ * Children  start with default signal dispositions (but see Crashes), an empty signal mask and stdin from /dev/null;
  *          what the parent had printed but not yet flushed is flushed before, by the parent. They end
  *          when their function returns (its value, 0 to 255, is the exit code), or by exit().
  * Death    When a member's parent dies, by whatever means, the member is ended too, unless it was
@@ -22,6 +22,12 @@
  *          groups are left as they are, so Ctrl-C reaches all of them.
  * Ends     A normal exit of a process joins its children and ends its daemons (daemon = true), as in
  *          Python.
+ * Crashes   Children have a handler for SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS and SIGTRAP. It notes what
+ *          kin_process_end and kin_process_backtrace tell, then passes the signal on, to whoever handled it before (a
+ *          spawned child's constructors may) or to its default: the process dies of it, with a core dump if there is to be one. The program
+ *          may replace it. It runs on a stack of its own in the child's main thread, so that an overflow
+ *          of the stack can be told; in other threads an overflow ends the process without a word, unless they
+ *          call sigaltstack(2). Founders and plain forks have no such handlers.
  * Threads  All calls may be made by any thread.
  */
 #ifndef KIN_PROCESS_H
@@ -106,12 +112,37 @@ enum kin_end_how {
                              own waitpid, or SIGCHLD ignored) and it had no time to tell */
 };
 
+/* What the address of a SIGSEGV or SIGBUS points at. */
+enum kin_fault {
+    KIN_FAULT_NONE = 0,       /* no fault of memory, or the process could not tell */
+    KIN_FAULT_NULL = 1,       /* a null pointer: the first 64 KiB, where nothing ever lies */
+    KIN_FAULT_STACK = 2,      /* beyond the end of the thread's stack: it overflowed */
+    KIN_FAULT_PRIVATE = 3,    /* private memory of another member, fault_pid: a pointer that leaked */
+    KIN_FAULT_GUARD = 4,      /* a guard of the heap, or of the family's tables */
+    KIN_FAULT_FREE = 5,       /* free memory of the heap */
+    KIN_FAULT_UNUSED = 6,     /* the shared region, but no part of it that is in use */
+    KIN_FAULT_SEALED = 7,     /* shared memory that the process may not write */
+    KIN_FAULT_READ_ONLY = 8,  /* its own memory that may be read only: constants, code */
+    KIN_FAULT_NO_ACCESS = 9,  /* its own memory that may not be touched, or is no code and was called */
+    KIN_FAULT_NO_PAGE = 10,   /* mapped, but there is no memory: beyond a file's end, or memory had run out */
+    KIN_FAULT_UNMAPPED = 11,  /* nothing, in any member */
+    KIN_FAULT_IMPOSSIBLE = 12 /* no address at all: the bits cannot be one, or are misaligned for the use */
+};
+
 typedef struct kin_end {
     int how; /* enum kin_end_how */
     int exit_code;
     int signal;
     bool core_dumped;
-    int limit; /* enum kin_limit_kind: the limit that ended it, as far as that can be told */
+    int limit;          /* enum kin_limit_kind: the limit that ended it, as far as that can be told */
+    bool out_of_memory; /* ended by SIGKILL, and its memory cgroup had counted one more OOM kill */
+    int signal_code;    /* si_code, as sigaction(2) has it, of a signal that comes of a fault; else 0 */
+    int fault;          /* enum kin_fault */
+    int fault_pid;      /* PRIVATE: whose memory */
+    int sender;         /* pid of who sent such a signal, if it was sent by another process; else 0 */
+    void *
+        fault_address; /* of SIGSEGV, SIGBUS: what was touched; of SIGFPE, SIGILL, SIGTRAP: the instruction */
+    char fault_name[40]; /* what is mapped there: "stack", "heap", a file's name; "" if it has no name */
 } kin_end;
 
 /*
@@ -156,8 +187,8 @@ KIN_API int kin_process_end(kin_process *process, kin_end *out);
 
 /*
  * The failure it left: what kin_error_* held in its main thread when its function returned non-zero, or,
- * if it died, the sentence about that: KIN_EDIED, or KIN_ETIMELIMIT or KIN_EMEMLIMIT if it was a limit. `code` 0:
- * none.
+ * if it died, the sentence about that, with the functions it was in: KIN_EDIED, or KIN_ETIMELIMIT or KIN_EMEMLIMIT if
+ * it was a limit. `code` 0: none.
  */
 KIN_API int kin_process_error(kin_process *process, kin_error *out);
 
@@ -186,7 +217,26 @@ KIN_API int kin_active_children(kin_process **out, size_t capacity, size_t *coun
 /* CPUs this process may use: affinity and the cgroup's quota (v1 and v2), rounded up; at least 1. */
 KIN_API int kin_cpu_count(void);
 
-/* "exit code 3", "signal 9 (SIGKILL)", ...: a text for an end, in `buffer`, which is returned. */
+/*
+ * Who called whom in the thread in which the process crashed: a line a frame, innermost first, with function,
+ * file and line as far as they are known,
+ *
+ *     #0 solve_row at solver.c:57 (solver+0x11a9)
+ *
+ * NUL-terminated in `buffer`, cut after `size` bytes; 64 frames at most. "" if it has not ended, ended otherwise (by
+ * exit or SIGKILL, say), or had no time to tell. Static functions are named too, unless they were stripped; files and
+ * lines need debug information (cc -g) in the program, or in /usr/lib/debug, and libdw (Debian: libdw1) on the
+ * machine; it is loaded for the time of the call. Any member may ask.
+ */
+KIN_API int kin_process_backtrace(kin_process *process, char *buffer, size_t size);
+
+/*
+ * A text for an end, in `buffer`, which is returned; 200 bytes will do.
+ *
+ *     exit code 3
+ *     signal 9 (SIGKILL), out of memory
+ *     signal 11 (SIGSEGV) at 0x7ffd5e1c: private memory of process 1234 (its stack)
+ */
 KIN_API char *kin_end_text(const kin_end *end, char *buffer, size_t size);
 
 KIN_END_DECLS

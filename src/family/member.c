@@ -247,6 +247,13 @@ struct kin__member *kin__self(void)
     return attach_plain_fork();
 }
 
+struct kin__member *kin__self_if_attached(void)
+{
+    bool attached = kin__region && kin__alive_page &&
+                    atomic_load_explicit((_Atomic uint32_t *)kin__alive_page, memory_order_acquire);
+    return attached ? self : NULL;
+}
+
 kin__id kin__self_id(void)
 {
     struct kin__member *me = kin__self();

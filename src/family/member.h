@@ -97,6 +97,8 @@ extern uint32_t *kin__alive_page;
  * slots are taken (record set). */
 struct kin__member *kin__self(void);
 kin__id kin__self_id(void); /* 0 where kin__self is NULL */
+/* The same for signal handlers: attaches nobody, sets no record. */
+struct kin__member *kin__self_if_attached(void);
 
 /* The slot of an id, or NULL if that member is gone. */
 struct kin__member *kin__member_find(kin__id id);

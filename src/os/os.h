@@ -78,6 +78,10 @@ bool kin__os_protect(void *start, size_t size, enum kin__os_access access);
 /* A private page that the kernel zeroes in every child, however that child was made, if `*wiped`. NULL: no memory. */
 void *kin__os_wiped_page(bool *wiped);
 
+/* How often a process of this one's memory cgroup (v1 or v2) was killed because memory had run out. False: not
+ * known. */
+bool kin__os_oom_kills(uint64_t *out);
+
 /* Bytes the machine, or the process's memory cgroup (v1 or v2), could still give. */
 size_t kin__os_memory_available(void);
 

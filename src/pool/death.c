@@ -9,6 +9,7 @@
 #include "base/failure.h"
 #include "base/log.h"
 #include "os/os.h"
+#include "process/crash.h"
 #include "process/limits.h"
 #include "process/process_shared.h"
 
@@ -33,15 +34,20 @@ static bool last_item(const struct kin__map *map, int worker, size_t *index)
     return true;
 }
 
-static bool by_memory_limit(const struct kin__map *map, const struct kin__seat *seat)
+/* In *used what it had then, in bytes. */
+static bool by_memory_limit(const struct kin__map *map, int worker, double *used)
 {
-    return map->args.memory_limit && seat->death_errno == ENOMEM;
+    struct kin__crash report;
+    if (!map->args.memory_limit || !kin__crash_read(map->local->posts[worker].process, 0, &report) ||
+        report.error_number != ENOMEM)
+        return false;
+    uint64_t before = map->pool->seats[worker].data_ready;
+    *used = report.private_data > before ? (double)(report.private_data - before) : 0;
+    return true;
 }
 
-static void tell_memory(const struct kin__map *map, const struct kin__seat *seat, kin_task_error *error,
-                        const char *how)
+static void tell_memory(const struct kin__map *map, double used, kin_task_error *error, const char *how)
 {
-    double used = seat->death_data > seat->data_ready ? (double)(seat->death_data - seat->data_ready) : 0;
     kin__error_fill(
         &error->error, KIN_EMEMLIMIT,
         "task %zu could not get memory: it used %.1f MiB of its limit of %.1f MiB when its worker (pid %d) "
@@ -51,22 +57,23 @@ static void tell_memory(const struct kin__map *map, const struct kin__seat *seat
 
 static void tell_story(struct kin__map *map, int worker, kin_task_error *error)
 {
-    const struct kin__seat *seat = &map->pool->seats[worker];
     const struct kin__post *post = &map->local->posts[worker];
     size_t index = map->before + error->index;
-    char how[96], limit[96] = "";
+    char how[200], limit[96] = "", where[240];
+    double used;
     kin_end_text(&error->end, how, sizeof how);
     int code = kin__limits_story(post->process->limited, &error->end, limit, sizeof limit);
     if (post->killed_for)
         kin__error_fill(&error->error, KIN_ETIMELIMIT,
                         "task %zu ran longer than its limit of %g s: its worker (pid %d) was killed", index,
                         map->args.time_limit, error->pid);
-    else if (by_memory_limit(map, seat))
-        tell_memory(map, seat, error, how);
+    else if (by_memory_limit(map, worker, &used))
+        tell_memory(map, used, error, how);
     else
         kin__error_fill(&error->error, code ? code : KIN_EDIED,
-                        "task %zu was running when its worker (pid %d) died of %s%s%s", index, error->pid,
-                        how, limit, error->attempts > 1 ? ", the last of its attempts" : "");
+                        "task %zu was running when its worker (pid %d) died of %s%s%s%s", index, error->pid,
+                        how, limit, kin__crash_where(post->process, where, sizeof where),
+                        error->attempts > 1 ? "; it was the last of its attempts" : "");
 }
 
 static void fail_item(struct kin__map *map, int worker, size_t index, const kin_end *end)
@@ -95,14 +102,14 @@ static void fail_item(struct kin__map *map, int worker, size_t index, const kin_
 static void decide_item(struct kin__map *map, int worker, size_t index, const kin_end *end)
 {
     struct kin__post *post = &map->local->posts[worker];
-    struct kin__seat *seat = &map->pool->seats[worker];
     unsigned char *status = &map->pool->job.status[index];
+    double used;
     unsigned attempts = KIN__ATTEMPTS(*status);
     if (map->outcome)
         return; /* interrupted or broken off: it was not given its chance */
     if (post->killed_for && post->killed_for != index + 1)
         return; /* the one that took too long had just finished: this one is innocent, and free to try again */
-    if (!post->killed_for && !by_memory_limit(map, seat) && attempts < (unsigned)map->args.retries) {
+    if (!post->killed_for && !by_memory_limit(map, worker, &used) && attempts < (unsigned)map->args.retries) {
         *status = (unsigned char)(KIN__PENDING | (attempts + 1) << 2);
         return;
     }

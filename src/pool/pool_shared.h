@@ -22,7 +22,6 @@
  *                                                                    arena, and go with it
  *   results       worker        one store of a whole arena           the maker's: freed with the map
  *   notes, first  worker        one store links a whole failure      status FAILED without one: told so
- *   death_*       worker        in its crash handler                 as stored
  *
  *   status byte   worker        after the item, one store            pending: it is run again or fails
  *                 supervisor    when its worker is dead
@@ -78,8 +77,6 @@ struct kin__seat {
     kin_arena *notes;
     struct kin__note *_Atomic first;
     _Atomic uint32_t ready;
-    int32_t death_errno; /* errno when a fatal signal came, under a memory limit; -1: none came */
-    uint64_t death_data; /* private bytes then */
     uint64_t data_ready; /* private bytes when it was ready */
     kin_error init_error;
 };

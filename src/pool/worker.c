@@ -134,7 +134,7 @@ static void do_round(struct worker *worker)
     }
     kin__memory_limit_begin(worker->seat, job->memory_limit);
     work(worker, function);
-    kin__memory_limit_end(worker->seat, job->memory_limit);
+    kin__memory_limit_end(job->memory_limit);
 }
 
 static int initialize(struct worker *worker)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "family/checked.h"
 #include "family/hooks.h"
+#include "os/fatal.h"
 #include "os/os.h"
 #include "process/children.h"
 #include "process/limits.h"
@@ -145,6 +146,7 @@ static int run(kin_process *process)
 {
     kin_error_clear();
     kin_process_fn fn = process->fork_fn;
+    kin__crash_bottom = (uintptr_t)__builtin_frame_address(0);
     int error = 0;
     if (process->start_method == KIN_START_SPAWN)
         error = kin__function_resolve(&process->function, (void (**)(void)) & fn);
@@ -173,6 +175,7 @@ static kin_process *become(kin__id id, pid_t parent)
 void kin__child_run_forked(kin__id id, pid_t parent)
 {
     kin__os_reset_signals(parent_died);
+    kin__os_fatal_catch();
     kin__member_forked();
     kin_process *process = become(id, parent);
     kin__os_null_stdin();
@@ -187,7 +190,9 @@ void kin__child_run_forked(kin__id id, pid_t parent)
 
 void kin__child_run_spawned(kin__id id, pid_t parent)
 {
-    exit(run(become(id, parent)) & 0xff);
+    kin_process *process = become(id, parent);
+    kin__os_fatal_catch_after_others();
+    exit(run(process) & 0xff);
 }
 
 static void before_fork(void)
@@ -219,6 +224,7 @@ void kin__child_setup(void)
 {
     parent_died = SIGRTMAX - 1;
     catch_parent_death();
+    kin__crash_prepare(parent_died);
     kin__member_hooks(&(struct kin__member_hooks){.forked = kin__children_forked,
                                                   .recover = kin__children_recover,
                                                   .recovered = kin__children_recovered});

@@ -27,6 +27,41 @@
 
 #define RECOVERY_PATIENCE 1.0 /* seconds */
 #define REAP_PATIENCE 1.0
+#define OOM_PERIOD 0.1 /* seconds: a kill that much before a start may be taken for one after it */
+
+/* ---- out of memory ------------------------------------------------------------------------------ */
+
+static _Atomic uint64_t oom_kills;  /* as last read, */
+static _Atomic double oom_read;     /* then; 0: never */
+static _Atomic uint64_t oom_blamed; /* kills up to this number were told as some child's end */
+
+uint64_t kin__ooms_before(void)
+{
+    uint64_t kills;
+    double now = kin__os_now(), read = atomic_load(&oom_read);
+    if (read == 0 || now - read > OOM_PERIOD) {
+        kin__os_oom_kills(&kills);
+        atomic_store(&oom_kills, kills);
+        atomic_store(&oom_read, now);
+    }
+    return atomic_load(&oom_kills);
+}
+
+/* Each kill that was counted since the process started explains one SIGKILL that kin did not send. */
+static bool killed_by_oom(const struct kin_process *process)
+{
+    if (atomic_load(&process->killed))
+        return false;
+    uint64_t kills, blamed = atomic_load(&oom_blamed), first;
+    if (!kin__os_oom_kills(&kills))
+        return false;
+    do {
+        first = blamed > process->oom_before ? blamed : process->oom_before;
+        if (kills <= first)
+            return false;
+    } while (!atomic_compare_exchange_weak(&oom_blamed, &blamed, first + 1));
+    return true;
+}
 
 static void end_by_status(struct kin_process *process, int code, int status)
 {
@@ -39,6 +74,8 @@ static void end_by_status(struct kin_process *process, int code, int status)
         end->how = KIN_END_SIGNALED;
         end->signal = status;
         end->core_dumped = code == CLD_DUMPED;
+        end->out_of_memory = status == SIGKILL && killed_by_oom(process);
+        kin__crash_tell(process, end);
     }
 }
 
@@ -51,6 +88,7 @@ static void end_by_word(struct kin_process *process)
         process->end.exit_code = process->told_code;
     } else {
         process->end.how = KIN_END_UNKNOWN;
+        kin__crash_tell(process, &process->end);
     }
 }
 
@@ -78,7 +116,7 @@ static int find_end(const struct kin__member *dead, struct kin_process *process)
 
 static void publish_end(struct kin_process *process)
 {
-    char how[96], limit[96] = "";
+    char how[256], limit[96] = "";
     int code = 0;
     process->end.limit = kin__limits_blame(process->limited, &process->end);
     if (process->end.limit)

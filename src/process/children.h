@@ -21,6 +21,9 @@ void kin__child_forget(struct kin__child *child); /* closes the pidfd; the objec
 /* Called when the process has ended, once: for the pool, which replaces workers. Never from a fork. */
 int kin__child_notify(struct kin_process *process, void (*notify)(void *arg), void *arg);
 
+/* How many processes the kernel had killed for want of memory: told to each process before it starts. */
+uint64_t kin__ooms_before(void);
+
 /* In a child after fork. */
 void kin__children_forked(void);
 

@@ -9,14 +9,9 @@
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define LARGEST 0x1p62
 #define CPU_TOLERANCE 0.02 /* seconds: /proc tells it in ticks */
-#define SIGNAL_STACK 16384
-
-static const int fatal[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
-#define FATALS (sizeof fatal / sizeof *fatal)
 
 /* ---- in the starter -------------------------------------------------------------------------- */
 
@@ -80,50 +75,16 @@ int kin__limits_check(const kin_limits *limits, const char *what)
 
 /* ---- in the process -------------------------------------------------------------------------- */
 
-static struct kin__limited *mine;
-static struct sigaction before[FATALS];
-
 /* What a program does when it gets no memory mostly kills it. Errno still tells then why the last allocation
  * failed: no success resets it; and the thread's record does it for the heap. */
-static int32_t refused(int error)
+static void note_refusal(struct kin__limited *limited, int error_number, int error_code)
 {
-    if (kin_error_code() == KIN_EMEMLIMIT && mine->limits.heap.hard > 0)
-        return KIN_LIMIT_HEAP;
-    return error == ENOMEM && given(&mine->limits.memory) ? KIN_LIMIT_MEMORY : KIN_LIMIT_NONE;
-}
-
-/* Whoever was to handle it before does so now: with the same information if it is a handler, else the signal is
- * raised again with its default. */
-static void on_fatal(int number, siginfo_t *info, void *context)
-{
-    atomic_store(&mine->refused, refused(errno));
-    struct sigaction next = {.sa_handler = SIG_DFL};
-    for (size_t i = 0; i < FATALS; i++) {
-        sigaction(fatal[i], &before[i], NULL);
-        if (fatal[i] == number)
-            next = before[i];
-    }
-    if (next.sa_flags & SA_SIGINFO)
-        next.sa_sigaction(number, info, context);
-    else if (next.sa_handler != SIG_DFL && next.sa_handler != SIG_IGN)
-        next.sa_handler(number);
-    else
-        raise(number);
-}
-
-static void watch_crashes(struct kin__limited *limited)
-{
-    mine = limited;
-    stack_t now;
-    if (sigaltstack(NULL, &now) == 0 && (now.ss_flags & SS_DISABLE)) {
-        stack_t stack = {.ss_sp = malloc(SIGNAL_STACK), .ss_size = SIGNAL_STACK};
-        if (stack.ss_sp)
-            sigaltstack(&stack, NULL);
-    }
-    struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-    for (size_t i = 0; i < FATALS; i++)
-        sigaction(fatal[i], &action, &before[i]);
-    errno = 0;
+    int32_t refused = KIN_LIMIT_NONE;
+    if (error_code == KIN_EMEMLIMIT && limited->limits.heap.hard > 0)
+        refused = KIN_LIMIT_HEAP;
+    else if (error_number == ENOMEM && given(&limited->limits.memory))
+        refused = KIN_LIMIT_MEMORY;
+    atomic_store(&limited->refused, refused);
 }
 
 /* Where the kernel has soft and hard as a pair. */
@@ -157,8 +118,7 @@ static int set_cpu_time(const struct kin_limit *limit)
 int kin__limits_apply(struct kin__limited *limited)
 {
     const kin_limits *limits = &limited->limits;
-    if (given(&limits->memory) || given(&limits->heap))
-        watch_crashes(limited);
+    errno = 0; /* what it says at the end is then the program's doing */
     if (given(&limits->heap))
         kin__member_set_quota(limits->heap.soft > 0 ? whole(limits->heap.soft) : SIZE_MAX,
                               limits->heap.hard > 0 ? whole(limits->heap.hard) : SIZE_MAX);
@@ -174,8 +134,12 @@ int kin__limits_apply(struct kin__limited *limited)
 
 void kin__limits_exiting(struct kin__limited *limited)
 {
-    if (mine == limited)
-        atomic_store(&limited->refused, refused(errno));
+    note_refusal(limited, errno, kin_error_code());
+}
+
+void kin__limits_crashed(struct kin__limited *limited, int error_number, int error_code)
+{
+    note_refusal(limited, error_number, error_code);
 }
 
 /* ---- wall time ------------------------------------------------------------------------------- */

@@ -4,8 +4,8 @@
  *   field     written by              rule                               when the writer dies there
  *   -------   ---------------------   --------------------------------   --------------------------------
  *   limits    starter                 before the child runs              not linked yet
- *   refused   the process             as it crashes, or before it        not told: counts as no limit's doing
- *                                     tells its exit code
+ *   refused   the process; after a    before it tells its exit code;     not told: counts as no limit's doing
+ *             crash, who settles      from its report (crash.h)
  *   signals   starter's guardian      before it sends the signal         at most told of a signal not sent:
  *                                                                        then it died of something else
  *   cpu_used  who settles             before it collects the status      whoever settles writes it again
@@ -35,6 +35,9 @@ bool kin__limits_given(const kin_limits *limits);
 int kin__limits_apply(struct kin__limited *limited);
 /* The same, at an end with an exit code that is not 0: which limit it may be due to. */
 void kin__limits_exiting(struct kin__limited *limited);
+
+/* In who settles its end by a crash: what errno was then, and the code of the thread's record. */
+void kin__limits_crashed(struct kin__limited *limited, int error_number, int error_code);
 
 /* In the starter's guardian: a limit of wall time may be due, `age` seconds after the start. Gives the signal to be
  * sent, 0 for none, and in *next the age at which to ask again (0: never). */

@@ -12,7 +12,6 @@
 #include <math.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -127,6 +126,10 @@ int kin_process_terminate(kin_process *process)
 
 int kin_process_kill(kin_process *process)
 {
+    /* Only the starter may write: for others the object may go at any time. */
+    if (process && kin__process_check(process, "kill") == 0 &&
+        atomic_load(&process->starter) == kin__self_id())
+        atomic_store(&process->killed, 1);
     return send(process, SIGKILL, "kill");
 }
 
@@ -181,10 +184,28 @@ int kin_process_error(kin_process *process, kin_error *out)
                          process->name);
     memset(out, 0, sizeof *out);
     kin__id id = process->id;
-    if (kin__process_settle(process, id))
+    if (kin__process_settle(process, id)) {
         *out = process->error;
-    out->message[sizeof out->message - 1] = '\0';
+        out->message[sizeof out->message - 1] = '\0';
+        size_t length = strlen(out->message);
+        kin__crash_where(process, out->message + length, sizeof out->message - length);
+    }
     return check_still(process, id, "its failure");
+}
+
+int kin_process_backtrace(kin_process *process, char *buffer, size_t size)
+{
+    int error = kin__process_check(process, "ask for the backtrace");
+    if (error)
+        return error;
+    if (!buffer || !size)
+        return kin__fail(KIN_EINVAL, "cannot tell the backtrace of process \"%s\": no place to tell it",
+                         process->name);
+    *buffer = '\0';
+    kin__id id = process->id;
+    if (kin__process_settle(process, id))
+        error = kin__crash_backtrace(process, buffer, size);
+    return error ? error : check_still(process, id, "the backtrace");
 }
 
 int kin_process_sentinel(kin_process *process)
@@ -250,25 +271,4 @@ void kin_process_free(kin_process *process)
     unlink_started(process);
     pthread_mutex_unlock(&kin__guardian_mutex);
     kin__process_let_go(process);
-}
-
-char *kin_end_text(const kin_end *end, char *buffer, size_t size)
-{
-    switch (end ? end->how : KIN_END_RUNNING) {
-    case KIN_END_EXITED:
-        snprintf(buffer, size, "exit code %d", end->exit_code);
-        break;
-    case KIN_END_SIGNALED: {
-        const char *name = sigabbrev_np(end->signal);
-        snprintf(buffer, size, "signal %d (%s%s)%s", end->signal, name ? "SIG" : "",
-                 name ? name : "real-time", end->core_dumped ? ", core dumped" : "");
-        break;
-    }
-    case KIN_END_UNKNOWN:
-        snprintf(buffer, size, "unknown, reaped by the program");
-        break;
-    default:
-        snprintf(buffer, size, "running");
-    }
-    return buffer;
 }

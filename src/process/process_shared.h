@@ -17,6 +17,9 @@
  *   end               the recoverer      under the life lock, before   the next recoverer writes it again
  *                                        ended
  *   ended             the recoverer      0 to 1, one store, then wake  the next recoverer
+ *   oom_before        starter            before the child runs         not linked yet
+ *   killed            starter            0 to 1, before the signal     told of a signal that was not sent
+ *   crash             the process        see process/crash.h           see there
  *   gone              both, see below    one atomic or each            the last one frees; a death in between
  *                                                                      leaves the object behind
  *
@@ -31,6 +34,7 @@
 
 #include "family/member.h"
 #include "kin/process.h"
+#include "process/crash.h"
 #include "process/function.h"
 
 #include <stdatomic.h>
@@ -54,7 +58,9 @@ struct kin_process {
     int32_t told_code;
     _Atomic uint32_t collecting;
     _Atomic uint32_t known;
-    int32_t code, status; /* as in siginfo_t */
+    int32_t code, status;    /* as in siginfo_t */
+    _Atomic uint32_t killed; /* by kin_process_kill: a SIGKILL that needs no other reason */
+    uint64_t oom_before;     /* kin__os_oom_kills() before it started */
     kin_end end;
     int32_t session; /* 0: not started by kin */
     bool left_children;
@@ -66,7 +72,8 @@ struct kin_process {
     struct kin__function function; /* under spawn: by reference */
     struct kin__limited *limited;  /* behind the data; NULL: no limits (process/limits.h) */
     size_t arg_size;
-    void *arg; /* into data, or the shared pointer that was given */
+    void *arg;                /* into data, or the shared pointer that was given */
+    struct kin__crash *crash; /* in the same block, behind data; NULL: kin did not start it */
     _Alignas(16) unsigned char data[];
 };
 

@@ -58,11 +58,15 @@ static kin_process *make_object(const struct kin__start *start, int method)
     static _Atomic unsigned numbers;
     size_t copied = start->shared ? 0 : start->arg_size;
     bool limited = kin__limits_given(&start->options.limits);
-    size_t data = limited ? (copied + 15) & ~(size_t)15 : copied;
-    kin_process *process = kin_malloc(sizeof *process + data + (limited ? sizeof(struct kin__limited) : 0));
+    size_t limits_at = (copied + 63) & ~(size_t)63;
+    size_t crash_at = limits_at + (limited ? (sizeof(struct kin__limited) + 63) & ~(size_t)63 : 0);
+    kin_process *process = kin_malloc(sizeof *process + crash_at + sizeof(struct kin__crash));
     if (!process)
         return NULL;
     memset(process, 0, sizeof *process);
+    process->crash = (struct kin__crash *)(void *)(process->data + crash_at);
+    atomic_store(&process->crash->state, KIN__CRASH_NONE); /* all else in it counts only with another state */
+    process->oom_before = kin__ooms_before();
     process->start_method = method;
     process->session = getsid(0);
     process->daemon = start->options.daemon;
@@ -81,7 +85,7 @@ static kin_process *make_object(const struct kin__start *start, int method)
         process->arg = process->data;
     }
     if (limited) {
-        process->limited = (struct kin__limited *)(void *)(process->data + data);
+        process->limited = (struct kin__limited *)(void *)(process->data + limits_at);
         memset(process->limited, 0, sizeof *process->limited);
         process->limited->limits = start->options.limits;
     }

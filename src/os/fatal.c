@@ -1,0 +1,84 @@
+/* os/fatal.c - see fatal.h. */
+#include "os/fatal.h"
+
+#include "os/raw.h"
+
+#include <stdint.h>
+#include <time.h>
+
+static const unsigned char fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
+#define FATALS (sizeof fatal / sizeof *fatal)
+#define MASK_SIZE 8
+#define RESTORER_GIVEN 0x04000000ul /* SA_RESTORER of the kernel's headers */
+
+/* As rt_sigaction(2) takes it. */
+struct raw_action {
+    kin__os_fatal_fn handler;
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+};
+
+static struct raw_action ours; /* handler NULL: not prepared */
+static stack_t own_stack;
+static struct raw_action earlier[FATALS]; /* as long as there are none, never written: all zero is SIG_DFL */
+
+void kin__os_fatal_prepare(kin__os_fatal_fn handler, void *stack, size_t size, int like)
+{
+    struct raw_action raw = {0};
+    kin__raw(SYS_rt_sigaction, like, 0, (long)&raw, MASK_SIZE, 0);
+    own_stack = (stack_t){.ss_sp = stack, .ss_size = size};
+    ours.flags = (raw.flags & RESTORER_GIVEN) | SA_SIGINFO | SA_ONSTACK;
+    ours.restorer = raw.restorer;
+    ours.mask = ~UINT64_C(0);
+    ours.handler = handler;
+}
+
+void kin__os_fatal_catch(void)
+{
+    if (!ours.handler)
+        return;
+    kin__raw(SYS_sigaltstack, (long)&own_stack, 0, 0, 0, 0);
+    for (size_t i = 0; i < FATALS; i++)
+        kin__raw(SYS_rt_sigaction, fatal[i], (long)&ours, 0, MASK_SIZE, 0);
+}
+
+void kin__os_fatal_catch_after_others(void)
+{
+    stack_t now = {0};
+    if (!ours.handler)
+        return;
+    kin__raw(SYS_sigaltstack, 0, (long)&now, 0, 0, 0);
+    if ((now.ss_flags & SS_DISABLE) || now.ss_size < own_stack.ss_size)
+        kin__raw(SYS_sigaltstack, (long)&own_stack, 0, 0, 0, 0);
+    for (size_t i = 0; i < FATALS; i++)
+        kin__raw(SYS_rt_sigaction, fatal[i], (long)&ours, (long)&earlier[i], MASK_SIZE, 0);
+}
+
+static const struct raw_action *earlier_of(int number)
+{
+    size_t i = 0;
+    while (i < FATALS - 1 && fatal[i] != number)
+        i++;
+    return &earlier[i];
+}
+
+bool kin__os_fatal_has_earlier(int number)
+{
+    return earlier_of(number)->handler != (kin__os_fatal_fn)0;
+}
+
+/* Sent anew, with all that it told, it comes as soon as the handler has returned: where it came the first time. */
+void kin__os_fatal_pass(int number, siginfo_t *info)
+{
+    long process = kin__raw(SYS_getpid, 0, 0, 0, 0, 0), thread = kin__raw(SYS_gettid, 0, 0, 0, 0, 0);
+    kin__raw(SYS_rt_sigaction, number, (long)earlier_of(number), 0, MASK_SIZE, 0);
+    if (kin__raw(SYS_rt_tgsigqueueinfo, process, thread, number, (long)info, 0) < 0)
+        kin__raw(SYS_tgkill, process, thread, number, 0, 0);
+}
+
+void kin__os_fatal_wait(void)
+{
+    struct timespec pause = {.tv_nsec = 10000000};
+    kin__raw(SYS_nanosleep, (long)&pause, 0, 0, 0, 0);
+}
