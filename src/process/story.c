@@ -112,7 +112,13 @@ static int shared_fault(const kin_end *end)
     uint64_t into = (uint64_t)(address - kin__view.units);
     if (address >= kin__view.units && into >= atomic_load_explicit(&kin__view.bytes, memory_order_acquire))
         return KIN_FAULT_UNUSED;
-    return kin__spot_of(address).kind == KIN__SPOT_FREE ? KIN_FAULT_FREE : KIN_FAULT_GUARD;
+    uint32_t unit = address >= kin__view.units ? (uint32_t)(into >> KIN__UNIT_BITS) : 0;
+    while (unit > 0 && kin__unit_at(unit)->kind == KIN__UNIT_INSIDE)
+        unit--; /* to the first of its run */
+    uint32_t kind = kin__unit_at(unit)->kind;
+    bool is_free = kind == KIN__UNIT_COLD || kind == KIN__UNIT_WARM ||
+                   (kind == KIN__UNIT_SPAN && kin__spot_of(address).kind == KIN__SPOT_FREE);
+    return is_free ? KIN_FAULT_FREE : KIN_FAULT_GUARD;
 }
 
 void kin__crash_tell(struct kin_process *process, kin_end *end)
