@@ -95,7 +95,7 @@ KEPT NOT_LOOKED_AT static int crash_in_malloc(void *arg)
     void *volatile block = malloc(3000); /* volatile: the compiler is not to see what is done here */
     void *volatile next = malloc(3000);
     free(block);
-    ((void **)block)[1] = (void *)0x1000;
+    ((void *volatile *)block)[1] = (void *)0x1000;
     void *volatile other = malloc(5000);
     return (next != NULL) + (other != NULL);
 }
