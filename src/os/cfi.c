@@ -106,7 +106,7 @@ static uint64_t take_encoded(struct reader *reader, unsigned encoding)
 __attribute__((no_sanitize("address"))) bool kin__os_stack_word(const struct kin__os_image *image,
                                                                 uintptr_t address, uintptr_t *out)
 {
-    if (address < image->stack_start || address >= image->stack_end ||
+    if (!address || address < image->stack_start || address >= image->stack_end ||
         image->stack_end - address < sizeof *out || address % sizeof *out)
         return false;
     *out = *(const volatile uintptr_t *)address;

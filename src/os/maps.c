@@ -100,7 +100,7 @@ bool kin__os_maps_walk(pid_t pid, kin__os_map_fn look, void *arg)
     int fd = open_maps(pid);
     if (fd < 0)
         return false;
-    char text[2048];
+    char text[2048] = "";
     struct parser parser;
     long length;
     begin_line(&parser);

@@ -117,7 +117,7 @@ static enum kin_fault classify(const struct scan *scan, int number, int code)
 /* The sixth number of statm is pages of data (proc(5)). */
 static uint64_t private_data(void)
 {
-    char text[128];
+    char text[128] = "";
     int fd = (int)kin__raw(SYS_openat, AT_FDCWD, (long)"/proc/self/statm", O_RDONLY | O_CLOEXEC, 0, 0);
     if (fd < 0)
         return 0;
