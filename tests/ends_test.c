@@ -115,8 +115,7 @@ static void private_memory_of_the_parent_is_told(void)
     says(&story, SIGSEGV, KIN_FAULT_PRIVATE, words);
     ck_assert_int_eq(story.end.fault_pid, (int)getpid());
     if (test_method() == KIN_START_SPAWN) {
-        int on_stack = 0;
-        atomic_store(where, &on_stack);
+        atomic_store(where, (int *)__builtin_frame_address(0));
         child = start_waiting(where);
         finish(child, &story);
         says(&story, SIGSEGV, KIN_FAULT_PRIVATE, "(its stack)");
@@ -190,7 +189,7 @@ static void protected_shared_memory_is_told(void)
 KEPT NOT_LOOKED_AT static int recurse(volatile int depth)
 {
     volatile char room[2000];
-    room[depth % 2000] = 1;
+    room[0] = (char)depth;
     return depth < 0 ? 0 : recurse(depth + 1) + room[0]; /* it never is */
 }
 

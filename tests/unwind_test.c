@@ -179,8 +179,7 @@ static void maps_are_read_whole(void)
     ck_assert_uint_ge(found.count + 4, lines); /* stdio's own buffer, and the like */
     ck_assert_uint_le(found.count, lines + 4);
     munmap(page, 4096);
-    int local = 0;
-    found = (struct found){.address = (uintptr_t)&local};
+    found = (struct found){.address = (uintptr_t)__builtin_frame_address(0)};
     ck_assert(kin__os_maps_walk(getpid(), find, &found));
     ck_assert_str_eq(found.map.name, "[stack]");
     found = (struct found){.address = (uintptr_t)&lines_of_maps};
