@@ -38,7 +38,8 @@ static void static_functions_are_named_with_file_and_line(void)
     char little[12];
     ck_assert_int_eq(kin_process_join(process, TOP), 0);
     ck_assert_int_eq(kin_process_backtrace(process, little, sizeof little), 0);
-    ck_assert_str_eq(little, "#0 touch at" + (strlen(little) == 11 ? 0 : 11));
+    ck_assert_int_eq(strncmp(little, "#0 touch ", 9), 0);
+    ck_assert_uint_eq(strlen(little), sizeof little - 1);
     ck_assert_int_eq(kin_process_backtrace(process, NULL, 0), KIN_EINVAL);
     ck_assert_int_eq(kin_process_backtrace(NULL, little, sizeof little), KIN_EINVAL);
     kin_process_free(process);

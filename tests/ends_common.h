@@ -14,7 +14,7 @@
 
 #define TOP (test_time_left() - 0.5)
 #define NOT_LOOKED_AT __attribute__((no_sanitize("address", "undefined")))
-#define KEPT __attribute__((noinline, noclone))
+#define KEPT __attribute__((noinline))
 
 static kin_process *start(kin_process_fn fn, const void *arg, size_t size)
 {

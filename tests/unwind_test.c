@@ -75,26 +75,26 @@ static void compare(int least)
 }
 
 /* Frames of many shapes: none but a return address, many registers saved, of variable size, deep ones. */
-__attribute__((noinline, noclone)) static int leaf(int number)
+__attribute__((noinline)) static int leaf(int number)
 {
     return raise(number) + 1;
 }
 
-__attribute__((noinline, noclone)) static int variable(int number, size_t size)
+__attribute__((noinline)) static int variable(int number, size_t size)
 {
     volatile char *room = __builtin_alloca(size);
     room[0] = 1;
     return leaf(number) + room[0];
 }
 
-__attribute__((noinline, noclone)) static int busy(int number, const int *in)
+__attribute__((noinline)) static int busy(int number, const int *in)
 {
     int a = in[0], b = in[1], c = in[2], d = in[3], e = in[4], f = in[5];
     int result = variable(number, (size_t)in[6]);
     return result + a * b + c * d + e * f;
 }
 
-__attribute__((noinline, noclone)) static int deep(int number, int levels)
+__attribute__((noinline)) static int deep(int number, int levels)
 {
     static const int in[7] = {1, 2, 3, 4, 5, 6, 333};
     volatile int below = levels ? deep(number, levels - 1) : busy(number, in); /* volatile: no loop */

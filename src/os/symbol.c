@@ -9,16 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void copy(char *to, size_t size, const char *from)
-{
-    size_t length = strlen(from);
-    if (length >= size) { /* of a path the end tells more */
-        from += length - size + 1;
-        length = size - 1;
-    }
-    memcpy(to, from, length + 1);
-}
-
 /* Without what compilers append to parts of functions (".cold", ".part.0"). */
 static void copy_function(struct kin__os_place *place, const char *from)
 {
@@ -126,6 +116,11 @@ static void look_in_file(struct kin__os_place *place)
     X(dwfl_module_addrname) \
     X(dwfl_module_getsrc)   \
     X(dwfl_lineinfo)        \
+    X(dwfl_module_nextcu)   \
+    X(dwarf_haspc)          \
+    X(dwarf_getsrc_die)     \
+    X(dwarf_linesrc)        \
+    X(dwarf_lineno)         \
     X(dwfl_offline_section_address)
 
 struct libdw {
@@ -172,6 +167,33 @@ static int find_debug_file(Dwfl_Module *module, void **data, const char *name, D
     return fd;
 }
 
+static void copy(char *to, size_t size, const char *from)
+{
+    size_t length = strlen(from);
+    if (length >= size) { /* of a path the end tells more */
+        from += length - size + 1;
+        length = size - 1;
+    }
+    memcpy(to, from, length + 1);
+}
+
+/* Compilers may leave out the table of which part of the debug information is on which addresses (clang does): then
+ * each part is asked. */
+static void look_in_all_units(const struct libdw *libdw, Dwfl_Module *module, Dwarf_Addr address,
+                              struct kin__os_place *place)
+{
+    Dwarf_Addr bias;
+    for (Dwarf_Die *unit = NULL; (unit = libdw->dwfl_module_nextcu(module, unit, &bias));) {
+        if (libdw->dwarf_haspc(unit, address - bias) <= 0)
+            continue;
+        Dwarf_Line *line = libdw->dwarf_getsrc_die(unit, address - bias);
+        const char *file = line ? libdw->dwarf_linesrc(line, NULL, NULL) : NULL;
+        if (file && libdw->dwarf_lineno(line, &place->line) == 0)
+            copy(place->file, sizeof place->file, file);
+        return;
+    }
+}
+
 static void look_by_libdw(const struct libdw *libdw, Dwfl_Module *module, GElf_Addr bias,
                           struct kin__os_place *place)
 {
@@ -183,6 +205,8 @@ static void look_by_libdw(const struct libdw *libdw, Dwfl_Module *module, GElf_A
     const char *file = line ? libdw->dwfl_lineinfo(line, NULL, &place->line, NULL, NULL, NULL) : NULL;
     if (file)
         copy(place->file, sizeof place->file, file);
+    else
+        look_in_all_units(libdw, module, address, place);
 }
 
 static bool is_in(const struct kin__os_place *place, const char *path)

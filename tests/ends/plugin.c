@@ -4,8 +4,7 @@
 
 int crash_in_plugin(int *where);
 
-__attribute__((noinline, noclone, no_sanitize("address", "undefined"))) static int deep_in_plugin(
-    volatile int *where)
+__attribute__((noinline, no_sanitize("address", "undefined"))) static int deep_in_plugin(volatile int *where)
 {
     return *where + 1;
 }
