@@ -9,7 +9,8 @@
  * Threads  Any number of threads of any number of members; any member may free any block.
  * Death    A member may die at any point of any call: each block stays free or allocated. At most the
  *          one block that was being returned to (or freed by) each dying thread stays behind;
- *          kin_heap_stats counts these.
+ *          kin_heap_stats counts these. A member that is stopped (SIGSTOP, a debugger) in the middle of
+ *          a call delays calls of others that need a span or a large block, until it goes on or dies.
  * Limits   The family's use is bounded (kin_init_options.heap_limit): beyond it calls fail with
  *          KIN_ENOMEM; they never end in SIGBUS or wake the OOM killer by themselves.
  * Checks   With KIN_CHECK=heap in the founder's environment each block is looked at when it is freed, and
@@ -18,7 +19,8 @@
  *          made and freed it. Blocks then take some 300 bytes more and rest a while after they were
  *          freed, which the statistics count as in use. Arenas' contents are not checked.
  * Errors   NULL, and kin_error_code(): KIN_ENOMEM, KIN_EMEMLIMIT (a task's or member's own limit),
- *          KIN_EINVAL, KIN_ENOINIT.
+ *          KIN_EINVAL, KIN_ENOINIT, KIN_ELIMIT (the family's slots for threads or processes are all in
+ *          use).
  */
 #ifndef KIN_HEAP_H
 #define KIN_HEAP_H
@@ -27,7 +29,10 @@
 
 KIN_BEGIN
 
-/* A block of at least `size` bytes, aligned to 16. Size 0 gives a unique pointer. Contents undefined. */
+/*
+ * A block of at least `size` bytes, aligned to 16. Size 0 gives a unique pointer. Contents undefined.
+ * Blocks of more than 32 KiB take whole units of 64 KiB, also against limits.
+ */
 KIN_API void *kin_malloc(size_t size) KIN_CHECKED;
 
 /* `count` times `size` bytes, zeroed. KIN_EINVAL if the product overflows. */
@@ -47,7 +52,8 @@ KIN_API char *kin_strdup(const char *string) KIN_CHECKED;
 
 /*
  * Free a block; NULL does nothing. What is not a block of the heap in use (freed before, foreign,
- * or not its start) is left alone and reported: logged, and kept in kin_error_message().
+ * or not its start) is left alone and reported: logged, and kept in kin_error_message(). Two that free
+ * one block at the same moment may both succeed, and free what was allocated there in between.
  */
 KIN_API void kin_free(void *block);
 
@@ -75,7 +81,8 @@ typedef struct kin_heap_stats {
 
 /*
  * Fill `out`, whose `size` field must be set. The counts are a snapshot; with other members at work,
- * they need not fit each other exactly. Walks all spans: for diagnosis and tests.
+ * they need not fit each other exactly. Walks all spans, and stops others that need one meanwhile: for
+ * diagnosis and tests.
  */
 KIN_API int kin_heap_get_stats(kin_heap_stats *out);
 

@@ -478,7 +478,11 @@ void kin__arenas_recover(struct kin__member *dead)
 static int check_chunks(const kin_arena *arena)
 {
     uint64_t others = 0;
+    uint32_t left = kin__heap()->units * 128; /* more are not possible, unless the list is a ring */
     for (uint64_t at = arena->chunks; at; at = chunk_at(at)->next) {
+        if (left-- == 0)
+            return kin__fail(KIN_EINVAL, "A: the chunks of arena %p lead back to one another",
+                             (const void *)arena);
         const struct chunk *chunk = chunk_at(at);
         enum kin__spot_kind kind = kin__spot_of(chunk).kind;
         if (kind != KIN__SPOT_SMALL && kind != KIN__SPOT_LARGE)

@@ -482,6 +482,12 @@ void *kin_realloc(void *block, size_t size)
     }
     if (resize_in_place(thread, &spot, size))
         return block;
+    kin_error before;
+    if (size <= has)
+        kin_error_get(&before);
     void *moved = move(thread, block, has, size);
-    return moved || size > has ? moved : block; /* a smaller one always fits where it is */
+    if (moved || size > has)
+        return moved;
+    kin__fail_with(&before); /* a smaller one always fits where it is: nothing failed */
+    return block;
 }

@@ -72,8 +72,23 @@ static int check_run(uint32_t unit, uint32_t last_kind, struct seen *seen)
         return check_span(unit, seen);
     if (entry->kind != KIN__UNIT_LARGE)
         return BROKEN("U1: the run at %u is of kind %u", unit, entry->kind);
+    for (uint32_t i = 1; i < length; i++)
+        if (entry[i].kind != KIN__UNIT_INSIDE)
+            return BROKEN("U1: unit %u of the large block at %u is of kind %u", i, unit, entry[i].kind);
     seen->large++;
     seen->large_units += length;
+    return 0;
+}
+
+/* Descriptors that have memory are counted as used; units beyond the table have none. */
+static int check_descriptors(void)
+{
+    const struct kin__heap *heap = kin__heap();
+    uint32_t count = 0, tabled = heap->tabled < heap->units ? heap->tabled : heap->units;
+    for (uint32_t unit = 1; unit < tabled; unit++)
+        count += kin__unit_at(unit)->has_descriptor;
+    if (count != heap->descriptors)
+        return BROKEN("U4: %u descriptors have memory, noted %u", count, heap->descriptors);
     return 0;
 }
 
@@ -96,7 +111,7 @@ static int check_runs(struct seen *seen)
         return BROKEN("U4: counted used %u warm %u spans %u large %u (%u units), noted %u %u %u %u (%u)",
                       seen->used, seen->warm, seen->spans, seen->large, seen->large_units, heap->used,
                       heap->warm, heap->spans, heap->large, heap->large_units);
-    return 0;
+    return check_descriptors();
 }
 
 /* ---- lists ----------------------------------------------------------------------------------- */
@@ -158,6 +173,8 @@ static int check_thread(uint32_t index, struct seen *seen)
     if (thread->arena || thread->moved || (what != KIN__INTENT_NONE && what != KIN__INTENT_LAST))
         return BROKEN("T: thread %u, at rest, has intent %u, arena %#llx and moved block %#llx", index, what,
                       (unsigned long long)thread->arena, (unsigned long long)thread->moved);
+    if (thread->index != index)
+        return BROKEN("T: thread %u says that it is %u", index, thread->index);
     if (!thread->owner && thread->quarantine)
         return BROKEN("T2: thread %u is free and has a quarantine", index);
     if (!thread->owner && what != KIN__INTENT_NONE)
@@ -187,6 +204,9 @@ static int check_threads(struct seen *seen)
     int error = 0;
     for (uint32_t i = 1; !error && i < heap->threads_top; i++)
         error = check_thread(i, seen);
+    for (uint32_t i = 0; !error && i < kin__members_top(); i++)
+        if (kin__thread_at(KIN__THREADS_SPARE + i)->intent || kin__thread_at(KIN__THREADS_SPARE + i)->arena)
+            error = BROKEN("T: the slot for recovering member %u, at rest, has something under way", i);
     if (!error && seen->owned)
         error = BROKEN("S1: %u spans are in no thread's cache", seen->owned);
     for (uint32_t i = 1; !error && i < KIN__MEMBERS_MAX; i++) {

@@ -23,6 +23,10 @@ static struct kin__member *self;
 struct kin__member_hooks kin__hooks[KIN__HOOKS_MAX];
 size_t kin__hooks_count;
 
+#define TOKEN_SHIFT 12
+_Static_assert(KIN__MEMBERS_MAX < 1u << TOKEN_SHIFT,
+               "a token has room for the index, and is not KIN__NO_TOKEN");
+
 #define LIFE_YIELDS 100
 #define LIFE_PAUSE_NS 1000000
 
@@ -179,8 +183,8 @@ int kin__member_attach(kin__id id)
         return kin__fail(KIN_EDIED, "cannot join the family: whoever started this process has died");
     }
     self = member;
-    uint32_t how = kin__region->checks & KIN__CHECK_HEAP ? KIN__ALIVE_CHECKED : KIN__ALIVE_PLAIN;
-    atomic_store_explicit((_Atomic uint32_t *)kin__alive_page, how, memory_order_release);
+    uint32_t token = (uint32_t)(id >> 32) << TOKEN_SHIFT | (uint32_t)id; /* the slot's index is never 0 */
+    atomic_store_explicit((_Atomic uint32_t *)kin__alive_page, token, memory_order_release);
     return 0;
 }
 

@@ -86,11 +86,11 @@ struct kin__member {
     struct kin__lock life;
 } __attribute__((aligned(128)));
 
-/* Zero in a process that fork(), or whatever it was, has just made: it must attach first. */
-enum kin__alive {
-    KIN__ALIVE_PLAIN = 1, /* an ordinary member */
-    KIN__ALIVE_CHECKED    /* its calls of the heap take the slow way, where they are checked */
-};
+/*
+ * A token of this process as a member, which no other has: so each thread can tell whether what it remembers is its
+ * own process's, or came from a parent's thread that forked. Zero in a process that fork(), or whatever it was, has
+ * just made: it must attach first.
+ */
 extern uint32_t *kin__alive_page;
 
 /* This process's member; attaches a process that a plain fork() made. NULL before kin_init, or when all

@@ -83,9 +83,45 @@ static int make(size_t size, int *fd, void **at)
     return error;
 }
 
+static struct {
+    dev_t device;
+    ino_t inode;
+} identity;
+
+bool kin__region_has_fd(void)
+{
+    struct stat about;
+    return fstat(kin__region_fd, &about) == 0 && about.st_dev == identity.device &&
+           about.st_ino == identity.inode;
+}
+
+int kin__region_populate(size_t offset, size_t size)
+{
+    if (kin__region_has_fd())
+        return kin__os_populate(kin__region_fd, offset, size);
+    int error = kin__os_populate_mapped(kin__region_at(offset), size);
+    if (error == KIN_ENOTSUP)
+        error =
+            kin__fail(KIN_ESYSTEM,
+                      "could not get %zu bytes of shared memory: the program has closed kin's descriptor %d",
+                      size, kin__region_fd);
+    return error;
+}
+
+int kin__region_punch(size_t offset, size_t size)
+{
+    return kin__region_has_fd() ? kin__os_punch(kin__region_fd, offset, size)
+                                : kin__os_punch_mapped(kin__region_at(offset), size);
+}
+
 static void adopt(void *at, size_t size, int fd)
 {
     kin__region = at;
+    struct stat about;
+    if (fstat(fd, &about) == 0) {
+        identity.device = about.st_dev;
+        identity.inode = about.st_ino;
+    }
     kin__region_fd = fd;
     kin__region_base = (uintptr_t)at;
     kin__region_size = size;
@@ -109,6 +145,9 @@ int kin__region_new(size_t size, size_t heap_limit)
         if (error != KIN_ENOMEM)
             break;
     }
+    if (size && size < KIN__REGION_LEAST)
+        return kin__fail(KIN_EINVAL, "cannot use a region of %zu bytes: it must be at least %zu MiB", size,
+                         KIN__REGION_LEAST >> 20);
     if (wanted < KIN__REGION_LEAST)
         return kin__fail(KIN_ENOMEM,
                          "could not reserve %zu MiB of address space for shared memory: raise the limits "

@@ -66,6 +66,16 @@ static inline bool kin__region_holds(const void *pointer)
     return (uintptr_t)pointer - kin__region_base < kin__region_size;
 }
 
+/*
+ * Get machine memory for a range, or give it back. By the descriptor, if that is still the family's: a program may have
+ * closed all it does not know (closefrom), and opened files of its own under the same number.
+ */
+int kin__region_populate(size_t offset, size_t size);
+int kin__region_punch(size_t offset, size_t size);
+
+/* Whether the descriptor still is the family's. */
+bool kin__region_has_fd(void);
+
 /* In a forked child: what the parent had forbidden itself is none of the child's business. */
 void kin__region_forked(void);
 

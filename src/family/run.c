@@ -14,14 +14,19 @@ static void intend_run(struct kin__thread *thread, uint32_t unit)
     kin__journal_set(&thread->intent, (uint64_t)(uintptr_t)kin__unit_address(unit) | KIN__INTENT_RUN);
 }
 
-void kin__run_drop(struct kin__thread *thread)
+bool kin__run_drop(struct kin__thread *thread)
 {
-    uint32_t unit = unit_of_intent(thread);
-    kin__units_punch(unit, kin__unit_at(unit)->length);
+    uint32_t unit = unit_of_intent(thread), length = kin__unit_at(unit)->length;
+    bool punched = kin__units_punch(unit, length) == 0;
+    bool warm =
+        !punched && kin__units_populate(unit, length) == 0; /* what it lacks, after a death in a punch, say */
     kin__journal_begin();
-    kin__units_give(unit, false);
+    kin__units_give(unit, warm);
+    if (!punched && !warm)
+        kin__journal_set32(&kin__heap()->dirty, 1);
     kin__journal_set(&thread->intent, 0);
     kin__journal_end();
+    return punched;
 }
 
 static size_t drop_largest(struct kin__thread *thread)
@@ -34,9 +39,7 @@ static size_t drop_largest(struct kin__thread *thread)
         intend_run(thread, unit);
     }
     kin__journal_end();
-    if (unit)
-        kin__run_drop(thread);
-    return size;
+    return unit && kin__run_drop(thread) ? size : 0;
 }
 
 void kin__run_trim_excess(struct kin__thread *thread)
@@ -101,6 +104,6 @@ uint32_t kin__run_acquire(struct kin__thread *thread, uint32_t length, uint32_t 
         kin__run_drop(thread);
         return 0;
     }
-    *zero = cold;
+    *zero = cold && !kin__peek32(&kin__heap()->dirty);
     return unit;
 }

@@ -14,8 +14,9 @@
 uint32_t kin__run_acquire(struct kin__thread *thread, uint32_t length, uint32_t alignment, size_t asked,
                           bool *zero);
 
-/* The run that the thread's intent names goes back, without memory. */
-void kin__run_drop(struct kin__thread *thread);
+/* The run that the thread's intent names goes back, without memory. False: the system does not take that; the run is
+ * kept warm if that can be. */
+bool kin__run_drop(struct kin__thread *thread);
 
 /* Give warm runs back to the system: what is too much; or all, and how many bytes that were. */
 void kin__run_trim_excess(struct kin__thread *thread);

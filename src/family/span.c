@@ -2,6 +2,7 @@
 #include "family/span.h"
 
 #include "family/run.h"
+#include "os/os.h"
 
 #include <string.h>
 
@@ -125,6 +126,7 @@ bool kin__span_free_other(struct kin__thread *thread, const struct kin__spot *sp
         kin__intend(thread, KIN__INTENT_NONE, NULL);
         return false;
     }
+    kin__os_fence_after_rmw(); /* of two that free the last blocks, in two words, one sees both flips */
     thread->charged -= class->size;
     bool due = false;
     if (__atomic_load_n(&span->owner, __ATOMIC_SEQ_CST) == 0) {

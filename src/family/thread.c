@@ -14,8 +14,10 @@
 _Static_assert(KIN__AT_THREADS + KIN__THREADS_MAX * KIN__THREAD_SIZE <= KIN__AT_MODULES, "room");
 
 _Thread_local struct kin__thread *kin__thread_mine;
+_Thread_local uint32_t kin__thread_token, kin__thread_fast;
 
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static bool key_made;
 static pthread_key_t key; /* its destructor gives the slot of an ending thread back */
 
 /* The member's quota; private, as its own threads are the ones that ask. */
@@ -43,7 +45,8 @@ static void thread_ends(void *slot)
 
 static void make_key(void)
 {
-    if (pthread_key_create(&key, thread_ends))
+    key_made = pthread_key_create(&key, thread_ends) == 0;
+    if (!key_made)
         kin_log(KIN_LOG_WARNING, "threads that end keep their slots: no pthread key is left");
 }
 
@@ -99,10 +102,13 @@ struct kin__thread *kin__thread_self(void)
         return kin__thread_mine;
     if (!atomic_load_explicit(&kin__view.bytes, memory_order_acquire))
         kin__units_attach();
+    kin__thread_token = __atomic_load_n(kin__alive_page, __ATOMIC_RELAXED);
+    kin__thread_fast = kin__checks_heap() ? KIN__NO_TOKEN : kin__thread_token;
     kin__thread_mine = attach(member);
     if (kin__thread_mine) {
         pthread_once(&key_once, make_key);
-        pthread_setspecific(key, kin__thread_mine);
+        if (key_made)
+            pthread_setspecific(key, kin__thread_mine);
     }
     return kin__thread_mine;
 }
@@ -149,12 +155,32 @@ void kin__thread_leave(void)
         return;
     struct kin__thread *thread = kin__thread_mine;
     kin__thread_mine = NULL;
-    if (quota.set)
-        atomic_fetch_add(&quota.others, charged(thread));
+    /* It may have been cancelled in a call. What it was returning was returned, or is lost to whoever cancelled it. */
+    if ((thread->intent & KIN__INTENT_MASK) == KIN__INTENT_LAST)
+        kin__intend(thread, KIN__INTENT_NONE, NULL);
+    kin__heap_finish(thread);
+    kin__checked_drain(thread);
+    int64_t had = charged(thread);
     retire(kin__self(), thread, false);
+    if (quota.set) /* afterwards: a sum that counts it twice for a moment would refuse what is allowed */
+        atomic_fetch_add(&quota.others, had);
 }
 
 /* ---- recovery -------------------------------------------------------------------------------- */
+
+/* A span that a transaction took from its list, and gives back because it is undone, may have been freed in by one who
+ * saw that it had an owner. It is at its list's head, or was taken by another since. */
+static void settle_heads(void)
+{
+    const struct kin__heap *heap = kin__heap();
+    kin__journal_begin();
+    for (unsigned class = 0; class < KIN__CLASSES; class += 1)
+        if (heap->partial[class]) {
+            kin__span_settle(heap->partial[class]);
+            kin__journal_commit();
+        }
+    kin__journal_end();
+}
 
 void kin__threads_recover(struct kin__member *dead)
 {
@@ -164,11 +190,12 @@ void kin__threads_recover(struct kin__member *dead)
         uint32_t index = dead->threads;
         kin__journal_end();
         if (!index)
-            return;
+            break;
         struct kin__thread *thread = kin__thread_at(index);
         kin__heap_finish(thread);
         retire(dead, thread, true);
     }
+    settle_heads();
 }
 
 struct kin__thread *kin__thread_spare(struct kin__member *dead)

@@ -84,21 +84,26 @@ struct kin__thread {
 
 _Static_assert(sizeof(struct kin__thread) == KIN__THREAD_SIZE, "a thread slot");
 
-/* The calling thread's slot. After a fork it is the parent's until kin__alive_page has been looked at. */
+/* The calling thread's slot; in a child, after a fork, still that of the parent's thread: see kin__thread_is_ours. */
 extern _Thread_local struct kin__thread *kin__thread_mine __attribute__((tls_model("initial-exec")));
 
 /* The calling thread's slot, attached at its first use. NULL, with the record set, if there is none. */
 struct kin__thread *kin__thread_self(void);
 
+/* Whose it is: what kin__alive_page said when it was attached. `fast` is the same, or KIN__NO_TOKEN if its calls of the
+ * heap are to take the slow way, where they are checked. */
+#define KIN__NO_TOKEN UINT32_MAX
+extern _Thread_local uint32_t kin__thread_token __attribute__((tls_model("initial-exec")));
+extern _Thread_local uint32_t kin__thread_fast __attribute__((tls_model("initial-exec")));
+
 static inline bool kin__thread_is_ours(void)
 {
-    return kin__thread_mine && __atomic_load_n(kin__alive_page, __ATOMIC_RELAXED);
+    return kin__thread_mine && __atomic_load_n(kin__alive_page, __ATOMIC_RELAXED) == kin__thread_token;
 }
 
-/* The same, and no call of the heap is checked: the fast way may be taken. */
 static inline bool kin__thread_is_fast(void)
 {
-    return kin__thread_mine && __atomic_load_n(kin__alive_page, __ATOMIC_RELAXED) == KIN__ALIVE_PLAIN;
+    return kin__thread_mine && __atomic_load_n(kin__alive_page, __ATOMIC_RELAXED) == kin__thread_fast;
 }
 
 static inline void kin__intend(struct kin__thread *thread, enum kin__intent what, const void *block)

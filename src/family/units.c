@@ -98,7 +98,7 @@ int kin__table_populate(const void *start, size_t size)
 {
     size_t from = offset_of(start) / PAGE * PAGE;
     size_t to = (offset_of(start) + size + PAGE - 1) / PAGE * PAGE;
-    return kin__os_populate(kin__region_fd, from, to - from);
+    return kin__region_populate(from, to - from);
 }
 
 int kin__units_populate(uint32_t unit, uint32_t length)
@@ -106,7 +106,7 @@ int kin__units_populate(uint32_t unit, uint32_t length)
     size_t at = offset_of(kin__unit_address(unit)), left = (size_t)length << KIN__UNIT_BITS;
     while (left) {
         size_t piece = left < POPULATE_STEP ? left : POPULATE_STEP;
-        int error = kin__os_populate(kin__region_fd, at, piece);
+        int error = kin__region_populate(at, piece);
         if (error)
             return error;
         at += piece;
@@ -115,12 +115,14 @@ int kin__units_populate(uint32_t unit, uint32_t length)
     return 0;
 }
 
-void kin__units_punch(uint32_t unit, uint32_t length)
+int kin__units_punch(uint32_t unit, uint32_t length)
 {
     size_t size = (size_t)length << KIN__UNIT_BITS;
-    if (kin__os_punch(kin__region_fd, offset_of(kin__unit_address(unit)), size))
+    int error = kin__region_punch(offset_of(kin__unit_address(unit)), size);
+    if (error)
         kin_log(KIN_LOG_WARNING, "%zu bytes of free shared memory stay in use: %s", size,
                 kin_error_message());
+    return error;
 }
 
 /* Entries up to and with `unit` get memory. Under the lock. */

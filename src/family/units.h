@@ -92,6 +92,7 @@ struct kin__heap {
     uint32_t arena_count;
     uint64_t family_arenas; /* address of the first arena that the family owns */
     uint64_t deaths, possibly_lost, last_lost;
+    uint32_t dirty;         /* 1: a run may be COLD and have content all the same: punching it failed */
     uint64_t bin_map[2][2]; /* [0]: cold, [1]: warm; bit set: the bin has runs */
     uint32_t bins[2][KIN__BINS];
     uint32_t partial[KIN__CLASSES]; /* unowned spans with free blocks, oldest first */
@@ -151,7 +152,7 @@ bool kin__units_excess(void);
 
 /* Get memory for a run, or give it back. Outside of transactions: these are system calls. */
 int kin__units_populate(uint32_t unit, uint32_t length);
-void kin__units_punch(uint32_t unit, uint32_t length);
+int kin__units_punch(uint32_t unit, uint32_t length);
 
 /* Bytes in use against the family's limit. */
 size_t kin__heap_used_bytes(void);

@@ -10,10 +10,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
 #endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -71,9 +75,15 @@ void kin__os_unmap(void *base, size_t size)
     munmap(base, size);
 }
 
+/* Not by libc's fallocate: that is a point where a thread may be cancelled, and kin calls it with a lock held. */
+static int allocate(int fd, int mode, size_t offset, size_t size)
+{
+    return (int)syscall(SYS_fallocate, fd, mode, (off_t)offset, (off_t)size);
+}
+
 int kin__os_populate(int fd, size_t offset, size_t size)
 {
-    while (fallocate(fd, 0, (off_t)offset, (off_t)size) < 0)
+    while (allocate(fd, 0, offset, size) < 0)
         if (errno != EINTR)
             return kin__fail_errno(KIN_ENOMEM, errno, "could not get %zu bytes of memory from the system",
                                    size);
@@ -82,8 +92,25 @@ int kin__os_populate(int fd, size_t offset, size_t size)
 
 int kin__os_punch(int fd, size_t offset, size_t size)
 {
-    while (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) < 0)
+    while (allocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size) < 0)
         if (errno != EINTR)
+            return kin__fail_errno(KIN_ESYSTEM, errno, "could not give memory back to the system");
+    return 0;
+}
+
+int kin__os_populate_mapped(void *start, size_t size)
+{
+    while (madvise(start, size, MADV_POPULATE_WRITE) < 0)
+        if (errno != EINTR && errno != EAGAIN)
+            return kin__fail_errno(errno == EINVAL ? KIN_ENOTSUP : KIN_ENOMEM, errno,
+                                   "could not get %zu bytes of memory from the system", size);
+    return 0;
+}
+
+int kin__os_punch_mapped(void *start, size_t size)
+{
+    while (madvise(start, size, MADV_REMOVE) < 0)
+        if (errno != EINTR && errno != EAGAIN)
             return kin__fail_errno(KIN_ESYSTEM, errno, "could not give memory back to the system");
     return 0;
 }

@@ -39,6 +39,14 @@ static inline void kin__os_pause(void)
 #endif
 }
 
+/* After an atomic read-modify-write: no later load is done before it. x86 orders that by itself. */
+static inline void kin__os_fence_after_rmw(void)
+{
+#if !defined(__x86_64__)
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
+
 /* ---- futex.c ------------------------------------------------------------------------------- */
 
 /*
@@ -70,6 +78,10 @@ void kin__os_unmap(void *base, size_t size);
 /* Allocate machine memory for a range of the memfd / give it back. KIN_ENOMEM if there is none. */
 int kin__os_populate(int fd, size_t offset, size_t size);
 int kin__os_punch(int fd, size_t offset, size_t size);
+
+/* The same for a range of a shared mapping, without a descriptor. KIN_ENOTSUP: Linux before 5.14 cannot populate so. */
+int kin__os_populate_mapped(void *start, size_t size);
+int kin__os_punch_mapped(void *start, size_t size);
 
 /* What this process may do with whole pages; false if the system refuses. */
 enum kin__os_access { KIN__OS_NONE, KIN__OS_READ, KIN__OS_WRITE };

@@ -36,6 +36,11 @@ void kin__spawn_remember(char **argv)
 
 int kin__spawn_possible(void)
 {
+    if (!kin__region_has_fd())
+        return kin__fail(KIN_ESYSTEM,
+                         "cannot spawn: the program has closed kin's descriptor %d, which a new image "
+                         "needs; use fork",
+                         kin__region_fd);
     if (main_argv)
         return 0;
     return kin__fail(KIN_ENOTSUP, "cannot spawn: main did not call kin_init(&argc, &argv), so a new image of "
