@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define WATCHED_UNITS 40
+#define WATCHED_MEMBERS 10
 #define RECOVERY_LIMIT 5.0       /* seconds */
 #define DRIFT ((size_t)16 << 20) /* bytes by which the heap may grow over all deaths of one operation */
 
@@ -165,6 +166,8 @@ void heap_arrange(void *arg)
     if (!world->founded) {
         free_surely(world,
                     kin_malloc(world->size)); /* the survivor's own slot and span are not the victims' */
+        if (world->settle_in)
+            world->settle_in(world);
         world->ground = stats_now(world);
         world->members = members_taken();
         world->founded = true;
@@ -172,6 +175,8 @@ void heap_arrange(void *arg)
     world->victim = 0;
     world->got = world->given = NULL;
     world->arena = world->second = NULL;
+    world->object = NULL;
+    world->release = 0;
     world->dead = 0;
     if (world->arrange)
         world->arrange(world);
@@ -227,7 +232,7 @@ size_t heap_watch(void *arg, struct step_area *areas)
     add(areas, &count, heap, sizeof(*heap));
     add(areas, &count, heap + 1, WATCHED_UNITS * sizeof(struct kin__unit));
     add(areas, &count, base + KIN__AT_THREADS, (size_t)(heap->threads_top + 1) * KIN__THREAD_SIZE);
-    add(areas, &count, base + KIN__AT_MEMBERS, 6 * sizeof(struct kin__member));
+    add(areas, &count, base + KIN__AT_MEMBERS, WATCHED_MEMBERS * sizeof(struct kin__member));
     add(areas, &count, base + heap->descriptors_at, (size_t)WATCHED_UNITS * KIN__DESCRIPTOR_SIZE);
     add(areas, &count, &world->got, sizeof(world->got));
     add(areas, &count, &world->arena, sizeof(world->arena));
@@ -236,24 +241,27 @@ size_t heap_watch(void *arg, struct step_area *areas)
         add(areas, &count, world->arena, 256);
     if (world->second)
         add(areas, &count, world->second, 256);
+    if (world->object)
+        add(areas, &count, world->object, world->object_size);
     return count;
 }
 
 /* ---- the judgement ---------------------------------------------------------------------------- */
 
-/* As any survivor would, whether or not it knows who died. */
+/* As any survivor would, whether or not it knows who died; children of the dead take a moment to end. */
 static bool recovered(struct heap_world *world)
 {
-    double deadline = now() + RECOVERY_LIMIT;
-    while ((world->victim && kin__member_recover(world->victim) != 0) ||
-           (world->dead && kin__member_recover(world->dead) != 0)) {
-        if (now() > deadline)
-            return false;
-        usleep(100);
+    world->release = 1;
+    for (double deadline = now() + RECOVERY_LIMIT; now() < deadline; usleep(100)) {
+        bool gone = !world->dead || kin__member_recover(world->dead) == 0;
+        if (world->victim && kin__member_recover(world->victim) != 0)
+            gone = false;
+        if (gone && members_taken() > world->members)
+            kin__members_sweep();
+        if (gone && members_taken() == world->members)
+            return true;
     }
-    if (members_taken() > world->members)
-        kin__members_sweep();
-    return members_taken() == world->members;
+    return false;
 }
 
 static bool with_others(const struct heap_world *world, const void *block)
@@ -292,7 +300,7 @@ static void account(struct heap_world *world, const struct step_end *end)
                  there, known, (unsigned long long)lost);
         world->fault = world->text;
     }
-    uint64_t deaths = 1 + (world->dead != 0); /* whoever ends without a word counts */
+    uint64_t deaths = 1 + (world->dead != 0) + world->others_dead; /* whoever ends without a word counts */
     if (lost > deaths)
         note_fault(world, "more than one block a death is told as possibly lost");
     if (stats.deaths > world->base.deaths + deaths)
@@ -323,7 +331,7 @@ const char *heap_check(void *arg, const struct step_end *end)
     if (world->fault)
         return world->fault;
     if (!recovered(world))
-        return "the victim's slot cannot be recovered";
+        return "the slot of the victim, or of its child, cannot be recovered";
     if (kin__heap_check() != 0)
         return kin_error_message();
     if (world->settle)
@@ -369,13 +377,18 @@ void heap_survive(struct heap_plan plan)
     const char *why;
     if (!step_possible(&why))
         test_skip(why);
-    heap_found_family();
+    if (plan.found)
+        plan.found();
+    else
+        heap_found_family();
     struct heap_world *world = heap_new_world();
+    world->others_dead = plan.others_dead;
     world->size = plan.size;
     world->new_size = plan.new_size;
     world->arrange = plan.arrange;
     world->settle = plan.settle;
     world->work = plan.work;
+    world->settle_in = plan.settle_in;
     world->others_size = plan.others_size;
     world->others_may_free = plan.others_may_free;
     struct step_operation operation = {.name = plan.name,
@@ -384,7 +397,9 @@ void heap_survive(struct heap_plan plan)
                                        .prepare = plan.prepare,
                                        .ready = plan.ready,
                                        .run = plan.run,
-                                       .after = heap_after,
+                                       .after = plan.after ? plan.after : heap_after,
+                                       .start = plan.start,
+                                       .ends = plan.ends,
                                        .watch = heap_watch,
                                        .others = heap_others,
                                        .check = heap_check};

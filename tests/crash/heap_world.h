@@ -33,6 +33,10 @@ struct heap_world {
     kin_arena *volatile second; /* and another */
     size_t mark;                /* in the first */
     kin__id survivor;
+    const volatile void *volatile object; /* watched too */
+    size_t object_size;
+    _Atomic uint32_t release; /* let go on who lives until then */
+    void (*settle_in)(struct heap_world *world);
     void (*work)(struct heap_world *world); /* what the others do besides; or NULL */
     kin__id dead;                           /* somebody who died before; the victim recovers it */
     void (*settle)(struct heap_world *world,
@@ -40,6 +44,7 @@ struct heap_world {
                                     before blocks are counted: free what the operation may have made */
     void (*arrange)(struct heap_world *world);
     bool founded;
+    uint32_t others_dead;  /* members that end in the course of it, besides the victim and `dead` */
     uint32_t members;      /* slots taken then */
     kin_heap_stats ground; /* before anything was arranged, the first time */
     kin_heap_stats base;   /* when the victim began */
@@ -81,6 +86,12 @@ struct heap_plan {
     void (*work)(struct heap_world *);
     size_t others_size;
     bool others_may_free;
+    void (*found)(void);                    /* a family; NULL: heap_found_family */
+    void (*settle_in)(struct heap_world *); /* the survivor, once, before anything is counted */
+    bool (*start)(void *world, struct step_victim *victim); /* see struct step_operation */
+    void (*after)(void *);                                  /* NULL: heap_after */
+    uint32_t others_dead;
+    bool ends;       /* the operation is the victim's end */
     unsigned points; /* to try in the short form; 0: SHORT_POINTS */
 };
 

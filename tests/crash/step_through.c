@@ -218,6 +218,7 @@ static bool begin(struct through *t, enum step_case which)
         failed(t, which, 0, STEP_FAULT, t->victim.fault);
         return false;
     }
+    t->victim.ends = operation->ends;
     if (operation->ready)
         command(t, 'r', false);
     if (survivor_failed(t, which, 0, STEP_OVER)) {

@@ -137,11 +137,14 @@ fault(struct step_victim *victim, const char *format, ...)
 }
 
 /* Make sense of what waitpid told. 0: a stop that means nothing; otherwise SIGTRAP, STOP_OF_SYSCALL, or
- * STEP_FAULT, negated. */
+ * STEP_OVER or STEP_FAULT, negated. */
 static int read_status(struct step_victim *victim, int status)
 {
     if (WIFEXITED(status) || WIFSIGNALED(status)) {
         victim->pid = 0;
+        victim->ended = victim->ends && WIFEXITED(status);
+        if (victim->ended)
+            return -STEP_OVER;
         if (WIFEXITED(status))
             fault(victim, "the victim exited with %d in mid-operation", WEXITSTATUS(status));
         else
@@ -287,8 +290,8 @@ static enum step_stop await_exit(struct step_victim *victim)
         pid_t got = waitpid(victim->pid, &status, __WALL | WNOHANG);
         if (got == victim->pid) {
             int stop = read_status(victim, status);
-            if (stop == -STEP_FAULT)
-                return STEP_FAULT;
+            if (stop < 0)
+                return (enum step_stop) - stop;
             if (stop) {
                 victim->in_syscall = victim->asleep = false;
                 compare(victim);
@@ -311,8 +314,9 @@ static enum step_stop await_exit(struct step_victim *victim)
 static enum step_stop enter_syscall(struct step_victim *victim)
 {
     victim->steps++;
-    if (resume(victim, PTRACE_SYSCALL) == -STEP_FAULT)
-        return STEP_FAULT;
+    int stop = resume(victim, PTRACE_SYSCALL);
+    if (stop < 0)
+        return (enum step_stop) - stop;
     victim->in_syscall = true;
     victim->syscall_number = syscall_of(victim->pid);
     return STEP_ENTRY;
@@ -336,8 +340,9 @@ enum step_stop step_next(struct step_victim *victim)
         if (is_syscall(victim->pid, victim->instruction))
             return enter_syscall(victim);
         victim->steps++;
-        if (resume(victim, PTRACE_SINGLESTEP) == -STEP_FAULT)
-            return STEP_FAULT;
+        int stop = resume(victim, PTRACE_SINGLESTEP);
+        if (stop < 0)
+            return (enum step_stop) - stop;
         if (compare(victim))
             return STEP_CHANGED;
     }
@@ -381,7 +386,7 @@ bool step_go_on(struct step_victim *victim, double seconds)
     }
     if (!victim->pid) {
         release(victim);
-        return false;
+        return victim->ended;
     }
     ptrace(PTRACE_DETACH, victim->pid, 0, (void *)(intptr_t)victim->deliver);
     if (!victim->own_child) {

@@ -67,6 +67,7 @@ struct step_victim {
     struct step_area areas[STEP_AREAS_MAX];
     unsigned char *copies; /* of the areas, one behind the other */
     size_t area_count, changed_area, changed_offset;
+    bool ends, ended; /* to end by itself, with any code, is the end of the operation; it has */
     char fault[160];
 };
 
@@ -118,6 +119,7 @@ struct step_operation {
     const char *name;
     void *world;
     bool (*start)(void *world, struct step_victim *victim); /* + tracer: step_seize it */
+    bool ends; /* the operation is the victim's end: when it has ended by itself the operation is over */
     bool (*over)(void *world);    /* + tracer, where the victim sleeps: is that the end of the operation? */
     void (*arrange)(void *world); /* + survivor, before each victim */
     void (*prepare)(void *world); /* + victim, at full speed */
