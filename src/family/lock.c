@@ -4,6 +4,9 @@
 #include "base/failure.h"
 
 #include <errno.h>
+#include <time.h>
+
+#define LOOK_AGAIN_NS 50000000
 
 void kin__lock_init(struct kin__lock *lock)
 {
@@ -24,9 +27,29 @@ static void make_usable(struct kin__lock *lock)
     pthread_mutex_consistent(&lock->mutex);
 }
 
+/*
+ * A sleeper must look again by itself. It is woken by who releases the lock; but if the one that was woken is killed
+ * before it has the lock, and another took it meanwhile without sleeping, that one's release wakes nobody: it does not
+ * know that others sleep still. (The kernel passes the wake on only if it finds the lock free; kernel/futex/core.c,
+ * handle_futex_death.) Found by tests/storm/tree_test.c: all slept, and the lock was free.
+ */
+static int lock_or_look_again(pthread_mutex_t *mutex)
+{
+    int error;
+    do {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += LOOK_AGAIN_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        error = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until);
+    } while (error == ETIMEDOUT);
+    return error;
+}
+
 bool kin__lock_acquire(struct kin__lock *lock)
 {
-    int error = pthread_mutex_lock(&lock->mutex);
+    int error = lock_or_look_again(&lock->mutex);
     if (error == 0)
         return false;
     if (error != EOWNERDEAD)
