@@ -4,6 +4,8 @@
 #include "base/failure.h"
 #include "os/os.h"
 
+#include <string.h>
+
 #define IS_32 1u
 #define TRIES 30
 #define PAUSES 4
@@ -74,6 +76,13 @@ void kin__journal_set(uint64_t *word, uint64_t value)
 void kin__journal_set32(uint32_t *word, uint32_t value)
 {
     change((uint64_t)(uintptr_t)word | IS_32, *word, value);
+}
+
+void kin__journal_set_pointer(void *at, const void *value)
+{
+    uint64_t old;
+    memcpy(&old, at, sizeof old);
+    change((uint64_t)(uintptr_t)at, old, (uint64_t)(uintptr_t)value);
 }
 
 void kin__journal_commit(void)

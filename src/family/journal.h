@@ -57,6 +57,7 @@ void kin__journal_begin(void);
 /* Change a word of the region. */
 void kin__journal_set(uint64_t *word, uint64_t value);
 void kin__journal_set32(uint32_t *word, uint32_t value);
+void kin__journal_set_pointer(void *at, const void *value); /* `at` is that of a pointer of any type */
 
 /* Make the changes so far true, and go on under the lock; the same, and release it. */
 void kin__journal_commit(void);

@@ -13,7 +13,8 @@
 
 #include "base/failure.h"
 #include "base/log.h"
-#include "kin/heap.h"
+#include "family/heap.h"
+#include "family/journal.h"
 #include "os/os.h"
 #include "process/limits.h"
 #include "process/started.h"
@@ -300,28 +301,47 @@ bool kin__process_settle(kin_process *process, kin__id id)
     return kin__member_recover(id) == 0;
 }
 
-/* The object of a member that its starter does not use any more: the last of the two who know it frees it. Each
- * says that it is gone by one atomic step, once. */
-static bool last_holder(struct kin_process *process, uint32_t who)
+/*
+ * In a transaction: one of the two who know the object, its starter and the member, is gone; the last one frees it.
+ * A thread of the caller's own, or the spare one of a recovery: whoever dies after it leaves the rest to that
+ * thread's recovery.
+ */
+static void go(struct kin__thread *thread, struct kin_process *process, uint32_t who)
 {
-    uint32_t both = KIN__MEMBER_GONE | KIN__STARTER_GONE;
-    uint32_t before = atomic_fetch_or(&process->gone, who);
-    return !(before & who) && ((before | who) & both) == both;
+    uint32_t gone = process->gone | who;
+    if (gone == (KIN__MEMBER_GONE | KIN__STARTER_GONE)) {
+        kin__journal_set32((uint32_t *)&process->magic, 0);
+        kin__heap_free_in(thread, process);
+    } else {
+        kin__journal_set32(&process->gone, gone);
+    }
 }
 
-static void destroy(struct kin_process *process)
+/* The same, off the list that `link` is a part of; NULL: it is on none. One whose member is not to be found will never
+ * attach, or has been recovered. */
+static void starter_goes(struct kin__thread *thread, struct kin_process *process, struct kin_process **link)
 {
-    atomic_store(&process->magic, 0);
-    kin_free(process);
+    if (link)
+        kin__journal_set_pointer(link, process->next);
+    kin__journal_set((uint64_t *)&process->starter, 0);
+    uint32_t member = kin__member_find(process->id) ? 0 : KIN__MEMBER_GONE;
+    go(thread, process, KIN__STARTER_GONE | member);
 }
 
-/* One whose member is not to be found will never attach, or has been recovered. */
 void kin__process_let_go(kin_process *process)
 {
-    kin__id id = process->id;
-    atomic_store(&process->starter, 0); /* before the step below: after it the object may be gone */
-    if (!kin__member_find(id) || last_holder(process, KIN__STARTER_GONE))
-        destroy(process);
+    struct kin__thread *thread = kin__thread_self();
+    if (!thread) {
+        kin_log(KIN_LOG_ERROR, "the object of a process stays: %s", kin_error_message());
+        return;
+    }
+    struct kin_process **link = &kin__self()->children;
+    while (*link && *link != process)
+        link = &(*link)->next;
+    kin__journal_begin();
+    starter_goes(thread, process, *link ? link : NULL);
+    kin__journal_end();
+    kin__heap_free_finish(thread);
 }
 
 /* Under its life lock, after the slots it had claimed were freed: a child that is there still goes on without its
@@ -329,10 +349,14 @@ void kin__process_let_go(kin_process *process)
 int kin__children_recover(struct kin__member *dead)
 {
     kin__started_end(dead); /* first: it reads the object */
+    kin__journal_begin();   /* undoes a transaction that was not true yet: that may concern the list */
+    kin__journal_end();
+    struct kin__thread *spare = dead->children ? kin__thread_spare(dead) : NULL;
     while (dead->children) {
-        struct kin_process *process = dead->children;
-        dead->children = process->next;
-        kin__process_let_go(process);
+        kin__journal_begin();
+        starter_goes(spare, dead->children, &dead->children);
+        kin__journal_end();
+        kin__heap_free_finish(spare);
     }
     if (dead->process && !atomic_load(&dead->process->ended))
         return find_end(dead, dead->process);
@@ -346,7 +370,10 @@ void kin__children_recovered(struct kin__member *dead)
         return;
     if (!atomic_load(&own->ended))
         publish_end(own);
-    dead->process = NULL;
-    if (last_holder(own, KIN__MEMBER_GONE))
-        destroy(own);
+    struct kin__thread *spare = kin__thread_spare(dead);
+    kin__journal_begin();
+    kin__journal_set_pointer(&dead->process, NULL);
+    go(spare, own, KIN__MEMBER_GONE);
+    kin__journal_end();
+    kin__heap_free_finish(spare);
 }

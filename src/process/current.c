@@ -22,7 +22,7 @@ static kin_process *make_own(struct kin__member *me)
     process->id = kin__member_id(me);
     atomic_store(&process->pid, (int32_t)getpid());
     snprintf(process->name, sizeof process->name, "%s", me->parent ? "forked" : "main");
-    atomic_store(&process->gone, KIN__STARTER_GONE); /* nobody will free it but its recovery */
+    process->gone = KIN__STARTER_GONE; /* nobody will free it but its recovery */
     process->magic = KIN__PROCESS_MAGIC;
     me->process = process;
     return process;

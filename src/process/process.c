@@ -219,18 +219,6 @@ int kin_process_sentinel(kin_process *process)
                                   process->name);
 }
 
-/* Take it off this member's list: single stores, which a recovery after our death may find half-way without
- * harm (at worst the object stays on the list, and is freed from there). */
-static void unlink_started(kin_process *process)
-{
-    struct kin__member *me = kin__self();
-    for (kin_process **link = &me->children; *link; link = &(*link)->next)
-        if (*link == process) {
-            *link = process->next;
-            return;
-        }
-}
-
 static void refuse_free(int code, const char *name, const char *why)
 {
     kin__fail(code, "process \"%s\" cannot be freed: %s", name, why);
@@ -268,7 +256,6 @@ void kin_process_free(kin_process *process)
     child = kin__child_find(process);
     if (child)
         kin__child_forget(child);
-    unlink_started(process);
-    pthread_mutex_unlock(&kin__guardian_mutex);
     kin__process_let_go(process);
+    pthread_mutex_unlock(&kin__guardian_mutex);
 }

@@ -3,8 +3,8 @@
  *
  *   field             written by         rule                          when the writer dies there
  *   ---------------   ----------------   ---------------------------   --------------------------------
- *   name to data      starter            before the child runs         not linked yet: the block stays behind
- *   next              starter            one store each                its recovery walks the list
+ *   name to data      starter            before the child runs         an OPEN intent: recovery frees the block
+ *   next              journal            the starter's list            undone
  *   pid               starter or child   same value                    as stored
  *   told, told_code,  the process        told last                     not told: the status counts, and children
  *   left_children                                                      of its own are looked for
@@ -20,8 +20,8 @@
  *   oom_before        starter            before the child runs         not linked yet
  *   killed            starter            0 to 1, before the signal     told of a signal that was not sent
  *   crash             the process        see process/crash.h           see there
- *   gone              both, see below    one atomic or each            the last one frees; a death in between
- *                                                                      leaves the object behind
+ *   gone              journal            under its lock; the last one   undone
+ *                                        frees in the same transaction
  *
  *   P1  ended == 1: end is final; all that the member had is recovered but its slot
  *   P2  end and ended are written under the member's life lock, or by the starter of one that never attached
@@ -52,7 +52,7 @@ struct kin_process {
     _Atomic kin__id starter;  /* 0: gone, or there was none; its own recovery frees the object */
     struct kin_process *next; /* in the starter's list of those it started */
     _Atomic int32_t pid;
-    _Atomic uint32_t gone; /* enum kin__gone: who no longer needs the object */
+    uint32_t gone; /* enum kin__gone: who no longer needs the object */
     _Atomic uint32_t ended;
     _Atomic uint32_t told;
     int32_t told_code;
@@ -87,7 +87,7 @@ bool kin__process_settle(kin_process *process, kin__id id);
 /* Wait until it has ended; false: not in time. For any member at any time. */
 bool kin__process_wait(kin_process *process, kin__id id, double timeout);
 
-/* The starter lets go of the object; it is not to be touched after. */
+/* The starter lets go of the object, on its list or not; it is not to be touched after. Under the guardian's mutex. */
 void kin__process_let_go(kin_process *process);
 
 #endif

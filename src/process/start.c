@@ -2,8 +2,9 @@
 #include "process/start.h"
 
 #include "base/failure.h"
+#include "family/heap.h"
 #include "family/hooks.h"
-#include "kin/heap.h"
+#include "family/journal.h"
 #include "os/os.h"
 #include "process/child.h"
 #include "process/children.h"
@@ -60,7 +61,7 @@ static kin_process *make_object(const struct kin__start *start, int method)
     bool limited = kin__limits_given(&start->options.limits);
     size_t limits_at = (copied + 63) & ~(size_t)63;
     size_t crash_at = limits_at + (limited ? (sizeof(struct kin__limited) + 63) & ~(size_t)63 : 0);
-    kin_process *process = kin_malloc(sizeof *process + crash_at + sizeof(struct kin__crash));
+    kin_process *process = kin__heap_open(sizeof *process + crash_at + sizeof(struct kin__crash), NULL);
     if (!process)
         return NULL;
     memset(process, 0, sizeof *process);
@@ -92,10 +93,22 @@ static kin_process *make_object(const struct kin__start *start, int method)
     process->magic = KIN__PROCESS_MAGIC;
     if (method == KIN_START_SPAWN &&
         kin__function_refer((void (*)(void))start->fn, &process->function, "a process's body") != 0) {
-        kin_free(process);
+        kin__heap_drop(process);
         return NULL;
     }
     return process;
+}
+
+/* From here on the starter's recovery finds it on its list; until now its intent frees it. */
+static void link_object(struct kin__member *me, kin_process *process)
+{
+    pthread_mutex_lock(&kin__guardian_mutex);
+    process->next = me->children;
+    kin__journal_begin();
+    kin__journal_set_pointer(&me->children, process);
+    kin__heap_close_in(kin__thread_mine);
+    kin__journal_end();
+    pthread_mutex_unlock(&kin__guardian_mutex);
 }
 
 static int launch(kin_process *process, struct kin__member *member)
@@ -140,29 +153,27 @@ kin_process *kin__process_start(const struct kin__start *start)
         return NULL;
     if (kin__limits_check(&start->options.limits, "a process") != 0)
         return NULL;
-    kin_process *process = make_object(start, method);
-    if (!process)
-        return NULL;
     struct kin__member *member;
-    if (kin__member_claim(&member) != 0) {
-        kin_free(process);
+    if (kin__member_claim(&member) != 0)
+        return NULL;
+    kin_process *process = make_object(start, method);
+    if (!process) {
+        kin__member_release_unborn(member);
         return NULL;
     }
     process->id = kin__member_id(member);
     atomic_store(&process->starter, kin__member_id(me));
+    link_object(me, process);
     member->process = process;
     kin__member_starting(member);
-    if (launch(process, member) != 0) {
-        if (kin__member_find(process->id))
-            kin__member_release_unborn(member);
-        kin__process_let_go(process);
-        return NULL;
-    }
+    if (launch(process, member) == 0)
+        return process;
+    if (kin__member_find(process->id))
+        kin__member_release_unborn(member);
     pthread_mutex_lock(&kin__guardian_mutex);
-    process->next = me->children;
-    me->children = process;
+    kin__process_let_go(process);
     pthread_mutex_unlock(&kin__guardian_mutex);
-    return process;
+    return NULL;
 }
 
 static int read_start(struct kin__start *start, kin_process_fn fn, const kin_process_options *options)

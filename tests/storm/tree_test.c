@@ -116,7 +116,7 @@ static void take_down(struct tree *tree, uint64_t *place)
         kin__heap_free_finish(thread);
 }
 
-/* A plain block of its own, for a moment. */
+/* A plain block of its own, for a moment. It has no other at that time, which a death would lose uncounted. */
 static void use_block(struct member *me)
 {
     uint64_t *block = kin_malloc(random_next(&me->seed) % 2000 + 8);
@@ -125,8 +125,6 @@ static void use_block(struct member *me)
         return;
     }
     *block = pattern(block);
-    if (random_next(&me->seed) % 4 == 0)
-        block = kin_realloc(block, random_next(&me->seed) % 4000 + 8);
     kin_free(block);
 }
 
