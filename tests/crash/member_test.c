@@ -37,6 +37,7 @@ struct scene {
     kin_process *volatile process; /* the child */
     _Atomic int32_t pid;           /* the victim's, where that is the child */
     _Atomic uint32_t over;
+    _Atomic uint32_t taken_away; /* the slot that the victim was to have */
 };
 
 static struct scene *scene;
@@ -285,6 +286,7 @@ static void slot_is_claimed(struct heap_world *world)
     if (pid < 0 || read(pipes[0], &byte, 1) != 1)
         abort();
     close(pipes[0]);
+    atomic_store(&scene->taken_away, 0);
     atomic_store(&scene->pid, pid);
 }
 
@@ -300,6 +302,8 @@ static void run_attach(void *arg)
 static void use_heap_if_attached(void *arg)
 {
     struct heap_world *world = arg;
+    if (atomic_load(&scene->over) == 1 && atomic_load(&scene->taken_away))
+        _exit(8);
     if (atomic_load(&scene->over) == 1)
         heap_after(arg);
     else if (!atomic_load(&world->release))
@@ -314,6 +318,7 @@ static void slot_gets_another_user(struct heap_world *world)
     if (waitpid(atomic_load(&scene->pid), &status, 0) != atomic_load(&scene->pid))
         return; /* it was so already */
     kin__member_recover(world->dead);
+    atomic_store(&scene->taken_away, kin__member_find(world->victim) == NULL);
     start_and_end_a_child(world);
 }
 
@@ -494,7 +499,8 @@ static void parent_is_recovered(void)
                                     .prepare = heap_be_member,
                                     .run = run_recovery,
                                     .work = recover_too,
-                                    .others_dead = 3});
+                                    .others_dead = 3,
+                                    .points = 8});
 }
 
 static const struct test tests[] = {
