@@ -90,7 +90,7 @@ static pid_t number(const char *text)
 /* The last process id given to anyone: the last word of /proc/loadavg; 0: unknown. */
 static pid_t last_pid(void)
 {
-    char text[128];
+    char text[128] = "";
     int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
@@ -108,7 +108,7 @@ static pid_t last_pid(void)
 
 static int walk_proc(const struct search *search)
 {
-    _Alignas(struct entry) char buffer[4096];
+    _Alignas(struct entry) char buffer[4096] = ""; /* the checker does not see that the kernel fills it */
     int found = 0;
     int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)

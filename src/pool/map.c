@@ -243,9 +243,8 @@ static int map_held(struct kin__map *map, const kin_map_args *given, bool is_for
         error = check_args(pool, map->function, &map->args);
     if (error)
         return error;
-    size_t unasked;
     if (!map->args.failures)
-        map->args.failures = &unasked;
+        map->args.failures = &map->unasked;
     *map->args.failures = 0;
     if (map->args.results)
         *map->args.results = NULL;

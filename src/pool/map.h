@@ -25,6 +25,7 @@ struct kin__map {
     size_t before;      /* items of windows that are over */
     size_t finished;    /* of these: done or failed */
     size_t failures;
+    size_t unasked;            /* takes their number if the caller does not want it */
     struct kin__death *deaths; /* of this window */
     bool undone;               /* items may be pending although the round is over */
     bool stopping;
