@@ -45,7 +45,7 @@ static const uintptr_t bases[] = {0x200000000000, 0x100000000000, 0x300000000000
 static uint64_t pid_namespace(void)
 {
     struct stat about;
-    return stat("/proc/self/ns/pid", &about) == 0 ? about.st_ino : 0;
+    return stat("/proc/thread-self/ns/pid", &about) == 0 ? about.st_ino : 0;
 }
 
 /* The largest size that the limits on files and address space leave room for. A program needs address

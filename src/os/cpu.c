@@ -66,7 +66,7 @@ static double least_quota(const char *root, char *path, const char *quota_name, 
 
 static double by_quota(void)
 {
-    FILE *file = fopen("/proc/self/cgroup", "re");
+    FILE *file = fopen("/proc/thread-self/cgroup", "re");
     if (!file)
         return -1;
     double least = -1;

@@ -181,7 +181,7 @@ static size_t cgroup_left(const char *directory, bool v2)
 /* The limits of the process's memory cgroup and of those it lies in; its path is in /proc/self/cgroup. */
 static size_t cgroup_available(void)
 {
-    FILE *file = fopen("/proc/self/cgroup", "re");
+    FILE *file = fopen("/proc/thread-self/cgroup", "re");
     if (!file)
         return SIZE_MAX;
     size_t least = SIZE_MAX;
@@ -247,7 +247,7 @@ size_t kin__os_private_data(void)
 {
     /* VmData, the sixth number of statm, counts what RLIMIT_DATA limits (and stacks). */
     char text[128];
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    int fd = open("/proc/thread-self/statm", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
     ssize_t length = read(fd, text, sizeof text - 1);

@@ -151,7 +151,7 @@ uint64_t kin__os_module_unloads(void)
     return unloads;
 }
 
-/* One line of /proc/self/maps; `path` points into the line. */
+/* One line of /proc/thread-self/maps; `path` points into the line. */
 struct mapping {
     uintptr_t start, end;
     char *path;
@@ -183,7 +183,7 @@ static bool cut_deleted(char *path)
 
 bool kin__os_mapping_at(uintptr_t address, char path[PATH_MAX], bool *gone)
 {
-    FILE *maps = fopen("/proc/self/maps", "re");
+    FILE *maps = fopen("/proc/thread-self/maps", "re");
     if (!maps)
         return false;
     char *line = NULL;

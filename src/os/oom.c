@@ -66,7 +66,7 @@ static bool try_line(char *line)
 
 static void find_counter(void)
 {
-    FILE *file = fopen("/proc/self/cgroup", "re");
+    FILE *file = fopen("/proc/thread-self/cgroup", "re");
     char *line = NULL;
     size_t room = 0;
     bool found = false;

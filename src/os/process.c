@@ -158,7 +158,9 @@ bool kin__os_reap(int pidfd, int *code, int *status, bool *gone)
 
 bool kin__os_program_path(char *buffer, size_t size)
 {
-    ssize_t length = readlink("/proc/self/exe", buffer, size);
+    ssize_t length = readlink("/proc/self/exe", buffer, size); /* valgrind knows this name only */
+    if (length < 0)                                            /* the main thread has ended */
+        length = readlink("/proc/thread-self/exe", buffer, size);
     if (length <= 0 || (size_t)length >= size)
         return false;
     buffer[length] = '\0';

@@ -32,7 +32,7 @@ static bool parse(char *line, struct kin__os_range *range, bool *file)
 
 size_t kin__os_private_ranges(struct kin__os_range **out)
 {
-    FILE *maps = fopen("/proc/self/maps", "re");
+    FILE *maps = fopen("/proc/thread-self/maps", "re");
     struct kin__os_range *ranges = NULL, range, before = {0};
     size_t count = 0, room = 0, line_room = 0;
     char *line = NULL;

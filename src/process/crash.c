@@ -118,7 +118,7 @@ static enum kin_fault classify(const struct scan *scan, int number, int code)
 static uint64_t private_data(void)
 {
     char text[128] = "";
-    int fd = (int)kin__raw(SYS_openat, AT_FDCWD, (long)"/proc/self/statm", O_RDONLY | O_CLOEXEC, 0, 0);
+    int fd = (int)kin__raw(SYS_openat, AT_FDCWD, (long)"/proc/thread-self/statm", O_RDONLY | O_CLOEXEC, 0, 0);
     if (fd < 0)
         return 0;
     long length = kin__raw(SYS_read, fd, (long)text, sizeof text, 0, 0);

@@ -99,7 +99,8 @@ static int describe(const struct kin__os_module *module, struct kin__module *out
     bool gone = false;
     memset(out, 0, sizeof *out);
     if (!kin__os_mapping_at(module->base + module->build.code_start, out->path, &gone))
-        return kin__fail(KIN_ESYSTEM, "could not find the file of %s: /proc/self/maps does not tell", what);
+        return kin__fail(KIN_ESYSTEM, "could not find the file of %s: /proc/thread-self/maps does not tell",
+                         what);
     out->build = module->build;
     out->program = module->program;
     if (out->build.id_size > 0)
