@@ -227,7 +227,7 @@ static struct kin__member *attach_plain_fork(void)
     }
     kin__id parent = self ? kin__member_id(self) : 0;
     kin__member_forked();
-    if (join(parent) == 0) {
+    if (kin__region_reaches() == 0 && join(parent) == 0) {
         /* Nobody may be there to recover plain forks that died: so that their slots do not fill the table, those
          * that come late do it. */
         if ((uint32_t)kin__member_id(self) > KIN__MEMBERS_MAX / 2)

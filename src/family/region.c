@@ -48,6 +48,14 @@ static uint64_t pid_namespace(void)
     return stat("/proc/thread-self/ns/pid", &about) == 0 ? about.st_ino : 0;
 }
 
+int kin__region_reaches(void)
+{
+    uint64_t here = pid_namespace();
+    if (here == 0 || here == kin__region->pid_namespace) /* 0: no /proc, so it cannot be told */
+        return 0;
+    return kin__fail(KIN_EMISMATCH, "cannot join the family from another pid namespace");
+}
+
 /* The largest size that the limits on files and address space leave room for. A program needs address
  * space of its own too: take at most half of a limited one. */
 static size_t largest_size(void)

@@ -85,6 +85,9 @@ int kin__region_new(size_t size, size_t heap_limit);
 /* Founding the family failed: let go of the region. */
 void kin__region_leave(void);
 
+/* 0 if this process sees the family's processes under their numbers; KIN_EMISMATCH: it is in another pid namespace. */
+int kin__region_reaches(void);
+
 /* Map an existing one from its descriptor, at `base`, in a spawned child; checks what it finds. */
 int kin__region_attach(int fd, uint64_t base, uint64_t size, uint64_t nonce);
 

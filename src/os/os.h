@@ -143,6 +143,9 @@ double kin__os_cpu_time(pid_t pid);
 /* The path of the program this process runs, in `buffer`; false if unknown. */
 bool kin__os_program_path(char *buffer, size_t size);
 
+/* Whether the parent lies in a pid namespace that this process does not see: it has been started across a border. */
+bool kin__os_parent_is_hidden(void);
+
 /* Make the kernel send `signal` to the calling process when the thread that made it, or any later stand-in
  * of the same process, ends. False: the parent, `parent`, is gone already. */
 bool kin__os_parent_death_signal(int signal, pid_t parent);

@@ -167,6 +167,11 @@ bool kin__os_program_path(char *buffer, size_t size)
     return true;
 }
 
+bool kin__os_parent_is_hidden(void)
+{
+    return kin__raw(SYS_getppid, 0, 0, 0, 0, 0) == 0;
+}
+
 bool kin__os_parent_death_signal(int signal, pid_t parent)
 {
     kin__raw(SYS_prctl, PR_SET_PDEATHSIG, signal, 0, 0, 0);

@@ -177,6 +177,12 @@ void kin__child_run_forked(kin__id id, pid_t parent)
     kin__os_reset_signals(parent_died);
     kin__os_fatal_catch();
     kin__member_forked();
+    if (kin__os_parent_is_hidden()) {
+        dprintf(STDERR_FILENO,
+                "kin: [%d] error: this process was started as a child, but in another pid namespace\n",
+                (int)getpid());
+        _exit(KIN__REFUSED_EXIT);
+    }
     kin_process *process = become(id, parent);
     kin__os_null_stdin();
     int code = run(process);

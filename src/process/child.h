@@ -6,6 +6,8 @@
 
 #define KIN__ORPHAN_EXIT (128 + 15) /* as if by SIGTERM */
 
+#define KIN__REFUSED_EXIT 126 /* it could not join the family, and has said why */
+
 /* In a process that fork made: become the member, run the function, end. */
 _Noreturn void kin__child_run_forked(kin__id id, pid_t parent);
 

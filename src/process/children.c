@@ -16,6 +16,7 @@
 #include "family/heap.h"
 #include "family/journal.h"
 #include "os/os.h"
+#include "process/child.h"
 #include "process/limits.h"
 #include "process/started.h"
 
@@ -141,6 +142,12 @@ static void recover_surely(struct kin_process *process)
             end_by_status(process, process->code, process->status);
         else
             end_by_word(process);
+        if (process->end.how == KIN_END_EXITED && process->end.exit_code == KIN__REFUSED_EXIT)
+            kin__error_fill(
+                &process->error, KIN_EMISMATCH,
+                "process \"%s\" (pid %d) could not join the family: it was started in another pid "
+                "namespace, or its program has been replaced",
+                process->name, (int)atomic_load(&process->pid));
         publish_end(process);
         return;
     }

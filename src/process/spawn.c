@@ -110,7 +110,7 @@ _Noreturn static void give_up(void)
 {
     fprintf(stderr, "kin: [%d] error: this process was started as a child, but %s\n", (int)getpid(),
             kin_error_message());
-    _exit(126);
+    _exit(KIN__REFUSED_EXIT);
 }
 
 void kin__spawn_enter(void)

@@ -4,6 +4,8 @@
  */
 #include "cases/common.h"
 
+#include "kin.h"
+
 #include <signal.h>
 #include <stdlib.h>
 

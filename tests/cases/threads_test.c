@@ -1,6 +1,8 @@
 /* threads_test.c - main threads that end before their process, and forks amid busy threads. */
 #include "cases/common.h"
 
+#include "kin.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -274,7 +276,9 @@ static int sleep_for_ever(void *arg)
 static int return_while_children_run(void *arg)
 {
     struct board *board = *(struct board **)arg;
-    child_assert(kin_process_start(sleep_for_ever, arg, sizeof board, KIN_PROCESS_OPTIONS(.daemon = true)));
+    const kin_process *daemon =
+        kin_process_start(sleep_for_ever, arg, sizeof board, KIN_PROCESS_OPTIONS(.daemon = true));
+    child_assert(daemon != NULL);
     child_assert(kin_process_start(sleep_then_tell, arg, sizeof board, NULL));
     while (!atomic_load(&board->pid))
         usleep(500);
