@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "family/region.h"
+#include "family/units.h"
 
 /* ---- what an address points at --------------------------------------------------------------------- */
 
@@ -179,7 +180,7 @@ static void protected_shared_memory_is_told(void)
     kin_free(block);
     tell(protect_and_scribble, &shared, sizeof shared, &story);
     says(&story, SIGSEGV, KIN_FAULT_FREE, "free memory of the heap");
-    shared.where = (char *)kin__region_at(kin__region->size - 8192);
+    shared.where = kin__unit_address(kin__heap()->units - 1);
     tell(protect_and_scribble, &shared, sizeof shared, &story);
     says(&story, SIGSEGV, KIN_FAULT_UNUSED, "shared memory that is not in use");
 }

@@ -142,7 +142,8 @@ typedef struct kin_end {
     int sender;         /* pid of who sent such a signal, if it was sent by another process; else 0 */
     void *
         fault_address; /* of SIGSEGV, SIGBUS: what was touched; of SIGFPE, SIGILL, SIGTRAP: the instruction */
-    char fault_name[40]; /* what is mapped there: "stack", "heap", a file's name; "" if it has no name */
+    char fault_name[40]; /* what is mapped there: "stack", "heap", a file's name; whose guard page it is:
+                            "members table"; "" if it has no name */
 } kin_end;
 
 /*

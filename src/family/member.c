@@ -3,6 +3,7 @@
 
 #include "base/failure.h"
 #include "base/log.h"
+#include "family/guard.h"
 #include "family/hooks.h"
 #include "family/region.h"
 #include "family/thread.h"
@@ -14,7 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-_Static_assert(sizeof(struct kin__member) * KIN__MEMBERS_MAX <= KIN__AT_THREADS - KIN__AT_MEMBERS, "room");
+_Static_assert(KIN__AT_MEMBERS + sizeof(struct kin__member) * KIN__MEMBERS_MAX <=
+                   KIN__AT_THREADS - KIN__GUARD,
+               "room before the guard");
 
 uint32_t *kin__alive_page;
 static bool wiped; /* by the kernel in each child */
@@ -42,7 +45,7 @@ void kin__member_forked(void)
     self = NULL;
     kin__log_after_fork();
     kin__thread_forget();
-    kin__region_forked();
+    kin__guards_forked();
     for (size_t i = 0; i < kin__hooks_count; i++)
         if (kin__hooks[i].forked)
             kin__hooks[i].forked();

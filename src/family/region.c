@@ -9,6 +9,7 @@
 
 #include "base/failure.h"
 #include "base/log.h"
+#include "family/guard.h"
 #include "family/lock.h"
 #include "os/os.h"
 
@@ -135,12 +136,6 @@ static void adopt(void *at, size_t size, int fd)
     kin__region_size = size;
 }
 
-void kin__region_forked(void)
-{
-    if (kin__region->checks & KIN__CHECK_HEAP)
-        kin__os_protect(kin__region, kin__region_size, KIN__OS_WRITE);
-}
-
 int kin__region_new(size_t size, size_t heap_limit)
 {
     size_t most = largest_size();
@@ -212,5 +207,6 @@ int kin__region_attach(int fd, uint64_t base, uint64_t size, uint64_t nonce)
         return error;
     }
     adopt(at, size, fd);
+    kin__guards_set();
     return 0;
 }

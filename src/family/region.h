@@ -6,10 +6,12 @@
  *
  *   offset          what                          defined in
  *   0               struct kin__region            here
+ *   KIN__AT_MODULES modules functions lie in      process/function.h
  *   KIN__AT_MEMBERS member slots                  family/member.h
  *   KIN__AT_THREADS thread slots                  family/thread.h
- *   KIN__AT_MODULES modules functions lie in      process/function.h
  *   KIN__AT_HEAP    heap tables, then units       family/heap.h
+ *
+ * Between any two of them, but for the first two, lies a guard of KIN__GUARD bytes (family/guard.h).
  *
  *   field         written by   rule                          when the writer dies there
  *   -----------   ----------   ---------------------------   ------------------------------------
@@ -25,12 +27,13 @@
 #include <stdint.h>
 
 #define KIN__REGION_MAGIC 0x6e6f69676572696bull /* "kiregion" */
-#define KIN__LAYOUT 1                           /* of everything in the region; children must agree */
+#define KIN__LAYOUT 2                           /* of everything in the region; children must agree */
 
-#define KIN__AT_MEMBERS 0x10000u
-#define KIN__AT_THREADS 0x110000u
-#define KIN__AT_MODULES 0x910000u
-#define KIN__AT_HEAP 0xc00000u
+#define KIN__GUARD 0x10000u /* a page of the largest kind */
+#define KIN__AT_MODULES 0x10000u
+#define KIN__AT_MEMBERS 0x310000u
+#define KIN__AT_THREADS 0x360000u
+#define KIN__AT_HEAP 0xb70000u
 #define KIN__REGION_LEAST ((size_t)256 << 20)
 
 enum kin__checks { KIN__CHECK_HEAP = 1, KIN__CHECK_POINTERS = 2 };
@@ -75,9 +78,6 @@ int kin__region_punch(size_t offset, size_t size);
 
 /* Whether the descriptor still is the family's. */
 bool kin__region_has_fd(void);
-
-/* In a forked child: what the parent had forbidden itself is none of the child's business. */
-void kin__region_forked(void);
 
 /* Make a region: `size` 0 takes the largest that fits, 1 TiB at most. */
 int kin__region_new(size_t size, size_t heap_limit);

@@ -11,7 +11,8 @@
 #include <pthread.h>
 #include <string.h>
 
-_Static_assert(KIN__AT_THREADS + KIN__THREADS_MAX * KIN__THREAD_SIZE <= KIN__AT_MODULES, "room");
+_Static_assert(KIN__AT_THREADS + KIN__THREADS_MAX * KIN__THREAD_SIZE <= KIN__AT_HEAP - KIN__GUARD,
+               "room before the guard");
 
 _Thread_local struct kin__thread *kin__thread_mine;
 _Thread_local uint32_t kin__thread_token, kin__thread_fast;

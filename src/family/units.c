@@ -6,6 +6,7 @@
 
 #include "base/failure.h"
 #include "base/log.h"
+#include "family/guard.h"
 #include "os/os.h"
 
 #include <string.h>
@@ -18,18 +19,22 @@
 /* A signal makes fallocate undo what it has done so far: small pieces finish between two of them. */
 #define POPULATE_STEP ((size_t)2 << 20)
 
-_Static_assert(sizeof(struct kin__heap) <= 4 * PAGE, "room before the entries");
+_Static_assert(sizeof(struct kin__heap) <= KIN__GUARD, "room before the guard");
 _Static_assert(offsetof(struct kin__heap, journal) == 0, "kin__journal()");
 
 struct kin__view kin__view;
 
 /* ---- layout ---------------------------------------------------------------------------------- */
 
-#define ENTRIES_AT (KIN__AT_HEAP + 4 * PAGE)
+static uint64_t up(uint64_t offset, uint64_t multiple)
+{
+    return (offset + multiple - 1) / multiple * multiple;
+}
 
 int kin__units_format(void)
 {
-    size_t left = kin__region->size - ENTRIES_AT - KIN__UNIT - 2 * PAGE;
+    /* Three guards; what is lost to alignment before two of them, before the units and behind. */
+    size_t left = kin__region->size - KIN__AT_ENTRIES - 7 * KIN__GUARD;
     size_t units = left / (KIN__UNIT + sizeof(struct kin__unit) + KIN__DESCRIPTOR_SIZE);
     int error = kin__table_populate(kin__heap(), sizeof(struct kin__heap));
     if (error)
@@ -37,11 +42,13 @@ int kin__units_format(void)
     kin__journal_format();
     struct kin__heap *heap = kin__heap();
     heap->units = (uint32_t)units;
-    heap->descriptors_at = (ENTRIES_AT + (units + 1) * sizeof(struct kin__unit) + PAGE - 1) / PAGE * PAGE;
-    uint64_t end = heap->descriptors_at + units * KIN__DESCRIPTOR_SIZE;
+    heap->descriptors_at =
+        up(KIN__AT_ENTRIES + (units + 1) * sizeof(struct kin__unit), KIN__GUARD) + KIN__GUARD;
+    uint64_t end = up(heap->descriptors_at + units * KIN__DESCRIPTOR_SIZE, KIN__GUARD) + KIN__GUARD;
     /* Alignment is one of addresses: the base may be any page. */
     uint64_t base = kin__region->base;
-    heap->units_at = (base + end + KIN__UNIT - 1) / KIN__UNIT * KIN__UNIT - base;
+    heap->units_at = up(base + end, KIN__UNIT) - base;
+    kin__guards_set();
     kin__units_attach();
 
     struct kin__unit *edge = kin__unit_at(heap->units);
@@ -69,7 +76,7 @@ void kin__units_attach(void)
 {
     struct kin__heap *heap = kin__heap();
     kin__view.units = kin__region_at(heap->units_at);
-    kin__view.entries = kin__region_at(ENTRIES_AT);
+    kin__view.entries = kin__region_at(KIN__AT_ENTRIES);
     kin__view.descriptors = kin__region_at(heap->descriptors_at);
     /* Release: partner is the acquire in kin__unit_of. Acquire: partner is the release in table_covers. */
     uint64_t tabled = __atomic_load_n(&heap->tabled, __ATOMIC_ACQUIRE);

@@ -12,6 +12,8 @@
  *   span descriptors           one for each unit (family/span.h)
  *   units                      aligned to 64 KiB
  *
+ * with a guard behind each of them (family/guard.h).
+ *
  * Tables are sparse: an entry gets memory before its unit is first used, a descriptor before its unit first
  * heads a span.
  *
@@ -129,6 +131,8 @@ static inline char *kin__unit_address(uint32_t unit)
 int kin__units_format(void);
 /* Set kin__view, and how far it reaches. */
 void kin__units_attach(void);
+/* Where the entries lie in the region. */
+#define KIN__AT_ENTRIES (KIN__AT_HEAP + 2 * KIN__GUARD)
 
 /*
  * In a transaction: make `length` free units, the first aligned to `alignment` of them, a run of `kind`. Its

@@ -7,6 +7,7 @@
 #include "process/crash.h"
 
 #include "base/failure.h"
+#include "family/guard.h"
 #include "family/hooks.h"
 #include "family/region.h"
 #include "family/span.h"
@@ -104,8 +105,14 @@ static void look_for_owner(kin__id dead, kin_end *end)
 }
 
 /* What lies there in the shared region, which the process was kept from. */
-static int shared_fault(const kin_end *end)
+static int shared_fault(kin_end *end)
 {
+    end->fault_name[0] = '\0';
+    const char *guard = kin__guard_of((uintptr_t)end->fault_address);
+    if (guard) {
+        snprintf(end->fault_name, sizeof end->fault_name, "%s", guard);
+        return KIN_FAULT_GUARD;
+    }
     if (end->fault == KIN_FAULT_SEALED || !kin__thread_self())
         return end->fault;
     const char *address = end->fault_address;
@@ -186,6 +193,10 @@ static void add_fault(struct text *text, const kin_end *end)
         add(text, " at 0x0");
     if (!known)
         return;
+    if (end->fault == KIN_FAULT_GUARD && *end->fault_name) {
+        add(text, ": a guard page of the family's %.*s", (int)sizeof end->fault_name - 1, end->fault_name);
+        return;
+    }
     add(text, ": %s", faults[end->fault]);
     if (end->fault == KIN_FAULT_PRIVATE)
         add(text, " %d", end->fault_pid);

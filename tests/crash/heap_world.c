@@ -230,7 +230,7 @@ size_t heap_watch(void *arg, struct step_area *areas)
     size_t count = 0;
     const char *base = kin__region_at(0);
     add(areas, &count, heap, sizeof(*heap));
-    add(areas, &count, heap + 1, WATCHED_UNITS * sizeof(struct kin__unit));
+    add(areas, &count, kin__unit_at(0), WATCHED_UNITS * sizeof(struct kin__unit));
     add(areas, &count, base + KIN__AT_THREADS, (size_t)(heap->threads_top + 1) * KIN__THREAD_SIZE);
     add(areas, &count, base + KIN__AT_MEMBERS, WATCHED_MEMBERS * sizeof(struct kin__member));
     add(areas, &count, base + heap->descriptors_at, (size_t)WATCHED_UNITS * KIN__DESCRIPTOR_SIZE);

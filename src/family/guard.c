@@ -1,0 +1,61 @@
+/* family/guard.c - see guard.h. */
+#include "family/guard.h"
+
+#include "family/region.h"
+#include "family/units.h"
+#include "os/os.h"
+
+_Static_assert(KIN__PARTS == 7, "kin__parts() fills in that many");
+
+void kin__parts(struct kin__part out[KIN__PARTS])
+{
+    const struct kin__heap *heap = kin__heap();
+    uint64_t descriptors = heap->descriptors_at, units = heap->units_at;
+    uint64_t beyond = units + ((uint64_t)heap->units << KIN__UNIT_BITS);
+    out[0] = (struct kin__part){"module table", 0, KIN__AT_MEMBERS - KIN__GUARD};
+    out[1] = (struct kin__part){"members table", KIN__AT_MEMBERS, KIN__AT_THREADS - KIN__GUARD};
+    out[2] = (struct kin__part){"threads table", KIN__AT_THREADS, KIN__AT_HEAP - KIN__GUARD};
+    out[3] = (struct kin__part){"journal", KIN__AT_HEAP, KIN__AT_ENTRIES - KIN__GUARD};
+    out[4] = (struct kin__part){"unit table", KIN__AT_ENTRIES, descriptors - KIN__GUARD};
+    out[5] =
+        (struct kin__part){"span table", descriptors,
+                           descriptors + ((uint64_t)heap->units * KIN__DESCRIPTOR_SIZE + KIN__GUARD - 1) /
+                                             KIN__GUARD * KIN__GUARD};
+    out[6] = (struct kin__part){"heap", units, beyond};
+}
+
+void kin__guards_set(void)
+{
+    struct kin__part parts[KIN__PARTS];
+    kin__parts(parts);
+    for (unsigned i = 0; i < KIN__PARTS; i++) {
+        uint64_t end = i + 1 < KIN__PARTS ? parts[i + 1].from : kin__region_size;
+        kin__os_unmap(kin__region_at(parts[i].to), end - parts[i].to);
+    }
+}
+
+void kin__guards_forked(void)
+{
+    struct kin__part parts[KIN__PARTS];
+    if (!(kin__region->checks & KIN__CHECK_HEAP))
+        return;
+    kin__parts(parts);
+    const struct kin__part *heap = &parts[KIN__PARTS - 1];
+    kin__os_protect(kin__region_at(heap->from), heap->to - heap->from, KIN__OS_WRITE);
+}
+
+const char *kin__guard_of(uintptr_t address)
+{
+    struct kin__part parts[KIN__PARTS];
+    uint64_t at = address - kin__region_base;
+    if (at >= kin__region_size)
+        return NULL;
+    kin__parts(parts);
+    for (unsigned i = 0; i < KIN__PARTS; i++) {
+        if (at < parts[i].from)
+            return parts[i].from - at < at - parts[i - 1].to ? parts[i].name : parts[i - 1].name;
+        if (at < parts[i].to)
+            return NULL;
+    }
+    return parts[KIN__PARTS - 1].name;
+}
