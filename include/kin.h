@@ -7,9 +7,11 @@
 #include "kin/error.h"
 #include "kin/heap.h"
 #include "kin/init.h"
+#include "kin/lock.h"
 #include "kin/log.h"
 #include "kin/pool.h"
 #include "kin/process.h"
 #include "kin/progress.h"
+#include "kin/rlock.h"
 
 #endif

@@ -37,7 +37,10 @@ KIN_BEGIN
     X(KIN_ECANCELED, -17, "canceled")                           \
     X(KIN_ENOTSUP, -18, "not supported here")                   \
     X(KIN_ENOTFOUND, -19, "not found")                          \
-    X(KIN_EDAMAGED, -20, "memory was damaged")
+    X(KIN_EDAMAGED, -20, "memory was damaged")                  \
+    X(KIN_EOWNERDIED, -21, "acquired, and its last owner died") \
+    X(KIN_EBROKEN, -22, "the barrier is broken")                \
+    X(KIN_EDEADLK, -23, "would wait for itself")
 
 #define KIN_ERROR_ENUM(name, value, text) name = (value),
 enum kin_error_value { KIN_OK = 0, KIN_ERROR_LIST(KIN_ERROR_ENUM) };

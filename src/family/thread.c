@@ -83,6 +83,8 @@ static struct kin__thread *attach(struct kin__member *member)
         thread->index = index;
         thread->charged = 0;
         thread->quota = INT64_MAX;
+        memset(&thread->waits, 0, offsetof(struct kin__waits, note)); /* notes are never given twice */
+        kin__poke(&thread->name, (thread->name & ~(uint64_t)UINT32_MAX) + KIN__NAME_NEXT + (index << 1));
         memset(thread->cache, 0, sizeof thread->cache);
         kin__journal_set(&thread->owner, kin__member_id(member));
         kin__journal_set32(&thread->next, member->threads);
@@ -112,6 +114,16 @@ struct kin__thread *kin__thread_self(void)
             pthread_setspecific(key, kin__thread_mine);
     }
     return kin__thread_mine;
+}
+
+kin__id kin__thread_member(uint64_t name)
+{
+    const struct kin__thread *thread = kin__thread_at(KIN__NAME_INDEX(name));
+    if (__atomic_load_n(&thread->name, __ATOMIC_ACQUIRE) != name)
+        return 0;
+    /* 0 may be seen before that is true: it is ending, in any case. */
+    kin__id owner = __atomic_load_n(&thread->owner, __ATOMIC_ACQUIRE);
+    return kin__peek(&thread->name) == name ? owner : 0; /* or else that was the slot's next user */
 }
 
 void kin__thread_forget(void)

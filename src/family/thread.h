@@ -16,6 +16,8 @@
  *   cache     thread        see family/span.h                  `span` is the journal's; the rest is void
  *   charged   thread        see kin__thread_set_quota          void
  *   quarantine              see family/checked.h
+ *   name      who attaches  before owner, under the lock       as stored: no thread goes by that name
+ *   waits     thread        see sync/wait.h                    its recovery clears it
  *
  * The intent is an address and, in the low bits, what is done with it. Recovery, acting as the dead thread:
  *
@@ -67,6 +69,15 @@ struct kin__cache {
     uint32_t had;   /* blocks that were free when it took the span */
 };
 
+/* What a thread waits for, on the sync floor: see sync/wait.h, which writes it. */
+struct kin__waits {
+    _Atomic uint64_t object; /* its address; 0: it does not wait */
+    _Atomic uint64_t word;   /* what it sleeps on */
+    _Atomic uint64_t since;  /* kin__os_now_ns */
+    _Atomic uint64_t ticket; /* its place in a condition's queue */
+    _Atomic uint64_t note;   /* and what became of it there; also slept on */
+};
+
 struct kin__thread {
     uint64_t intent;
     uint64_t link;
@@ -80,9 +91,22 @@ struct kin__thread {
     uint64_t
         quarantine; /* under KIN_CHECK=heap: address of its freed blocks' list, 0: none (family/checked.h) */
     struct kin__cache cache[KIN__CLASSES];
+    uint64_t name;
+    struct kin__waits waits __attribute__((aligned(64)));
 } __attribute__((aligned(KIN__THREAD_SIZE)));
 
 _Static_assert(sizeof(struct kin__thread) == KIN__THREAD_SIZE, "a thread slot");
+
+/*
+ * Each thread's name in owner words: generation of the slot << 32 | slot << 1, never 0 and never given twice, so that the
+ * dead are told from their slot's next user. Bit 0 and bits 13 to 31 are the owner word's own.
+ */
+#define KIN__NAME_INDEX(name) (((uint32_t)(name)&0x1ffeu) >> 1)
+#define KIN__NAME_NEXT 0x100000000u
+_Static_assert(KIN__THREADS_MAX <= 0x1000u, "a name has room for the slot");
+
+/* The member that the thread of that name belongs to; 0: that thread has ended. */
+kin__id kin__thread_member(uint64_t name);
 
 /* The calling thread's slot; in a child, after a fork, still that of the parent's thread: see kin__thread_is_ours. */
 extern _Thread_local struct kin__thread *kin__thread_mine __attribute__((tls_model("initial-exec")));

@@ -27,7 +27,7 @@ int kin__os_futex_wait(const _Atomic uint32_t *word, uint32_t seen, double timeo
     return errno == EINTR ? KIN_EINTR : 0;
 }
 
-void kin__os_futex_wake(const _Atomic uint32_t *word, int count)
+int kin__os_futex_wake(const _Atomic uint32_t *word, int count)
 {
-    syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
+    return (int)syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }

@@ -55,7 +55,8 @@ static inline void kin__os_fence_after_rmw(void)
  * is set: these are outcomes.
  */
 int kin__os_futex_wait(const _Atomic uint32_t *word, uint32_t seen, double timeout);
-void kin__os_futex_wake(const _Atomic uint32_t *word, int count);
+/* How many were woken. */
+int kin__os_futex_wake(const _Atomic uint32_t *word, int count);
 
 /* ---- memory.c ------------------------------------------------------------------------------ */
 

@@ -47,14 +47,7 @@ static void set_up(void)
 
 int kin__pool_check(const kin_pool *pool, const char *what)
 {
-    if (!pool) {
-        const char *story = kin_error_message();
-        return kin__fail(KIN_EINVAL, "cannot %s: the pool is NULL%s%s", what,
-                         *story ? "; last failure: " : "", story);
-    }
-    if (!kin__region_holds(pool) || pool->magic != KIN__POOL_MAGIC)
-        return kin__fail(KIN_EINVAL, "cannot %s: %p is not a pool (freed?)", what, (const void *)pool);
-    return 0;
+    return kin__object_check(pool, KIN__POOL_MAGIC, what);
 }
 
 struct kin__local *kin__local_hold(const kin_pool *pool, const char *what)

@@ -40,7 +40,6 @@
 
 #include <stdatomic.h>
 
-#define KIN__POOL_MAGIC 0x6c6f6f70u /* "pool" */
 #define KIN__WORKERS_MAX 512
 #define KIN__WINDOW ((size_t)1 << 22) /* items of a job that are under way at once: bounds the status bytes */
 #define KIN__SMALL_WINDOW 4096        /* items for which the pool keeps status bytes at hand */

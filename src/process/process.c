@@ -21,14 +21,7 @@
 
 int kin__process_check(const kin_process *process, const char *what)
 {
-    if (!process) {
-        const char *story = kin_error_message();
-        return kin__fail(KIN_EINVAL, "cannot %s: the process is NULL%s%s", what,
-                         *story ? "; last failure: " : "", story);
-    }
-    if (!kin__region_holds(process) || process->magic != KIN__PROCESS_MAGIC)
-        return kin__fail(KIN_EINVAL, "cannot %s: %p is not a process (freed?)", what, (const void *)process);
-    return 0;
+    return kin__object_check(process, KIN__PROCESS_MAGIC, what);
 }
 
 /* The pidfd of a child of ours, or -1. */

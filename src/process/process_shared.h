@@ -33,13 +33,12 @@
 #define KIN_PROCESS_SHARED_H
 
 #include "family/member.h"
+#include "family/object.h"
 #include "kin/process.h"
 #include "process/crash.h"
 #include "process/function.h"
 
 #include <stdatomic.h>
-
-#define KIN__PROCESS_MAGIC 0x636f7270u /* "proc" */
 
 enum kin__gone { KIN__MEMBER_GONE = 1, KIN__STARTER_GONE = 2 };
 

@@ -1,0 +1,119 @@
+/* sync/wait.c - see wait.h. */
+#include "sync/wait.h"
+
+#include "base/failure.h"
+#include "family/units.h"
+#include "kin/heap.h"
+#include "kin/process.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SPIN_TURNS 200u
+#define LINE 64u
+
+bool kin__name_gone(uint64_t name)
+{
+    kin__id member = kin__thread_member(name);
+    return !member || (member != kin__self_id() && kin__member_recover(member) == 0);
+}
+
+bool kin__sync_spin(unsigned *turns)
+{
+    static _Atomic int cpus; /* 0: not asked yet */
+    int count = atomic_load_explicit(&cpus, memory_order_relaxed);
+    if (!count)
+        atomic_store_explicit(&cpus, count = kin_cpu_count(), memory_order_relaxed);
+    if (count < 2 || ++*turns > SPIN_TURNS)
+        return false;
+    kin__os_pause();
+    return true;
+}
+
+void kin__waits_begin(struct kin__thread *thread, const void *object, const _Atomic uint32_t *word)
+{
+    struct kin__waits *waits = &thread->waits;
+    atomic_store_explicit(&waits->since, kin__os_now_ns(), memory_order_relaxed);
+    atomic_store_explicit(&waits->word, (uintptr_t)word, memory_order_relaxed);
+    atomic_store_explicit(&waits->object, (uintptr_t)object, memory_order_release);
+}
+
+void kin__waits_end(struct kin__thread *thread)
+{
+    atomic_store_explicit(&thread->waits.object, 0, memory_order_release);
+}
+
+void kin__waits_sleep(const _Atomic uint32_t *word, uint32_t seen, double deadline)
+{
+    double left = kin__os_left(deadline);
+    kin__os_futex_wait(word, seen, left < KIN__LOOK_AGAIN ? left : KIN__LOOK_AGAIN);
+}
+
+int kin__timeout_check(double timeout)
+{
+    return kin__os_timeout_ok(timeout) ? 0 : kin__fail(KIN_EINVAL, "cannot wait for %g seconds", timeout);
+}
+
+void *kin__sync_new(size_t size, const char *name)
+{
+    size = (size + LINE - 1) / LINE * LINE;
+    struct kin__sync *object = kin_aligned_alloc(LINE, size);
+    if (!object)
+        return NULL;
+    memset(object, 0, size);
+    if (name)
+        strncpy(object->name, name, KIN__NAME_MAX - 1);
+    return object;
+}
+
+void *kin__sync_publish(void *object, enum kin__object_magic magic)
+{
+    struct kin__object *head = object;
+    atomic_store_explicit(&head->magic, magic, memory_order_release);
+    return object;
+}
+
+void kin__sync_free(void *object)
+{
+    struct kin__object *head = object;
+    atomic_store(&head->magic, 0);
+    kin_free(object);
+}
+
+struct kin__title kin__title(const void *object)
+{
+    const struct kin__sync *sync = object;
+    struct kin__title title;
+    char name[KIN__NAME_MAX] = "";
+    const char *kind = kin__object_kind(atomic_load(&sync->head.magic));
+    memcpy(name, sync->name, KIN__NAME_MAX - 1);
+    if (*name)
+        snprintf(title.text, sizeof title.text, "%s \"%s\"", kind ? kind : "object", name);
+    else
+        snprintf(title.text, sizeof title.text, "%s %p", kind ? kind : "object", object);
+    return title;
+}
+
+/* ---- deaths ---------------------------------------------------------------------------------- */
+
+/* W2. The dead one's slots are nobody's by now. */
+static void wake_all(struct kin__member *dead)
+{
+    (void)dead;
+    uint32_t top = kin__peek32(&kin__heap()->threads_top);
+    for (uint32_t i = 1; i < top && i < KIN__THREADS_SPARE; i++) {
+        struct kin__waits *waits = &kin__thread_at(i)->waits;
+        if (atomic_load_explicit(&waits->object, memory_order_acquire)) {
+            uint64_t word = atomic_load_explicit(&waits->word, memory_order_relaxed);
+            if (kin__region_holds((const void *)(uintptr_t)word))
+                kin__os_futex_wake((const _Atomic uint32_t *)(uintptr_t)word, INT_MAX);
+        }
+    }
+}
+
+/* In every process of the family, as any of them may have to recover others, also one that uses nothing of this floor. */
+__attribute__((constructor)) static void set_up(void)
+{
+    kin__member_hooks(&(struct kin__member_hooks){.recovered = wake_all});
+}

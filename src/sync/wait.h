@@ -1,0 +1,79 @@
+/*
+ * sync/wait.h - sleeping for something that a thread may take with it when it dies.
+ *
+ * Owner words name threads (family/thread.h). Whether that one is still there is looked up where it matters, by who
+ * finds the word taken: nobody keeps lists of what is held. A sleeper cannot miss anything for good:
+ *   W1  it looks again by itself every KIN__LOOK_AGAIN seconds: at the word, and whether the owner lives
+ *   W2  before it sleeps it writes in its thread's slot what it sleeps on; whoever recovers a dead member wakes all that
+ *       sleep, after the dead one's slots tell so, and each looks again
+ * So it does not matter where a releaser dies between its store and its wake, or whom a wake was given to.
+ *
+ *   field of waits   written by      rule                            when the writer dies there
+ *   --------------   -------------   -----------------------------   ---------------------------------------------
+ *   object           the thread      last before it sleeps; 0 when   it does not wait: its slot is nobody's, or
+ *                                    it no longer does               another's, who has cleared it
+ *   word, since      the thread      before object                   not read without it
+ *   ticket           the thread      before note                     not read without it
+ *   note             the thread,     see condition.c                 see condition.c
+ *                    notifiers
+ */
+#ifndef KIN_SYNC_WAIT_H
+#define KIN_SYNC_WAIT_H
+
+#include "family/object.h"
+#include "family/thread.h"
+#include "os/os.h"
+
+#define KIN__LOOK_AGAIN 0.1
+#define KIN__NAME_MAX 24u /* an object's, with its end */
+
+/* The calling thread, for the fast ways. NULL: the record is set. */
+static inline struct kin__thread *kin__sync_thread(void)
+{
+    return __builtin_expect(kin__thread_is_ours(), 1) ? kin__thread_mine : kin__thread_self();
+}
+
+/* Whether the thread of that name has ended; recovers its process, if that is what it takes. */
+bool kin__name_gone(uint64_t name);
+
+/* Whether that pause would be worth while: not on a machine, or under an affinity, of one CPU. One turn, if so. */
+bool kin__sync_spin(unsigned *turns);
+
+/* A wait that begins to be a sleep; and its end. */
+void kin__waits_begin(struct kin__thread *thread, const void *object, const _Atomic uint32_t *word);
+void kin__waits_end(struct kin__thread *thread);
+
+/* Sleep while *word == seen, until the deadline or the next look. Between those two. */
+void kin__waits_sleep(const _Atomic uint32_t *word, uint32_t seen, double deadline);
+
+/* The half of a 64-bit word that bits 0 to 31 are in. */
+static inline const _Atomic uint32_t *kin__low_half(const _Atomic uint64_t *word)
+{
+    _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "kin runs on little-endian machines");
+    return (const _Atomic uint32_t *)word;
+}
+
+/* KIN_EINVAL for a timeout that is none. */
+int kin__timeout_check(double timeout);
+
+/* What each object of this floor begins with. */
+struct kin__sync {
+    struct kin__object head;
+    uint32_t unused;
+    char name[KIN__NAME_MAX];
+};
+
+/* Memory for an object, zeroed but for its name, on cache lines of its own; from kin__sync_publish on it is one. */
+void *kin__sync_new(size_t size, const char *name);
+void *kin__sync_publish(void *object, enum kin__object_magic magic);
+
+/* It is no object any more, and its memory is free. */
+void kin__sync_free(void *object);
+
+/* "lock \"name\"", or with its address, for messages. */
+struct kin__title {
+    char text[64];
+};
+struct kin__title kin__title(const void *object);
+
+#endif
