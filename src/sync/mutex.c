@@ -39,15 +39,16 @@ static void hand_on(struct kin__mutex *mutex)
 {
     uint64_t word = atomic_load_explicit(&mutex->word, memory_order_relaxed);
     while (word && !(word & KIN__SLEEPERS))
-        if (atomic_compare_exchange_weak_explicit(&mutex->word, &word, word | KIN__SLEEPERS, memory_order_relaxed,
-                                                  memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(&mutex->word, &word, word | KIN__SLEEPERS,
+                                                  memory_order_relaxed, memory_order_relaxed))
             return;
     if (!word)
         kin__os_futex_wake(kin__low_half(&mutex->word), 1);
 }
 
 /* True: it is ours, or that is not to be; *result tells. */
-static bool look(struct kin__mutex *mutex, struct kin__thread *me, uint64_t slept, uint64_t *word, int *result)
+static bool look(struct kin__mutex *mutex, struct kin__thread *me, uint64_t slept, uint64_t *word,
+                 int *result)
 {
     for (;;) {
         *word = atomic_load_explicit(&mutex->word, memory_order_relaxed);
@@ -111,7 +112,8 @@ int kin__mutex_refuse_release(const struct kin__mutex *mutex)
     uint64_t owner = kin__mutex_owner(mutex);
     if (!owner)
         return kin__fail(KIN_EINVAL, "cannot release %s: nobody holds it", kin__title(mutex).text);
-    return kin__fail(KIN_EPERM, "cannot release %s: it is held by %s", kin__title(mutex).text, kin__who(owner).text);
+    return kin__fail(KIN_EPERM, "cannot release %s: it is held by %s", kin__title(mutex).text,
+                     kin__who(owner).text);
 }
 
 int kin__mutex_free(struct kin__mutex *mutex)
