@@ -8,11 +8,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "kin.h"
+#include "pool/pool_shared.h"
 
 static kin_pool *new_pool(int workers)
 {
@@ -188,6 +190,50 @@ static void freeing_a_pool_ends_another_threads_map(void)
     }
 }
 
+static struct {
+    kin_pool *pool;
+    pthread_t thread;
+    bool started;
+} at_burial;
+
+static void *free_the_pool(void *pool)
+{
+    kin_pool_free(pool);
+    return NULL;
+}
+
+static void free_at_burial(int level, const char *message, void *arg)
+{
+    (void)level, (void)arg;
+    if (at_burial.started || !strstr(message, "is replaced"))
+        return;
+    at_burial.started = true;
+    pthread_create(&at_burial.thread, NULL, free_the_pool, at_burial.pool);
+    while (!atomic_load(&at_burial.pool->canceled) || !atomic_load(&at_burial.pool->stop))
+        sched_yield();
+}
+
+static int die(kin_task *task, size_t index, void *context)
+{
+    (void)task, (void)index, (void)context;
+    return raise(SIGKILL);
+}
+
+/* Found by tests/model/pool.pml: the map said 0, though its item was to be tried once more. */
+static void map_that_is_canceled_while_it_buries_a_worker_says_so(void)
+{
+    test_init();
+    at_burial.pool = new_pool(1);
+    at_burial.started = false;
+    kin_log_set_callback(free_at_burial, NULL);
+    kin_log_set_level(KIN_LOG_INFO);
+    int code = kin_pool_for(at_burial.pool, die, KIN_MAP_ARGS(.count = 1, .retries = 1));
+    kin_log_set_callback(NULL, NULL);
+    ck_assert(at_burial.started);
+    pthread_join(at_burial.thread, NULL);
+    ck_assert_int_eq(code, KIN_ECANCELED);
+}
+
 static void map_behind_finish_is_told_that_it_is_closed(void)
 {
     test_init();
@@ -302,6 +348,8 @@ static const struct test tests[] = {
     {"huge_chunk_is_one_chunk", huge_chunk_is_one_chunk, 20, TEST_EACH_METHOD},
     {"pool_is_not_ended_from_its_own_map", pool_is_not_ended_from_its_own_map, 20, TEST_EACH_METHOD},
     {"freeing_a_pool_ends_another_threads_map", freeing_a_pool_ends_another_threads_map, 60, 0},
+    {"map_that_is_canceled_while_it_buries_a_worker_says_so",
+     map_that_is_canceled_while_it_buries_a_worker_says_so, 60, TEST_EACH_METHOD},
     {"map_behind_finish_is_told_that_it_is_closed", map_behind_finish_is_told_that_it_is_closed, 60, 0},
     {"exit_during_another_threads_map_ends_all", exit_during_another_threads_map_ends_all, 60, 0},
     {"plain_fork_during_a_map_keeps_its_interrupt", plain_fork_during_a_map_keeps_its_interrupt, 20, 0},

@@ -212,8 +212,11 @@ static void run_round(struct kin__map *map, const uint32_t *list, size_t total)
     }
     ring_seats(map);
     wait_for_round(map);
-    if (atomic_load(&pool->stop)) /* by a worker, whose task failed */
+    if (atomic_load(&pool->stop)) {
+        /* By a worker, whose task failed; or by who cancels, since the last look: it left items undone. */
         map->stopping = true;
+        kin__map_check_canceled(map);
+    }
 }
 
 /* Items that dead workers had claimed and not done. */
