@@ -79,5 +79,6 @@ void kin_log(int at, const char *format, ...)
 
 void kin__log_after_fork(void)
 {
-    pthread_mutex_init(&callback_mutex, NULL);
+    /* Not pthread_mutex_init, here and elsewhere in a child: each page of libc's text used first is a fault. */
+    callback_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }

@@ -242,7 +242,7 @@ void kin__guardian_expect_orphans(void)
 
 void kin__guardian_forked(void)
 {
-    pthread_mutex_init(&kin__guardian_mutex, NULL);
+    kin__guardian_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     kin__guardian_list = NULL;
     running = false;
     atomic_store(&orphans_until, 0);

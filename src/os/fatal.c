@@ -37,13 +37,14 @@ void kin__os_fatal_prepare(kin__os_fatal_fn handler, void *stack, size_t size, i
     ours.handler = handler;
 }
 
-void kin__os_fatal_catch(void)
+uint64_t kin__os_fatal_catch(void)
 {
     if (!ours.handler)
-        return;
+        return 0;
     kin__raw(SYS_sigaltstack, (long)&own_stack, 0, 0, 0, 0);
     for (uint32_t left = FATAL; left; left &= left - 1)
         kin__raw(SYS_rt_sigaction, __builtin_ctz(left), (long)&ours, 0, MASK_SIZE, 0);
+    return FATAL >> 1;
 }
 
 void kin__os_fatal_catch_after_others(void)

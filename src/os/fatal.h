@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef void (*kin__os_fatal_fn)(int number, siginfo_t *info, void *context);
 
@@ -20,8 +21,9 @@ typedef void (*kin__os_fatal_fn)(int number, siginfo_t *info, void *context);
  * `like` is a signal for which it has installed one. */
 void kin__os_fatal_prepare(kin__os_fatal_fn handler, void *stack, size_t size, int like);
 
-/* In a child whose dispositions are the defaults: catch them, on that stack (the calling thread's only). */
-void kin__os_fatal_catch(void);
+/* In a child: catch them, on that stack (the calling thread's only). Those that are caught (KIN__SIGNAL_BIT): their
+ * dispositions need not be reset before. */
+uint64_t kin__os_fatal_catch(void);
 /* The same where others may have handlers, and a stack, already. */
 void kin__os_fatal_catch_after_others(void);
 

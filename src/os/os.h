@@ -151,14 +151,18 @@ bool kin__os_parent_is_hidden(void);
  * of the same process, ends. False: the parent, `parent`, is gone already. */
 bool kin__os_parent_death_signal(int signal, pid_t parent);
 
-/* Default dispositions for all signals but one, nothing blocked. */
-void kin__os_reset_signals(int except);
+#define KIN__SIGNAL_BIT(number) (UINT64_C(1) << ((number)-1))
+/* Default dispositions for all signals but those, nothing blocked. */
+void kin__os_reset_signals(uint64_t except);
 
 /* Whether that function is the signal's handler. */
 bool kin__os_handles(int signal, void (*handler)(int));
 
 /* Replace stdin by /dev/null. */
 void kin__os_null_stdin(void);
+
+/* As fflush(NULL), in a process with one thread: where nothing is held, it costs next to nothing. */
+void kin__os_flush_all(void);
 
 /* Write out what stdio holds for output streams, skipping streams another thread holds: fflush(NULL) hangs
  * if a thread sits in a read. */

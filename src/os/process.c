@@ -178,12 +178,6 @@ bool kin__os_parent_death_signal(int signal, pid_t parent)
     return kin__raw(SYS_getppid, 0, 0, 0, 0, 0) == parent;
 }
 
-/* Signals 32 and 33 are glibc's own: without their handlers, pthread_cancel and setuid hang. */
-static bool is_glibcs(int number)
-{
-    return number == 32 || number == 33;
-}
-
 /* As rt_sigaction(2) takes it: handler first, then flags, restorer (not everywhere), mask. */
 struct raw_action {
     void (*handler)(int);
@@ -197,19 +191,23 @@ bool kin__os_handles(int signal, void (*handler)(int))
     return now.handler == handler;
 }
 
-void kin__os_reset_signals(int except)
+void kin__os_reset_signals(uint64_t except)
 {
-    static const struct raw_action defaults; /* all zero is SIG_DFL */
-    static const unsigned long none = 0;
-    for (int number = 1; number < NSIG; number++)
-        if (number != except && !is_glibcs(number)) /* fails for SIGKILL and SIGSTOP, as it should */
-            kin__raw(SYS_rt_sigaction, number, (long)&defaults, 0, sizeof none, 0);
+    /* On the stack: constants elsewhere would be one more page to fault in. */
+    struct raw_action defaults = {0}; /* all zero is SIG_DFL */
+    unsigned long none = 0;
+    except |= KIN__SIGNAL_BIT(SIGKILL) | KIN__SIGNAL_BIT(SIGSTOP);
+    except |=
+        KIN__SIGNAL_BIT(32) | KIN__SIGNAL_BIT(33); /* glibc's own: pthread_cancel and setuid hang without */
+    for (uint64_t left = ~except; left; left &= left - 1)
+        kin__raw(SYS_rt_sigaction, __builtin_ctzll(left) + 1, (long)&defaults, 0, sizeof none, 0);
     kin__raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none, 0);
 }
 
 void kin__os_null_stdin(void)
 {
-    long fd = kin__raw(SYS_openat, AT_FDCWD, (long)"/dev/null", O_RDONLY | O_CLOEXEC, 0, 0);
+    const char path[] = "/dev/null"; /* on the stack: no page of constants to fault in */
+    long fd = kin__raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
     if (fd < 0)
         return;
     if (fd == STDIN_FILENO) {

@@ -74,6 +74,15 @@ static kin_process *next_to_end(kin__id *id)
     return found;
 }
 
+/* Most have none: then not even the clock is looked at, which would be a page to fault in. */
+static bool has_children(void)
+{
+    pthread_mutex_lock(&kin__guardian_mutex);
+    bool any = kin__guardian_list;
+    pthread_mutex_unlock(&kin__guardian_mutex);
+    return any;
+}
+
 /* Of the daemons that are there still. */
 static void signal_daemons(int number)
 {
@@ -90,6 +99,8 @@ static void end_children(void)
 {
     kin__id id;
     atomic_store(&kin__exiting, true);
+    if (!has_children())
+        return;
     signal_daemons(SIGTERM);
     double deadline = kin__os_deadline(DAEMON_PATIENCE);
     bool killed = false;
@@ -137,7 +148,7 @@ void kin__at_exit(int status, void *unused)
 static void flush_own(void)
 {
     if (kin__flushed_all && (__libc_single_threaded || kin__os_thread_count() == 1 + kin__guardian_runs()))
-        fflush(NULL);
+        kin__os_flush_all();
     else
         kin__os_flush_output();
 }
@@ -168,14 +179,13 @@ static kin_process *become(kin__id id, pid_t parent)
     kin__started_mark(process);
     if (!process->detached)
         watch_parent(parent);
-    atomic_store(&process->pid, (int32_t)getpid());
+    atomic_store(&process->pid, atomic_load_explicit(&kin__self()->pid, memory_order_relaxed));
     return process;
 }
 
 void kin__child_run_forked(kin__id id, pid_t parent)
 {
-    kin__os_reset_signals(parent_died);
-    kin__os_fatal_catch();
+    kin__os_reset_signals(kin__os_fatal_catch() | KIN__SIGNAL_BIT(parent_died));
     kin__member_forked();
     if (kin__os_parent_is_hidden()) {
         dprintf(STDERR_FILENO,
@@ -214,7 +224,7 @@ static void after_fork_in_parent(void)
 static void after_fork_in_child(void)
 {
     /* The rest is done when the child first calls kin, or by kin__child_run_forked. */
-    pthread_mutex_init(&kin__guardian_mutex, NULL);
+    kin__guardian_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     kin__log_after_fork();
     kin__init_forked();
     atomic_store(&kin__exiting, false);

@@ -98,6 +98,10 @@ static void end_by_word(struct kin_process *process)
 static int find_end(const struct kin__member *dead, struct kin_process *process)
 {
     int code, status;
+    if (atomic_load(&process->known)) { /* to us, mostly: then there is no zombie to look at */
+        end_by_status(process, process->code, process->status);
+        return 0;
+    }
     /* In this order: the pid may become another's in between. */
     if (kin__os_zombie_status(atomic_load(&dead->pid), &code, &status) && kin__member_has_pid(dead)) {
         end_by_status(process, code, status);
@@ -235,9 +239,31 @@ static int start_limits(struct kin__child *child)
     return kin__guardian_alarm(&child->watch, child->started + next);
 }
 
+/* The only child needs no malloc: after a fork each page of private memory that is written first is a fault. */
+static struct kin__child only;
+static bool only_taken;
+
+static struct kin__child *new_record(void)
+{
+    struct kin__child *child = only_taken ? malloc(sizeof *child) : &only;
+    if (child == &only)
+        only_taken = true;
+    if (child)
+        *child = (struct kin__child){0};
+    return child;
+}
+
+static void drop_record(struct kin__child *child)
+{
+    if (child == &only)
+        only_taken = false;
+    else
+        free(child);
+}
+
 int kin__child_add(struct kin_process *process, int pidfd)
 {
-    struct kin__child *child = calloc(1, sizeof *child);
+    struct kin__child *child = new_record();
     if (!child)
         return kin__fail(KIN_ENOMEM, "could not start process \"%s\": out of private memory", process->name);
     child->watch.pidfd = pidfd;
@@ -247,7 +273,7 @@ int kin__child_add(struct kin_process *process, int pidfd)
     int error = start_limits(child);
     if (error) {
         kin__guardian_remove(&child->watch);
-        free(child);
+        drop_record(child);
     }
     return error;
 }
@@ -256,7 +282,7 @@ void kin__child_forget(struct kin__child *child)
 {
     kin__guardian_remove(&child->watch);
     close(child->watch.pidfd);
-    free(child);
+    drop_record(child);
 }
 
 int kin__child_notify(struct kin_process *process, void (*notify)(void *arg), void *arg)
@@ -280,7 +306,7 @@ void kin__children_forked(void)
     while (watch) {
         struct kin__watch *next = watch->next;
         close(watch->pidfd);
-        free(watch);
+        drop_record((struct kin__child *)watch);
         watch = next;
     }
 }

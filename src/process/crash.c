@@ -25,13 +25,13 @@
 #define STACK_REACH 65536u /* from the stack pointer: what a call or push, or a frame's beginning, touches */
 #define PATIENCE 100       /* of 10 ms: for another thread that is at it */
 
-/* In the founder's image once, for all its children: never touched but in a crash. */
+/* Never touched but in a crash. */
 struct workplace {
     struct kin__os_image image;
     _Alignas(64) unsigned char stack[STACK_SIZE];
 };
 
-static struct workplace *workplace;
+static struct workplace workplace;
 
 uintptr_t kin__crash_bottom;
 
@@ -208,9 +208,9 @@ static bool write_file(const struct kin__os_map *map, void *arg)
 
 static void write_frames(struct kin__crash *report, const void *context)
 {
-    if (!kin__os_image_read(&workplace->image, kin__os_stack_pointer(context)))
+    if (!kin__os_image_read(&workplace.image, kin__os_stack_pointer(context)))
         return;
-    kin__os_unwind(&workplace->image, context, write_frame, report);
+    kin__os_unwind(&workplace.image, context, write_frame, report);
     kin__os_maps_walk(0, write_file, report);
 }
 
@@ -252,13 +252,5 @@ static void on_fatal(int number, siginfo_t *info, void *context)
 
 void kin__crash_prepare(int like)
 {
-    size_t size = (sizeof *workplace + 4095) & ~(size_t)4095;
-    if (!workplace) {
-        void *at =
-            mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (at == MAP_FAILED)
-            return; /* short of memory: crashes are told by their signal alone */
-        workplace = at;
-    }
-    kin__os_fatal_prepare(on_fatal, workplace->stack, sizeof workplace->stack, like);
+    kin__os_fatal_prepare(on_fatal, workplace.stack, sizeof workplace.stack, like);
 }

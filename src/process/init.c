@@ -120,7 +120,7 @@ static int found_family(const kin_init_options *given)
 
 void kin__init_forked(void)
 {
-    pthread_mutex_init(&init_mutex, NULL);
+    init_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }
 
 int kin_init_with(int *argc, char ***argv, const kin_init_options *options)

@@ -25,11 +25,12 @@ int kin__process_check(const kin_process *process, const char *what)
 }
 
 /* The pidfd of a child of ours, or -1. */
-static int own_pidfd(const kin_process *process, bool only_if_running)
+static int own_pidfd(const kin_process *process, kin__id id, bool only_if_running)
 {
     pthread_mutex_lock(&kin__guardian_mutex);
     struct kin__child *child = kin__child_find(process);
-    int pidfd = child && !(only_if_running && child->watch.over) ? child->watch.pidfd : -1;
+    int pidfd =
+        child && process->id == id && !(only_if_running && child->watch.over) ? child->watch.pidfd : -1;
     pthread_mutex_unlock(&kin__guardian_mutex);
     return pidfd;
 }
@@ -37,17 +38,18 @@ static int own_pidfd(const kin_process *process, bool only_if_running)
 bool kin__process_wait(kin_process *process, kin__id id, double timeout)
 {
     double deadline = kin__os_deadline(timeout);
-    while (!kin__process_settle(process, id)) {
+    for (;;) {
         double left = kin__os_left(deadline);
+        int pidfd = own_pidfd(process, id, true);
+        if (pidfd >= 0) /* it says at once whether the child has ended: no need to look before */
+            kin__os_pidfd_wait(pidfd, left > 0 ? left : 0);
+        if (kin__process_settle(process, id))
+            return true;
         if (left <= 0)
             return false;
-        int pidfd = own_pidfd(process, true);
-        if (pidfd >= 0)
-            kin__os_pidfd_wait(pidfd, left);
-        else
+        if (pidfd < 0)
             kin__os_futex_wait(&process->ended, 0, left < LOOK_AGAIN ? left : LOOK_AGAIN);
     }
-    return true;
 }
 
 int kin_process_join(kin_process *process, double timeout)
@@ -206,7 +208,7 @@ int kin_process_sentinel(kin_process *process)
     int error = kin__process_check(process, "ask for the sentinel");
     if (error)
         return error;
-    int pidfd = own_pidfd(process, false);
+    int pidfd = own_pidfd(process, process->id, false);
     return pidfd >= 0 ? pidfd
                       : kin__fail(KIN_EPERM, "process \"%s\" has its sentinel only where it was started",
                                   process->name);
@@ -221,7 +223,8 @@ static void refuse_free(int code, const char *name, const char *why)
 /* Until the kernel says that it has ended: what it had may still be someone else's to recover. */
 static void wait_for_death(kin_process *process)
 {
-    for (int pidfd; (pidfd = own_pidfd(process, true)) >= 0 && !kin__process_settle(process, process->id);)
+    kin__id id = process->id;
+    for (int pidfd; (pidfd = own_pidfd(process, id, true)) >= 0 && !kin__process_settle(process, id);)
         kin__os_pidfd_wait(pidfd, KIN_FOREVER);
 }
 

@@ -31,7 +31,7 @@ static void flush_before_fork(void)
 {
     kin__flushed_all = __libc_single_threaded || kin__os_thread_count() == 1 + kin__guardian_runs();
     if (kin__flushed_all)
-        fflush(NULL);
+        kin__os_flush_all();
     else
         kin__os_flush_output();
 }
