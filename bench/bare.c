@@ -3,6 +3,8 @@
 #include "work.h"
 
 #include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +32,22 @@ double bare_fork_run(const struct bench_request *request)
         wait_for(pid);
     }
     return bench_now() - start;
+}
+
+static void *gibibyte;
+
+void bare_fork_1gib_open(const char *who)
+{
+    (void)who;
+    gibibyte = malloc(BENCH_GIBIBYTE);
+    if (!gibibyte)
+        bench_fail("no memory");
+    memset(gibibyte, 1, BENCH_GIBIBYTE);
+}
+
+void bare_fork_1gib_close(void)
+{
+    free(gibibyte);
 }
 
 double bare_spawn_run(const struct bench_request *request)

@@ -45,6 +45,10 @@ const struct bench_entry bench_entries[] = {
     {"start-fork",  "start-fork",  "start-fork",           "bare",            "run_c",      BENCH_MICROSECONDS, 0,       200, 0, false},
     {"start-fork",  "start-fork",  "start-fork",           "mp.Process",      "run_mp.py",  BENCH_MICROSECONDS, 0,       20, 0, false},
 
+    {"start-fork-1gib", "start-fork-1gib", "start-fork-1gib", "kin",          "run_kin",    BENCH_MICROSECONDS, 0,       200, 0, false},
+    {"start-fork-1gib", "start-fork-1gib", "start-fork-1gib", "bare",         "run_c",      BENCH_MICROSECONDS, 0,       200, 0, false},
+    {"start-fork-1gib", "start-fork-1gib", "start-fork-1gib", "bare-1gib",    "run_c",      BENCH_MICROSECONDS, 0,       10, 0, false},
+
     {"start-spawn", "start-spawn", "start-spawn",          "kin",             "run_kin",    BENCH_MICROSECONDS, 0,       50, 0, false},
     {"start-spawn", "start-spawn", "start-spawn",          "posix_spawn",     "run_c",      BENCH_MICROSECONDS, 0,       50, 0, false},
     {"start-spawn", "start-spawn", "start-spawn",          "mp.Process",      "run_mp.py",  BENCH_MICROSECONDS, 0,       3, 0, false},
@@ -91,6 +95,8 @@ const struct bench_target bench_targets[] = {
      false, 1.25},
     {"64 sums of 8 MiB against one process", "map-8mib", "kin", "map-8mib", "one-process", true, 1.7},
     {"process start by fork against fork + wait", "start-fork", "kin", "start-fork", "bare", false, 1.5},
+    {"with 1 GiB in the heap against small fork + wait", "start-fork-1gib", "kin", "start-fork-1gib", "bare",
+     false, 3},
     {"one task to a worker awake against OpenMP's", "round-trip-awake", "kin", "round-trip-awake", "openmp",
      false, 3},
     {"one task to a worker asleep against a futex's", "round-trip-asleep", "kin", "round-trip-asleep",
@@ -122,6 +128,8 @@ const char *bench_title(const char *name)
         {"map-8mib:hand-8mib", "an array of 8 MiB handed over: a map of 1 that reads a line of it"},
         {"map-8mib:hand-512mib", "an array of 512 MiB handed over, the same way"},
         {"start-fork", "a process started by fork and joined"},
+        {"start-fork-1gib", "the same where 1 GiB of the heap is in use\n"
+                            "  (bare: a small process; bare-1gib: one with as much private memory in use)"},
         {"start-spawn", "a process started as a new image and joined"},
         {"round-trip-awake", "one task through an idle pool and back, one after the other"},
         {"round-trip-asleep", "the same after a rest of 2 ms, all asleep\n"

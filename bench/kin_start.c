@@ -4,6 +4,8 @@
 
 #include <kin.h>
 
+#include <string.h>
+
 static int work(kin_task *task, const uint32_t *links, uint64_t *value)
 {
     (void)task;
@@ -61,6 +63,22 @@ static double start_and_join(size_t repeats, int method)
 double kin_start_fork_run(const struct bench_request *request)
 {
     return start_and_join(request->repeats, KIN_START_FORK);
+}
+
+static void *gibibyte; /* in the family's heap */
+
+void kin_start_fork_1gib_open(const char *who)
+{
+    (void)who;
+    gibibyte = kin_malloc(BENCH_GIBIBYTE);
+    if (!gibibyte)
+        bench_fail("%s", kin_error_message());
+    memset(gibibyte, 1, BENCH_GIBIBYTE);
+}
+
+void kin_start_fork_1gib_close(void)
+{
+    kin_free(gibibyte);
 }
 
 double kin_start_spawn_run(const struct bench_request *request)

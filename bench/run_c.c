@@ -48,6 +48,8 @@ int main(int argc, char **argv)
         {"tasks-empty", "forkpipe", forkpipe_open, forkpipe_run, forkpipe_close},
         {"map-8mib", "one-process", one_process_open, one_process_run, one_process_close},
         {"start-fork", "bare", NULL, bare_fork_run, NULL},
+        {"start-fork-1gib", "bare", NULL, bare_fork_run, NULL},
+        {"start-fork-1gib", "bare-1gib", bare_fork_1gib_open, bare_fork_run, bare_fork_1gib_close},
         {"start-spawn", "posix_spawn", NULL, bare_spawn_run, NULL},
         {"round-trip", "futex", futex_round_trip_open, futex_round_trip_run, futex_round_trip_close},
         {"malloc-64", "glibc", NULL, glibc_run, NULL},

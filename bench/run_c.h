@@ -11,6 +11,8 @@ void forkpipe_close(void);
 
 /* bare.c: processes by hand */
 double bare_fork_run(const struct bench_request *request);
+void bare_fork_1gib_open(const char *who);
+void bare_fork_1gib_close(void);
 double bare_spawn_run(const struct bench_request *request);
 
 /* one_process.c: the sums without a pool */

@@ -17,6 +17,7 @@ int main(int argc, char **argv)
         {"map-8mib", "kin", kin_sums_open, kin_sums_run, kin_sums_close},
         {"hand-over", "kin", kin_hand_over_open, kin_hand_over_run, kin_hand_over_close},
         {"start-fork", "kin", NULL, kin_start_fork_run, NULL},
+        {"start-fork-1gib", "kin", kin_start_fork_1gib_open, kin_start_fork_run, kin_start_fork_1gib_close},
         {"start-spawn", "kin", NULL, kin_start_spawn_run, NULL},
         {"round-trip", "kin", kin_round_trip_open, kin_round_trip_run, kin_round_trip_close},
         {"malloc-64", "kin", NULL, kin_malloc_run, NULL},

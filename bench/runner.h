@@ -47,6 +47,9 @@ void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2), no
 void bench_tasks_fill(uint32_t *in, uint64_t *out, const struct bench_request *request);
 void bench_tasks_check(const uint64_t *out, const struct bench_request *request);
 
+/* What is in use in start-fork-1gib. */
+#define BENCH_GIBIBYTE ((size_t)1 << 30)
+
 /* The arrays of map-8mib. */
 #define BENCH_ARRAYS 64
 #define BENCH_ARRAY_LENGTH ((size_t)1 << 20)
