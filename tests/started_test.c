@@ -303,6 +303,45 @@ static void what_forks_all_the_time_is_ended_too(void)
     kin_free(board);
 }
 
+/* It leaves no child, and ends at once: the solver is its grandchild. */
+static int start_and_go(void *arg)
+{
+    struct board *board = *(struct board **)arg;
+    if (board->way)
+        signal(SIGCHLD, SIG_IGN);
+    pid_t between = fork();
+    if (between == 0) {
+        pid_t solver = fork();
+        if (solver == 0)
+            for (;;)
+                pause();
+        atomic_store(&board->solver, solver);
+        _exit(0);
+    }
+    child_assert(between > 0);
+    while (waitpid(between, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    return 0;
+}
+
+static void what_a_member_of_a_moment_started_ends_with_it(void)
+{
+    test_init();
+    for (int way = 0; way < 2; way++) {
+        struct board *board = new_board(way, RETURN);
+        kin_process *process = start(start_and_go, board);
+        ck_assert_int_eq(kin_process_join(process, TOP), 0);
+        int solver = atomic_load(&board->solver);
+        ck_assert_int_gt(solver, 0);
+        int pidfd = (int)syscall(SYS_pidfd_open, solver, 0);
+        ck_assert_msg(pidfd < 0 || ended(pidfd, TOP), "started in way %d", way);
+        if (pidfd >= 0)
+            close(pidfd);
+        kin_process_free(process);
+        kin_free(board);
+    }
+}
+
 static const struct test tests[] = {
     {"what_it_started_ends_with_a_killed_member", what_it_started_ends_with_a_killed_member, 30,
      TEST_EACH_METHOD},
@@ -315,6 +354,8 @@ static const struct test tests[] = {
     {"process_group_and_session_stay_the_terminals", process_group_and_session_stay_the_terminals, 30,
      TEST_EACH_METHOD},
     {"solver_of_a_task_past_its_time_ends", solver_of_a_task_past_its_time_ends, 30, TEST_EACH_METHOD},
+    {"what_a_member_of_a_moment_started_ends_with_it", what_a_member_of_a_moment_started_ends_with_it, 30,
+     TEST_EACH_METHOD},
     {"what_forks_all_the_time_is_ended_too", what_forks_all_the_time_is_ended_too, 30, TEST_EACH_METHOD},
 };
 TEST_MAIN("started", tests)

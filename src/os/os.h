@@ -191,8 +191,9 @@ int kin__os_cpu_alarm(int signal, double seconds, bool again);
 
 /* Mark the calling process, and whatever it starts from now on, by fork, posix_spawn and exec. Costs 0.4 us. */
 void kin__os_mark(uint64_t mark);
-/* Whether the calling process has children. */
-bool kin__os_has_children(void);
+/* Whether the calling process may have started processes: it has children, has collected some, or lets the kernel
+ * collect them. False is certain, but for what set SIGCHLD back after that. */
+bool kin__os_started_any(void);
 /* Kill whoever wears the mark that process `of` (which has ended, or is the calling one) wore, but for those that have
  * left its session. How many there were. Async-signal-safe. */
 int kin__os_end_marked(uint64_t mark, pid_t of, pid_t session);

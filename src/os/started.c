@@ -45,10 +45,31 @@ void kin__os_mark(uint64_t mark)
     kin__raw(SYS_prlimit64, 0, RLIMIT_LOCKS, (long)limit, 0, 0);
 }
 
-bool kin__os_has_children(void)
+static bool has_children(void)
 {
     siginfo_t none; /* the kernel needs none, but valgrind does */
     return kin__raw(SYS_waitid, P_ALL, 0, (long)&none, WEXITED | WNOHANG | WNOWAIT | __WALL, 0) == 0;
+}
+
+/* Each has had a page fault, or, a vfork, waited for another: both are added up when it is collected. */
+static bool has_collected_some(void)
+{
+    struct rusage sum = {0};
+    kin__raw(SYS_getrusage, RUSAGE_CHILDREN, (long)&sum, 0, 0, 0);
+    return sum.ru_minflt || sum.ru_majflt || sum.ru_nvcsw || sum.ru_nivcsw;
+}
+
+/* They go unseen, and add nothing to the sums. */
+static bool kernel_collects(void)
+{
+    unsigned long action[4] = {0}; /* as rt_sigaction(2) gives it: handler, flags */
+    kin__raw(SYS_rt_sigaction, SIGCHLD, 0, (long)action, sizeof(unsigned long), 0);
+    return action[0] == (unsigned long)SIG_IGN || (action[1] & SA_NOCLDWAIT);
+}
+
+bool kin__os_started_any(void)
+{
+    return has_children() || has_collected_some() || kernel_collects();
 }
 
 static bool has_mark(pid_t pid, uint64_t mark)

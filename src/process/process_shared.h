@@ -7,7 +7,7 @@
  *   next              journal            the starter's list            undone
  *   pid               starter or child   same value                    as stored
  *   told, told_code,  the process        told last                     not told: the status counts, and children
- *   left_children                                                      of its own are looked for
+ *   started_any                                                        of its own are looked for
  *   error             the process, or    before told / ended           the next recoverer writes it again
  *                     the recoverer
  *   collecting        starter            1 before it asks for the      not known, and the starter is dead
@@ -62,7 +62,7 @@ struct kin_process {
     uint64_t oom_before;     /* kin__os_oom_kills() before it started */
     kin_end end;
     int32_t session; /* 0: not started by kin */
-    bool left_children;
+    bool started_any;
     bool daemon;
     bool detached;
     char name[32];

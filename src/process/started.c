@@ -7,8 +7,6 @@
 
 #include <unistd.h>
 
-#define MOMENT_NS 1000000u /* too short a life to have run a program through a shell in the background */
-
 static uint64_t own_mark;
 static pid_t own_session;
 
@@ -37,22 +35,19 @@ void kin__started_end_own(void)
 
 void kin__started_note(kin_process *process)
 {
-    process->left_children = kin__os_has_children();
+    process->started_any = kin__os_started_any();
 }
 
-/* A life of a moment that ended in order and says it left no children: most starts of a program that measures them. */
-static bool left_nothing(const struct kin__member *dead)
+/* It ended in order, and says so: most do. */
+static bool left_nothing(const kin_process *process)
 {
-    const kin_process *process = dead->process;
-    uint64_t attached = atomic_load_explicit(&dead->attached, memory_order_relaxed);
-    return atomic_load_explicit(&process->told, memory_order_acquire) && !process->left_children &&
-           kin__os_since_boot_ns() < attached + MOMENT_NS;
+    return atomic_load_explicit(&process->told, memory_order_acquire) && !process->started_any;
 }
 
 void kin__started_end(const struct kin__member *dead)
 {
     const kin_process *process = dead->process;
-    if (!process || !process->session || left_nothing(dead))
+    if (!process || !process->session || left_nothing(process))
         return;
     pid_t pid = atomic_load(&process->pid);
     int ended = kin__os_end_marked(mark_of(process->id), pid, process->session);

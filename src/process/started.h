@@ -16,7 +16,7 @@ void kin__started_mark(const kin_process *process);
 /* In a member that is about to end because its parent has died; async-signal-safe. */
 void kin__started_end_own(void);
 
-/* In a member at its normal end: note whether it leaves children behind. */
+/* In a member at its normal end: note whether it may have started anything. */
 void kin__started_note(kin_process *process);
 
 /* A member is dead: end what it had started. Repeatable. */
