@@ -677,23 +677,6 @@ static void cpu_count_is_at_least_one(void)
     ck_assert_int_ge(kin_cpu_count(), 1);
 }
 
-static void thousand_starts_do_not_grow(void)
-{
-    test_init();
-    int code = 0, rounds = test_long() ? 20000 : 500;
-    kin_heap_stats before = {.size = sizeof before}, after = {.size = sizeof after};
-    for (int i = 0; i < rounds; i++) {
-        kin_process *process = start(return_its_argument, &code, sizeof code);
-        ck_assert_int_eq(join(process).exit_code, 0);
-        kin_process_free(process);
-        if (i == 10)
-            kin_heap_get_stats(&before);
-    }
-    kin_heap_get_stats(&after);
-    ck_assert_uint_eq(after.small_blocks, before.small_blocks);
-    ck_assert_uint_eq(after.used, before.used);
-}
-
 static const struct test tests[] = {
     {"before_init_everything_says_so", before_init_everything_says_so, 5, 0},
     {"spawn_needs_kin_init_with_arguments", spawn_needs_kin_init_with_arguments, 5, TEST_KEEPS_DESCRIPTORS},
@@ -728,7 +711,6 @@ static const struct test tests[] = {
     {"output_is_printed_once_and_not_lost", output_is_printed_once_and_not_lost, 10, TEST_EACH_METHOD},
     {"exit_joins_children_and_ends_daemons", exit_joins_children_and_ends_daemons, 10, TEST_NOT_VALGRIND},
     {"all_end_when_the_founder_is_killed", all_end_when_the_founder_is_killed, 10, TEST_NOT_VALGRIND},
-    {"thousand_starts_do_not_grow", thousand_starts_do_not_grow, 120, TEST_NOT_VALGRIND},
 };
 
 TEST_MAIN("process", tests)

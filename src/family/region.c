@@ -168,6 +168,8 @@ int kin__region_new(size_t size, size_t heap_limit)
     region->base = (uintptr_t)at;
     region->size = wanted;
     region->heap_limit = heap_limit ? heap_limit : kin__os_memory_available() / 2;
+    if (region->heap_limit > wanted)
+        region->heap_limit = wanted;
     region->pid_namespace = pid_namespace();
     if (getrandom(&region->nonce, sizeof region->nonce, 0) != (ssize_t)sizeof region->nonce)
         region->nonce = kin__os_now_ns();

@@ -111,6 +111,15 @@ static void link_object(struct kin__member *me, kin_process *process)
     pthread_mutex_unlock(&kin__guardian_mutex);
 }
 
+static int cannot_watch(const kin_process *process, int error)
+{
+    bool absent =
+        error == ENOSYS || error == EPERM; /* old filters say EPERM to calls that they do not know */
+    return kin__fail_errno(
+        KIN_ESYSTEM, error, "could not watch process \"%s\"%s", process->name,
+        absent ? ", as pidfd_open (Linux 5.3) is not to be had here: is there a seccomp filter?" : "");
+}
+
 static int launch(kin_process *process, struct kin__member *member)
 {
     pid_t pid = process->start_method == KIN_START_SPAWN ? kin__spawn_member(member) : fork_member(member);
@@ -121,9 +130,7 @@ static int launch(kin_process *process, struct kin__member *member)
     atomic_compare_exchange_strong(&process->pid, &unset, (int32_t)pid);
     pthread_mutex_lock(&kin__guardian_mutex);
     int pidfd = kin__os_pidfd_of_child(pid);
-    int error = pidfd < 0
-                    ? kin__fail_errno(KIN_ESYSTEM, errno, "could not watch process \"%s\"", process->name)
-                    : kin__child_add(process, pidfd);
+    int error = pidfd < 0 ? cannot_watch(process, errno) : kin__child_add(process, pidfd);
     pthread_mutex_unlock(&kin__guardian_mutex);
     if (error) {
         kin__os_kill_child(pid);
