@@ -1,6 +1,7 @@
 /* os/module.c - see module.h; dl_iterate_phdr(3), elf(5), proc(5). */
 #include "os/module.h"
 
+#include <dlfcn.h>
 #include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,6 +150,14 @@ uint64_t kin__os_module_unloads(void)
     uint64_t unloads = 0;
     dl_iterate_phdr(take_unloads, &unloads);
     return unloads;
+}
+
+void kin__os_keep_module(uintptr_t address)
+{
+    Dl_info about;
+    struct link_map *module;
+    if (dladdr1((void *)address, &about, (void **)&module, RTLD_DL_LINKMAP) && *module->l_name)
+        dlopen(module->l_name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
 /* One line of /proc/thread-self/maps; `path` points into the line. */

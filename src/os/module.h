@@ -46,6 +46,9 @@ bool kin__os_module_find(const struct kin__build *build, unsigned skip, uint64_t
 /* How often a module has been unloaded so far: while this stays, an address stays in its module. */
 uint64_t kin__os_module_unloads(void);
 
+/* Never unload the module that `address` lies in. */
+void kin__os_keep_module(uintptr_t address);
+
 /*
  * Whose memory an address lies in, from the kernel's list: a file's absolute path, "[stack]", "[heap]",
  * or "" for memory without a name. `gone`, unless NULL, tells that the file has been deleted, or another

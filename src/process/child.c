@@ -244,6 +244,7 @@ void kin__child_setup(void)
     kin__member_hooks(&(struct kin__member_hooks){.forked = kin__children_forked,
                                                   .recover = kin__children_recover,
                                                   .recovered = kin__children_recovered});
+    kin__os_keep_module((uintptr_t)kin__at_exit); /* a plug-in's own copy of kin may be unloaded before */
     on_exit(kin__at_exit, NULL);
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }

@@ -72,10 +72,9 @@ static void under_ulimit_f_the_region_is_what_fits(void)
     test_init();
     ck_assert_uint_le(heap_limit(), 512 * MIB);
     exits_with(start(use_the_heap, NULL, 0), 0);
-    void *block;
     size_t got = 0;
-    for (; (block = kin_malloc(16 * MIB)); got += 16 * MIB)
-        continue;
+    for (char *block; (block = kin_malloc(16 * MIB)); got += 16 * MIB)
+        *block = 1;
     ck_assert_uint_ge(got, 256 * MIB);
     ck_assert(kin_error_code() == KIN_ENOMEM || kin_error_code() == KIN_EMEMLIMIT);
 }
