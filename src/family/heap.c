@@ -156,7 +156,9 @@ static void refuse(const void *block, enum kin__spot_kind kind)
 {
     const char *why = kind == KIN__SPOT_FREE     ? "it is free already"
                       : kind == KIN__SPOT_INSIDE ? "it is not the start of a block"
-                                                 : "it is not memory of the shared heap";
+                      : kin__region_holds(block) ? "it is not memory of the shared heap"
+                                                 : "it is not memory of the shared heap; what malloc made "
+                                                   "is for free()";
     kin__fail(KIN_EINVAL, "cannot free %p: %s", block, why);
     kin_log(KIN_LOG_ERROR, "%s", kin_error_message());
 }
