@@ -100,12 +100,17 @@ void *kin_malloc(size_t size)
 
 void *kin__heap_open(size_t size, uint64_t *word)
 {
+    return kin__heap_open_aligned(size, 16, word);
+}
+
+void *kin__heap_open_aligned(size_t size, size_t alignment, uint64_t *word)
+{
     bool zero;
     struct kin__thread *thread = kin__thread_self();
     if (!thread)
         return NULL;
     thread->link = (uint64_t)(uintptr_t)word;
-    return kin__heap_malloc(thread, size, 16, KIN__INTENT_OPEN, &zero);
+    return kin__heap_malloc(thread, size, alignment, KIN__INTENT_OPEN, &zero);
 }
 
 void kin__heap_close(void)
