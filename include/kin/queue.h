@@ -14,6 +14,7 @@
  *           twice. A message is lost only in the hands of who died while it got it; one that was being put is in
  *           the queue whole, or not at all. A stopped member (SIGSTOP) in a call may delay others until their
  *           timeouts. Messages in the queue stay when their producer dies.
+ * Signals   A handler that runs meanwhile does not end a wait.
  * Threads   Any thread of any member may call anything at any time, but for kin_queue_free.
  */
 #ifndef KIN_QUEUE_H
@@ -33,9 +34,7 @@ typedef struct kin_queue_options {
     size_t size;
     size_t maxsize; /* messages; put waits when there are so many. 0: as many as the heap holds */
     bool joinable;  /* count messages until kin_queue_task_done: see there */
-    bool redeliver; /* joinable, and what a dead member had got and not done is got again by others. Such
-                       messages are always copied; kin_queue_take and kin_queue_give are refused */
-    int producers;  /* how many members will put: when so many are done (kin_queue_done) or dead, the queue closes
+    int producers; /* how many members will put: when so many are done (kin_queue_done) or dead, the queue closes
                        by itself. 0: it does not */
 } kin_queue_options;
 
@@ -53,16 +52,17 @@ KIN_API int kin_queue_free(kin_queue *queue);
 
 /*
  * Copy a message in. 0; KIN_ETIMEDOUT: it was full for `timeout` seconds (0: do not wait); KIN_ECLOSED; KIN_ENOMEM: the
- * heap is full; KIN_EINTR: a signal handler ran while it slept.
+ * heap is full.
  */
 KIN_API int kin_queue_put(kin_queue *queue, const void *message, size_t size, double timeout) KIN_CHECKED;
 
 /*
  * Copy the next message out into `buffer` of `capacity` bytes; its size goes to *size unless NULL. 0; KIN_ETIMEDOUT: there
  * was none for `timeout` seconds; KIN_ECLOSED: there is none, and none will come; KIN_ETOOLARGE: it is larger than
- * the buffer, *size tells how large, and it stays in the queue; KIN_EINVAL: it is an arena, which stays too; KIN_EINTR.
+ * the buffer, *size tells how large, and it stays in the queue; KIN_EINVAL: it is an arena, which stays too.
  */
-KIN_API int kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size, double timeout) KIN_CHECKED;
+KIN_API int kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size,
+                          double timeout) KIN_CHECKED;
 
 /*
  * `count` messages of `size` bytes each from an array, or into one: several at a time where there is room, so much faster
@@ -70,8 +70,8 @@ KIN_API int kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, size_
  * How many it were goes to *done (unless NULL), on errors too. A message of another size ends a get before it; as the first it is
  * KIN_EINVAL.
  */
-KIN_API int kin_queue_put_many(kin_queue *queue, const void *messages, size_t size, size_t count, size_t *done,
-                               double timeout) KIN_CHECKED;
+KIN_API int kin_queue_put_many(kin_queue *queue, const void *messages, size_t size, size_t count,
+                               size_t *done, double timeout) KIN_CHECKED;
 KIN_API int kin_queue_get_many(kin_queue *queue, void *messages, size_t size, size_t count, size_t *done,
                                double timeout) KIN_CHECKED;
 
@@ -105,7 +105,7 @@ KIN_API bool kin_queue_closed(const kin_queue *queue);
 
 /*
  * Joinable queues. Each message that is put counts as unfinished until somebody says kin_queue_task_done for it
- * (once for each message; KIN_EINVAL if there were not so many). kin_queue_join waits until none is: 0; KIN_ETIMEDOUT; KIN_EINTR;
+ * (once for each message; KIN_EINVAL if there were not so many). kin_queue_join waits until none is: 0; KIN_ETIMEDOUT;
  * KIN_ELOST: all that are left unfinished had been got by members that died, and *lost (unless NULL) tells how many; they count as
  * finished from then on.
  */

@@ -5,7 +5,6 @@
 #include "kin/error.h"
 
 #define SPINS 200         /* about 2 us */
-#define LOOK_AGAIN 0.05   /* seconds; a wake may have died with who was woken */
 #define LOOK_AT_ONCE 1e-3 /* where the kernel makes no barriers for us */
 
 /* A dead owner's gate is ours by CAS from its id, if it is recovered: what it had under way in the heap is settled. */
@@ -34,41 +33,44 @@ static bool spin(struct kin__gate *gate, kin__id me)
     return false;
 }
 
-static int sleep_at(_Atomic uint32_t *signal, uint32_t seen, bool fenced, double deadline)
+static int sleep_at(const void *object, const _Atomic uint32_t *signal, uint32_t seen, bool fenced,
+                    double deadline)
 {
     double left = kin__os_left(deadline);
+    struct kin__thread *thread = kin__sync_thread();
     if (left <= 0)
         return KIN_ETIMEDOUT;
-    double most = fenced ? LOOK_AGAIN : LOOK_AT_ONCE;
-    int error = kin__os_futex_wait(signal, seen, left < most ? left : most);
-    return error == KIN_ETIMEDOUT ? 0 : error;
+    if (!fenced || !thread) {
+        kin__os_futex_wait(signal, seen, left < LOOK_AT_ONCE ? left : LOOK_AT_ONCE);
+        return 0;
+    }
+    kin__waits_begin(thread, object, signal);
+    kin__waits_sleep(signal, seen, deadline);
+    kin__waits_end(thread);
+    return 0;
 }
 
-int kin__gate_wait(struct kin__gate *gate, kin__id me, double deadline)
+int kin__gate_wait(struct kin__gate *gate, const void *object, kin__id me, double deadline)
 {
     bool slept = false;
-    int error = 0;
     for (;;) {
         if (spin(gate, me))
             break;
         kin__id owner = atomic_load(&gate->owner);
-        if (owner && take_over(gate, owner, me) == KIN_EDIED) {
-            error = KIN_EDIED;
-            break;
-        }
+        if (owner && take_over(gate, owner, me) == KIN_EDIED)
+            return KIN_EDIED;
         uint32_t seen = atomic_load(&gate->signal);
         atomic_store(&gate->asleep, 1);
         bool fenced = kin__os_barrier(); /* partner: kin__gate_release, which has no fence */
         if (try(gate, me))
             break;
-        error = sleep_at(&gate->signal, seen, fenced, deadline);
+        if (sleep_at(object, &gate->signal, seen, fenced, deadline))
+            return KIN_ETIMEDOUT;
         slept = true;
-        if (error)
-            return error;
     }
     if (slept)
         atomic_store(&gate->asleep, 1); /* others may sleep still: our release wakes the next */
-    return error;
+    return 0;
 }
 
 void kin__gate_wake(struct kin__gate *gate)
@@ -85,9 +87,9 @@ uint32_t kin__event_prepare(struct kin__event *event)
     return seen;
 }
 
-int kin__event_sleep(struct kin__event *event, uint32_t seen, double deadline)
+int kin__event_sleep(struct kin__event *event, const void *object, uint32_t seen, double deadline)
 {
-    return sleep_at(&event->signal, seen, true, deadline);
+    return sleep_at(object, &event->signal, seen, true, deadline);
 }
 
 void kin__event_wake(struct kin__event *event, int count)

@@ -15,13 +15,13 @@
  *
  * The releaser stores `owner`, then loads `asleep`; a sleeper stores `asleep`, then loads `owner`. So that the two cannot
  * miss each other without a fence in each release, the sleeper has the kernel make one on all CPUs (kin__os_barrier,
- * membarrier(2)). Where it can't, and where a wake dies with its receiver, sleepers look again after a while.
+ * membarrier(2)). Where it can't, sleepers look again after a while; and all do when a member dies (sync/wait.h, W1 and W2).
  */
 #ifndef KIN_MESSAGE_GATE_H
 #define KIN_MESSAGE_GATE_H
 
 #include "family/member.h"
-#include "os/os.h"
+#include "sync/wait.h"
 
 #include <stdatomic.h>
 
@@ -31,19 +31,12 @@ struct kin__gate {
     _Atomic uint32_t signal;
 };
 
-/* The slow ways. `deadline` as from kin__os_deadline. 0; KIN_EDIED: acquired, from a dead one; KIN_ETIMEDOUT,
- * KIN_EINTR: not acquired (no record is set). */
-int kin__gate_wait(struct kin__gate *gate, kin__id me, double deadline);
+/*
+ * Acquire it, where the first CAS did not. `object` is what it is a part of. 0; KIN_EDIED: acquired, from a dead one;
+ * KIN_ETIMEDOUT: not acquired. No record is set.
+ */
+int kin__gate_wait(struct kin__gate *gate, const void *object, kin__id me, double deadline);
 void kin__gate_wake(struct kin__gate *gate);
-
-static inline int kin__gate_acquire(struct kin__gate *gate, kin__id me, double deadline)
-{
-    kin__id nobody = 0;
-    if (atomic_compare_exchange_strong_explicit(&gate->owner, &nobody, me, memory_order_acquire,
-                                                memory_order_relaxed))
-        return 0;
-    return kin__gate_wait(gate, me, deadline);
-}
 
 static inline void kin__gate_release(struct kin__gate *gate)
 {
@@ -67,8 +60,8 @@ struct kin__event {
 };
 
 uint32_t kin__event_prepare(struct kin__event *event);
-/* 0: look again; KIN_ETIMEDOUT, KIN_EINTR. No record is set. */
-int kin__event_sleep(struct kin__event *event, uint32_t seen, double deadline);
+/* 0: look again; KIN_ETIMEDOUT. No record is set. */
+int kin__event_sleep(struct kin__event *event, const void *object, uint32_t seen, double deadline);
 void kin__event_wake(struct kin__event *event, int count);
 
 static inline void kin__event_tell(struct kin__event *event, int count)

@@ -78,10 +78,8 @@ static int sleep_for_message(kin_queue *queue, kin__id me, struct kin__patience 
     kin__os_barrier(); /* partner: kin__event_tell after the store of tail, which has no fence */
     if (looks_over(queue))
         return 0;
-    int error = kin__event_sleep(&queue->items, seen, kin__patience_deadline(patience));
-    if (error == KIN_ETIMEDOUT)
-        return kin__fail(error, "the queue was empty for %g seconds", patience->timeout);
-    return error ? kin__fail(error, "interrupted while waiting for a message") : 0;
+    int error = kin__event_sleep(&queue->items, queue, seen, kin__patience_deadline(patience));
+    return error ? kin__fail(error, "the queue was empty for %g seconds", patience->timeout) : 0;
 }
 
 int kin__queue_await(kin_queue *queue, kin__id me, struct kin__patience *patience)
@@ -137,7 +135,8 @@ void kin__queue_pass(kin_queue *queue, kin__point head, int messages)
 
 static int too_large(size_t size, size_t capacity)
 {
-    return kin__fail(KIN_ETOOLARGE, "the next message has %zu bytes, the buffer only %zu: it stays in the queue", size,
+    return kin__fail(KIN_ETOOLARGE,
+                     "the next message has %zu bytes, the buffer only %zu: it stays in the queue", size,
                      capacity);
 }
 
@@ -259,7 +258,7 @@ static int get_some(kin_queue *queue, unsigned char *messages, size_t size, size
         return error;
     kin__point after = get_batch(queue, messages, size, count, got);
     if (*got) {
-            kin__queue_pass(queue, after, (int)*got);
+        kin__queue_pass(queue, after, (int)*got);
         return 0;
     }
     kin__point at;
@@ -275,10 +274,12 @@ static int get_some(kin_queue *queue, unsigned char *messages, size_t size, size
     }
     kin__gate_release(&queue->get);
     kin__event_tell(&queue->items, 1);
-    return kin__fail(KIN_EINVAL, "the next message has %zu bytes, not %zu: it stays in the queue", (size_t)is, size);
+    return kin__fail(KIN_EINVAL, "the next message has %zu bytes, not %zu: it stays in the queue", (size_t)is,
+                     size);
 }
 
-int kin_queue_get_many(kin_queue *queue, void *messages, size_t size, size_t count, size_t *done, double timeout)
+int kin_queue_get_many(kin_queue *queue, void *messages, size_t size, size_t count, size_t *done,
+                       double timeout)
 {
     kin__id me;
     size_t out = 0, got = 0;

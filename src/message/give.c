@@ -17,7 +17,8 @@ int kin_queue_give(kin_queue *queue, void *block, size_t size, double timeout)
     if (error)
         return error;
     if (!kin_is_shared(block))
-        return kin__fail(KIN_ENOTSHARED, "cannot give %p to a queue: it is no memory of the shared heap", block);
+        return kin__fail(KIN_ENOTSHARED, "cannot give %p to a queue: it is no memory of the shared heap",
+                         block);
     size_t has = kin_usable_size(block);
     if (!has || size > has)
         return kin__fail(KIN_EINVAL, "cannot give %zu bytes at %p to a queue: %s", size, block,
@@ -35,7 +36,8 @@ int kin_queue_give_arena(kin_queue *queue, kin_arena *arena, void *root, double 
         return error;
     if (kin__arena_owner(arena) != me)
         return kin__fail(KIN_EPERM, "cannot give an arena to a queue: it belongs to another");
-    return kin__queue_post(queue, &(struct kin__parcel){KIN__ARENA, arena, (uint64_t)(uintptr_t)root}, me, timeout);
+    return kin__queue_post(queue, &(struct kin__parcel){KIN__ARENA, arena, (uint64_t)(uintptr_t)root}, me,
+                           timeout);
 }
 
 /* ---- taking ---------------------------------------------------------------------------------- */
@@ -51,7 +53,8 @@ static int take_arena(kin_queue *queue, uint64_t word)
 {
     queue->kept_at = atomic_load_explicit(&queue->head, memory_order_relaxed);
     kin__crash_fence();
-    return kin__arena_set_owner_and((kin_arena *)(uintptr_t)word, kin__self_id(), &queue->kept, word | KIN__ARENA);
+    return kin__arena_set_owner_and((kin_arena *)(uintptr_t)word, kin__self_id(), &queue->kept,
+                                    word | KIN__ARENA);
 }
 
 /* The user will free it by kin_free, which under KIN_CHECK=heap knows only blocks that kin_malloc made. */

@@ -60,7 +60,8 @@ static int32_t unfinished(kin_queue *queue, bool settled, uint32_t *lost)
     *lost = 0;
     for (uint32_t i = 0; i < queue->consumers_top; i++) {
         struct kin__consumer *consumer = &queue->consumers[i];
-        if (settled && consumer->id && consumer->taken != consumer->done + consumer->lost && is_dead(consumer->id))
+        if (settled && consumer->id && consumer->taken != consumer->done + consumer->lost &&
+            is_dead(consumer->id))
             settle(consumer);
         over += consumer->done + consumer->lost;
         *lost += consumer->lost;
@@ -130,15 +131,16 @@ int kin_queue_join(kin_queue *queue, size_t *lost, double timeout)
         error = look(queue, me, &patience, &over, &gone);
         if (error || over)
             break;
-        error = timeout > 0 ? kin__event_sleep(&queue->finished, seen, kin__patience_deadline(&patience)) : KIN_ETIMEDOUT;
-        if (error == KIN_ETIMEDOUT)
+        error = timeout > 0
+                    ? kin__event_sleep(&queue->finished, queue, seen, kin__patience_deadline(&patience))
+                    : KIN_ETIMEDOUT;
+        if (error)
             error = kin__fail(error, "there are unfinished messages after %g seconds", timeout);
-        else if (error)
-            error = kin__fail(error, "interrupted while waiting for unfinished messages");
     }
     if (error || !gone)
         return error;
     if (lost)
         *lost = gone;
-    return kin__fail(KIN_ELOST, "%zu messages were got by processes that died before they said kin_queue_task_done", gone);
+    return kin__fail(
+        KIN_ELOST, "%zu messages were got by processes that died before they said kin_queue_task_done", gone);
 }

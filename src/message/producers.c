@@ -34,7 +34,8 @@ static int add(kin_queue *queue, kin__id id)
     uint32_t slot = (uint32_t)id;
     struct kin__producer *producer = &queue->producers[slot];
     if (known(queue) >= queue->wanted)
-        return kin__fail(KIN_ELIMIT, "cannot put into a queue: it has its %u producers already (.producers)", queue->wanted);
+        return kin__fail(KIN_ELIMIT, "cannot put into a queue: it has its %u producers already (.producers)",
+                         queue->wanted);
     kin__journal_begin();
     if (producer->id) /* a member that had the slot before, and is dead */
         kin__journal_set32(&queue->producers_gone, queue->producers_gone + 1);
@@ -80,7 +81,9 @@ static int enter(kin_queue *queue, const char *what, kin__id *me)
 {
     int error = kin__queue_enter(queue, what, 0, me);
     if (!error && !queue->wanted)
-        error = kin__fail(KIN_EINVAL, "cannot %s: the queue does not count its producers (set .producers in its options)", what);
+        error = kin__fail(KIN_EINVAL,
+                          "cannot %s: the queue does not count its producers (set .producers in its options)",
+                          what);
     return error ? error : kin__queue_put_gate(queue, *me, &(struct kin__patience){.timeout = KIN_FOREVER});
 }
 

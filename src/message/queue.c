@@ -10,14 +10,7 @@
 
 int kin__queue_check(const kin_queue *queue, const char *what)
 {
-    if (!queue) {
-        const char *story = kin_error_message();
-        return kin__fail(KIN_EINVAL, "cannot %s: the queue is NULL%s%s", what, *story ? "; last failure: " : "", story);
-    }
-    if (!kin__region_holds(queue) || (uintptr_t)queue % _Alignof(kin_queue) ||
-        atomic_load_explicit(&queue->magic, memory_order_relaxed) != KIN__QUEUE_MAGIC)
-        return kin__fail(KIN_EINVAL, "cannot %s: %p is not a queue (freed?)", what, (const void *)queue);
-    return 0;
+    return kin__object_check(queue, KIN__QUEUE_MAGIC, what);
 }
 
 int kin__queue_enter(const kin_queue *queue, const char *what, double timeout, kin__id *me)
@@ -31,11 +24,10 @@ int kin__queue_enter(const kin_queue *queue, const char *what, double timeout, k
     return *me ? 0 : kin_error_code();
 }
 
-static int gate_failed(int error, const struct kin__patience *patience)
+static int gate_failed(const struct kin__patience *patience)
 {
-    if (error == KIN_ETIMEDOUT)
-        return kin__fail(error, "the queue was in use by another process for %g seconds (stopped?)", patience->timeout);
-    return kin__fail(error, "interrupted while waiting for a queue");
+    return kin__fail(KIN_ETIMEDOUT, "the queue was in use by another process for %g seconds (stopped?)",
+                     patience->timeout);
 }
 
 /* The first try costs nothing; even with a timeout of 0 the slow way looks once whether the owner is dead. */
@@ -45,9 +37,9 @@ int kin__queue_put_gate(kin_queue *queue, kin__id me, struct kin__patience *pati
     if (atomic_compare_exchange_strong_explicit(&queue->put.owner, &nobody, me, memory_order_acquire,
                                                 memory_order_relaxed))
         return 0;
-    int error = kin__gate_wait(&queue->put, me, kin__patience_deadline(patience));
+    int error = kin__gate_wait(&queue->put, queue, me, kin__patience_deadline(patience));
     if (error && error != KIN_EDIED)
-        return gate_failed(error, patience);
+        return gate_failed(patience);
     if (error)
         kin__queue_mend_put(queue);
     return 0;
@@ -59,9 +51,9 @@ int kin__queue_get_gate(kin_queue *queue, kin__id me, struct kin__patience *pati
     if (atomic_compare_exchange_strong_explicit(&queue->get.owner, &nobody, me, memory_order_acquire,
                                                 memory_order_relaxed))
         return 0;
-    int error = kin__gate_wait(&queue->get, me, kin__patience_deadline(patience));
+    int error = kin__gate_wait(&queue->get, queue, me, kin__patience_deadline(patience));
     if (error && error != KIN_EDIED)
-        return gate_failed(error, patience);
+        return gate_failed(patience);
     if (error)
         kin__queue_mend_get(queue);
     return 0;
@@ -83,7 +75,8 @@ static int check_options(const kin_queue_options *options)
 kin_queue *kin_queue_new(const kin_queue_options *given)
 {
     kin_queue_options options;
-    if (kin__options_read(&options, sizeof options, given, "queue options") || check_options(&options) || !kin__self_id())
+    if (kin__options_read(&options, sizeof options, given, "queue options") || check_options(&options) ||
+        !kin__self_id())
         return NULL;
     size_t consumers = options.joinable ? KIN__MEMBERS_MAX * sizeof(struct kin__consumer) : 0;
     size_t producers = options.producers ? KIN__MEMBERS_MAX * sizeof(struct kin__producer) : 0;
@@ -103,7 +96,7 @@ kin_queue *kin_queue_new(const kin_queue_options *given)
     if (producers)
         queue->producers = (struct kin__producer *)(tables + consumers);
     queue->joinable = options.joinable;
-    atomic_store(&queue->magic, KIN__QUEUE_MAGIC);
+    atomic_store(&queue->object.magic, KIN__QUEUE_MAGIC);
     kin__heap_close();
     return queue;
 }
@@ -162,7 +155,7 @@ int kin_queue_free(kin_queue *queue)
         return error;
     atomic_store(&queue->closed, 1);
     free_contents(queue);
-    atomic_store(&queue->magic, 0);
+    atomic_store(&queue->object.magic, 0);
     unsigned char *ring = queue->ring == queue->first_ring ? NULL : queue->ring;
     if (ring)
         kin__heap_drop(ring);

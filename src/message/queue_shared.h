@@ -7,7 +7,7 @@
  *
  *   field          written by            rule                                   when the writer dies there
  *   ------------   -------------------   ------------------------------------   ------------------------------------
- *   magic ... n    who made it           before anybody knows it                nobody knows it
+ *   first fields   who made it           before anybody knows it                nobody knows it
  *   ring, bytes    who grows it          in one transaction, under both gates   undone
  *   closed         anybody               0 to 1, under the put gate             as stored
  *   put, get       see message/gate.h
@@ -31,16 +31,17 @@
 #ifndef KIN_MESSAGE_QUEUE_SHARED_H
 #define KIN_MESSAGE_QUEUE_SHARED_H
 
-#include "family/thread.h"
+#include "family/arena.h"
+#include "family/object.h"
+#include "family/span.h"
 #include "kin/queue.h"
 #include "message/gate.h"
 
 #include <stdatomic.h>
 
-#define KIN__QUEUE_MAGIC 0x65756575u /* "ueue" */
 #define KIN__RING_LEAST 16384u
 #define KIN__RING_MOST ((uint64_t)1 << 33) /* half of what a point can tell apart would be 2^34 */
-#define KIN__INLINE_MAX KIN__SMALL_MAX /* bytes: blocks of more are large ones, which recovery needs */
+#define KIN__INLINE_MAX KIN__SMALL_MAX     /* bytes: blocks of more are large ones, which recovery needs */
 
 /* The first word of a record: kind << 56 | size. INLINE: the message follows. Else two words: address and size, or root. */
 enum kin__record {
@@ -87,7 +88,7 @@ struct kin__producer {
 };
 
 struct kin_queue {
-    _Alignas(128) _Atomic uint32_t magic;
+    _Alignas(128) struct kin__object object;
     uint32_t joinable;
     uint32_t maxsize; /* 0: none */
     uint32_t wanted;  /* producers; 0: it doesn't close by itself */
