@@ -193,12 +193,12 @@ static int get_reference(kin_queue *queue, const unsigned char *record, kin__poi
 
 int kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size, double timeout)
 {
-    kin__id me;
+    kin__id me = 0;
     int error = kin__queue_enter(queue, "get from a queue", timeout, &me);
-    if (!error && !buffer && capacity)
-        error = kin__fail(KIN_EINVAL, "cannot get from a queue: the buffer is NULL");
     if (error)
         return error;
+    if (!buffer && capacity)
+        return kin__fail(KIN_EINVAL, "cannot get from a queue: the buffer is NULL");
     struct kin__patience patience = {.timeout = timeout};
     error = kin__queue_await(queue, me, &patience);
     if (error)
@@ -281,13 +281,13 @@ static int get_some(kin_queue *queue, unsigned char *messages, size_t size, size
 int kin_queue_get_many(kin_queue *queue, void *messages, size_t size, size_t count, size_t *done,
                        double timeout)
 {
-    kin__id me;
+    kin__id me = 0;
     size_t out = 0, got = 0;
     if (done)
         *done = 0;
     int error = kin__queue_enter(queue, "get from a queue", timeout, &me);
     if (!error && !messages && size && count)
-        error = kin__fail(KIN_EINVAL, "cannot get from a queue: the array is NULL");
+        return kin__fail(KIN_EINVAL, "cannot get from a queue: the array is NULL");
     struct kin__patience patience = {.timeout = timeout};
     while (!error && out < count) {
         unsigned char *to = (unsigned char *)messages + out * size;

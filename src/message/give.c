@@ -12,7 +12,7 @@
 
 int kin_queue_give(kin_queue *queue, void *block, size_t size, double timeout)
 {
-    kin__id me;
+    kin__id me = 0;
     int error = kin__queue_enter(queue, "give a block to a queue", timeout, &me);
     if (error)
         return error;
@@ -28,7 +28,7 @@ int kin_queue_give(kin_queue *queue, void *block, size_t size, double timeout)
 
 int kin_queue_give_arena(kin_queue *queue, kin_arena *arena, void *root, double timeout)
 {
-    kin__id me;
+    kin__id me = 0;
     int error = kin__queue_enter(queue, "give an arena to a queue", timeout, &me);
     if (!error)
         error = kin__arena_check(arena, "give an arena to a queue");
@@ -90,10 +90,10 @@ static int take_inline(kin_queue *queue, kin__point after, const unsigned char *
 
 int kin_queue_take(kin_queue *queue, kin_message *out, double timeout)
 {
-    kin__id me;
+    kin__id me = 0;
     int error = kin__queue_enter(queue, "take from a queue", timeout, &me);
     if (!error && !out)
-        error = kin__fail(KIN_EINVAL, "cannot take from a queue: no place for the message");
+        return kin__fail(KIN_EINVAL, "cannot take from a queue: no place for the message");
     if (!error && !kin__thread_self())
         error = kin_error_code();
     struct kin__patience patience = {.timeout = timeout};

@@ -78,7 +78,7 @@ static int check_joinable(const kin_queue *queue, const char *what)
 
 int kin_queue_task_done(kin_queue *queue)
 {
-    kin__id me;
+    kin__id me = 0;
     int error = kin__queue_enter(queue, "finish a message", 0, &me);
     if (!error)
         error = check_joinable(queue, "finish a message");
@@ -116,7 +116,7 @@ static int look(kin_queue *queue, kin__id me, struct kin__patience *patience, bo
 
 int kin_queue_join(kin_queue *queue, size_t *lost, double timeout)
 {
-    kin__id me;
+    kin__id me = 0;
     size_t gone = 0;
     if (lost)
         *lost = 0;

@@ -89,7 +89,7 @@ static int enter(kin_queue *queue, const char *what, kin__id *me)
 
 int kin_queue_done(kin_queue *queue)
 {
-    kin__id me;
+    kin__id me = 0;
     int error = enter(queue, "say that a producer is done", &me);
     if (error)
         return error;
@@ -107,7 +107,7 @@ int kin_queue_done(kin_queue *queue)
 
 int kin_queue_add_producer(kin_queue *queue, const kin_process *process)
 {
-    kin__id me;
+    kin__id me = 0;
     int error = kin__process_check(process, "make a process a producer");
     kin__id id = error ? 0 : process->id;
     if (!error)

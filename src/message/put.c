@@ -279,24 +279,27 @@ static int put_block(kin_queue *queue, const void *message, size_t size, kin__id
     return error;
 }
 
-static int check_message(const void *message, size_t size)
+static bool is_no_message(const void *message, size_t size)
 {
-    if (size > KIN_MESSAGE_MAX)
-        return kin__fail(KIN_EINVAL, "cannot put a message of %zu bytes into a queue: it can have up to %zu",
-                         size, KIN_MESSAGE_MAX);
-    if (!message && size)
+    return size > KIN_MESSAGE_MAX || (size && !message);
+}
+
+static int refuse(const void *message, size_t size)
+{
+    if (!message)
         return kin__fail(KIN_EINVAL, "cannot put a message of %zu bytes into a queue: it is NULL", size);
-    return 0;
+    return kin__fail(KIN_EINVAL, "cannot put a message of %zu bytes into a queue: it can have up to %zu",
+                     size, KIN_MESSAGE_MAX);
 }
 
 int kin_queue_put(kin_queue *queue, const void *message, size_t size, double timeout)
 {
-    kin__id me;
+    kin__id me = 0;
     int error = kin__queue_enter(queue, "put into a queue", timeout, &me);
-    if (!error && (!message || size > KIN_MESSAGE_MAX))
-        error = check_message(message, size);
     if (error)
         return error;
+    if (is_no_message(message, size))
+        return refuse(message, size);
     if (size > KIN__INLINE_MAX)
         return put_block(queue, message, size, me, timeout);
     return kin__queue_post(queue, &(struct kin__parcel){KIN__INLINE, message, size}, me, timeout);
@@ -340,13 +343,13 @@ static int put_some(kin_queue *queue, const unsigned char *messages, size_t size
 int kin_queue_put_many(kin_queue *queue, const void *messages, size_t size, size_t count, size_t *done,
                        double timeout)
 {
-    kin__id me;
+    kin__id me = 0;
     size_t in = 0;
     if (done)
         *done = 0;
     int error = kin__queue_enter(queue, "put into a queue", timeout, &me);
-    if (!error && count)
-        error = check_message(messages, size);
+    if (!error && count && is_no_message(messages, size))
+        return refuse(messages, size);
     double deadline = size > KIN__INLINE_MAX ? kin__os_deadline(timeout) : 0;
     struct kin__patience patience = {.timeout = timeout};
     while (!error && in < count) {

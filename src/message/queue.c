@@ -111,7 +111,7 @@ void kin__queue_wake_all(kin_queue *queue)
 
 int kin_queue_close(kin_queue *queue)
 {
-    kin__id me;
+    kin__id me = 0;
     int error = kin__queue_enter(queue, "close a queue", 0, &me);
     if (!error)
         error = kin__queue_put_gate(queue, me, &(struct kin__patience){.timeout = KIN_FOREVER});
@@ -143,7 +143,7 @@ static void free_contents(kin_queue *queue)
 
 int kin_queue_free(kin_queue *queue)
 {
-    kin__id me;
+    kin__id me = 0;
     if (!queue)
         return 0;
     int error = kin__queue_enter(queue, "free a queue", 0, &me);
