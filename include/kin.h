@@ -12,7 +12,6 @@
 #include "kin/pool.h"
 #include "kin/process.h"
 #include "kin/progress.h"
-#include "kin/queue.h"
 #include "kin/rlock.h"
 
 #endif

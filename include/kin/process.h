@@ -99,7 +99,24 @@ typedef struct kin_process_options {
     bool daemon;       /* ended, not joined, when its parent exits */
     bool detached;     /* goes on when its parent dies; neither joined nor ended at the parent's exit */
     kin_limits limits; /* all zero: none but the starter's own */
+    bool sealed;       /* it may read shared memory, and write only to its own arenas: see below */
 } kin_process_options;
+
+/*
+ * A sealed process is for code that scribbles before it crashes. A write of its own to any address of shared memory, but
+ * those it allocated itself, ends it by SIGSEGV (KIN_FAULT_SEALED, or _GUARD) and hits nobody. What is different there:
+ *
+ *   kin_malloc, kin_calloc ...   memory of an arena of its own, which goes when it ends; kin_free, kin_realloc of blocks that it
+ *                                did not allocate itself are refused (KIN_EPERM, logged)
+ *   kin_arena_new, _malloc       take 64 KiB at least; kin_arena_give hands an arena over, after which it cannot write there.
+ *                                Others cannot take or free an arena that it owns (KIN_EPERM)
+ *   its argument                 is a private copy; what kin_process_start_shared passes may only be read
+ *   starting processes, making pools    KIN_EPERM; locks cannot be used
+ *   waiting for others           works, but it recovers nobody: that is left to who is not sealed
+ *
+ * What it forks is sealed too. It maps the region twice: under `ulimit -v` it may fail to start (exit code 126, with
+ * a message on stderr). Its private memory is its own to overwrite, and with it what kin keeps there.
+ */
 
 #define KIN_PROCESS_OPTIONS(...) (&(kin_process_options){.size = sizeof(kin_process_options), ##__VA_ARGS__})
 
@@ -147,12 +164,6 @@ typedef struct kin_end {
 } kin_end;
 
 /*
- * Release the object; a process that still runs is ended (SIGKILL) and waited for. NULL does nothing. By its starter
- * only, and not for workers of pools: else it is left alone and reported, as with kin_free().
- */
-KIN_API void kin_process_free(kin_process *process);
-
-/*
  * Start a process that runs fn(arg). `arg_size` bytes at `arg` are copied for the child, which sees
  * the copy (aligned to 16; NULL if arg_size is 0); the caller may reuse its bytes on return.
  *
@@ -166,16 +177,14 @@ KIN_API void kin_process_free(kin_process *process);
  * KIN_ESYSTEM, KIN_ENOTFOUND  fork or exec failed; the program's file has been replaced
  */
 KIN_API kin_process *kin_process_start(kin_process_fn fn, const void *arg, size_t arg_size,
-                                       const kin_process_options *options) KIN_CHECKED
-    KIN_FREED_BY(kin_process_free);
+                                       const kin_process_options *options) KIN_CHECKED;
 
 /*
  * Start a process that runs fn(pointer), where the pointer leads into shared memory (or is NULL).
  * KIN_ENOTSHARED: it leads elsewhere (the caller's stack, say), where the child would see a copy.
  */
 KIN_API kin_process *kin_process_start_shared(kin_process_fn fn, void *pointer,
-                                              const kin_process_options *options) KIN_CHECKED
-    KIN_FREED_BY(kin_process_free);
+                                              const kin_process_options *options) KIN_CHECKED;
 
 /*
  * Wait until it has ended and all it owned is recovered. 0 once it has (however it ended, see
@@ -206,6 +215,12 @@ KIN_API int kin_process_error(kin_process *process, kin_error *out);
  * process object: do not close it. In the member that started it only; KIN_EPERM elsewhere.
  */
 KIN_API int kin_process_sentinel(kin_process *process);
+
+/*
+ * Release the object; a process that still runs is ended (SIGKILL) and waited for. NULL does nothing. By its starter
+ * only, and not for workers of pools: else it is left alone and reported, as with kin_free().
+ */
+KIN_API void kin_process_free(kin_process *process);
 
 /* The calling process; its parent in the family (NULL in the founder). Not to be freed. */
 KIN_API kin_process *kin_current_process(void);

@@ -33,6 +33,7 @@
 #include "family/checked.h"
 #include "family/heap.h"
 #include "family/hooks.h"
+#include "family/sealed.h"
 #include "family/span.h"
 #include "kin/heap.h"
 
@@ -41,6 +42,7 @@
 #define MAGIC UINT64_C(0x616e657261206e6b) /* "kn arena" */
 #define CHUNK_LEAST ((size_t)512)
 #define CHUNK_MOST ((size_t)64 << 10)
+#define CHUNK_MOST_SEALED ((size_t)1 << 20) /* each is a map or two of the process */
 
 struct kin_arena {
     uint64_t magic;
@@ -72,7 +74,18 @@ static struct chunk *chunk_at(uint64_t address)
     return (struct chunk *)(uintptr_t)address;
 }
 
-int kin__arena_check(const kin_arena *arena, const char *what)
+/* Where this process may write it. */
+static kin_arena *own_arena(const kin_arena *arena)
+{
+    return kin__own(arena);
+}
+
+static struct chunk *own_chunk(const struct chunk *chunk)
+{
+    return kin__own(chunk);
+}
+
+static int check(const kin_arena *arena, const char *what)
 {
     if (!arena)
         return kin__fail(KIN_EINVAL, "cannot %s: it is NULL", what);
@@ -136,7 +149,7 @@ kin_arena *kin__arena_new_for(kin__id owner)
     kin_arena *arena = kin__heap_open(sizeof *arena, NULL);
     if (!arena)
         return NULL;
-    *arena = (kin_arena){.magic = MAGIC};
+    *own_arena(arena) = (kin_arena){.magic = MAGIC};
     kin__journal_begin();
     uint64_t *list = list_of(owner);
     if (list) {
@@ -147,7 +160,7 @@ kin_arena *kin__arena_new_for(kin__id owner)
     kin__journal_end();
     if (list)
         return arena;
-    arena->magic = 0;
+    own_arena(arena)->magic = 0;
     kin__heap_drop(arena);
     kin__fail(KIN_EDIED, "could not make an arena for a process: it has ended");
     return NULL;
@@ -166,19 +179,12 @@ kin__id kin__arena_owner(const kin_arena *arena)
 
 int kin__arena_set_owner(kin_arena *arena, kin__id owner)
 {
-    return kin__arena_set_owner_and(arena, owner, NULL, 0);
-}
-
-int kin__arena_set_owner_and(kin_arena *arena, kin__id owner, uint64_t *word, uint64_t value)
-{
     kin__journal_begin();
-    int error = kin__arena_check(arena, "hand an arena over"); /* again: under the lock */
+    int error = check(arena, "hand an arena over"); /* again: under the lock */
     uint64_t *list = error ? NULL : list_of(owner);
     if (list) {
         list_remove(arena);
         list_add(arena, owner, list);
-        if (word)
-            kin__journal_set(word, value);
     }
     kin__journal_end();
     if (!error && !list)
@@ -198,20 +204,36 @@ static kin__id member_of(const struct kin_process *process)
     return 0;
 }
 
+/* What a living sealed member can write stays its own, until it lets go of it. */
+static int check_sealed(const kin_arena *arena, const char *what)
+{
+    kin__id owner = kin__arena_owner(arena);
+    const struct kin__member *member = kin__member_find(owner);
+    if (!member || !member->sealed || owner == kin__self_id())
+        return 0;
+    return kin__fail(KIN_EPERM, "cannot %s: arena %p belongs to a sealed process, which must give it away",
+                     what, (const void *)arena);
+}
+
 int kin_arena_give(kin_arena *arena, struct kin_process *to)
 {
-    int error = kin__arena_check(arena, "give an arena away");
+    int error = check(arena, "give an arena away");
     if (error)
         return error;
     kin__id owner = to ? member_of(to) : KIN__OWNER_FAMILY;
+    if (owner && (error = check_sealed(arena, "give it away")) != 0)
+        return error;
     if (!owner)
         return kin__fail(KIN_EDIED, "could not give an arena away: the process has ended");
+    kin__windows_close(arena);
     return kin__arena_set_owner(arena, owner);
 }
 
 int kin_arena_take(kin_arena *arena)
 {
-    int error = kin__arena_check(arena, "take an arena");
+    int error = check(arena, "take an arena");
+    if (!error)
+        error = check_sealed(arena, "take it");
     kin__id me = error ? 0 : kin__self_id();
     if (!me)
         return kin_error_code();
@@ -228,46 +250,74 @@ static size_t total(const kin_arena *arena)
 /* The size of a new first chunk, its header included; below 2 * needed: give it one of its own. */
 static size_t next_chunk_size(const kin_arena *arena, size_t needed)
 {
-    size_t size = CHUNK_LEAST;
+    size_t size = CHUNK_LEAST, most = kin__is_sealed() ? CHUNK_MOST_SEALED : CHUNK_MOST;
     if (arena->chunks)
         size = 2 * (sizeof(struct chunk) + chunk_at(arena->chunks)->size);
-    while (size < 2 * needed && size < CHUNK_MOST)
+    while (size < 2 * needed && size < most)
         size *= 2;
-    return size < CHUNK_MOST ? size : CHUNK_MOST;
+    return size < most ? size : most;
+}
+
+/* Of a chunk in a sealed member: behind its header, to the page's end. */
+static size_t closed_bytes(void)
+{
+    return kin__is_sealed() ? kin__sealed_page() - sizeof(struct chunk) : 0;
 }
 
 /* A chunk in which `size` bytes are used, linked. */
 static void *grow(kin_arena *arena, size_t size)
 {
-    size_t needed = sizeof(struct chunk) + size;
+    size_t closed = closed_bytes(), needed = sizeof(struct chunk) + closed + size;
     size_t whole = next_chunk_size(arena, needed);
     bool alone = whole < 2 * needed;
     if (alone)
         whole = needed;
+    if (closed)
+        whole =
+            (whole + KIN__UNIT - 1) & ~(KIN__UNIT - 1); /* runs of units: nobody else has a block in them */
     struct chunk *chunk = kin__heap_open(whole, NULL);
     if (!chunk)
         return NULL;
-    struct chunk *first = chunk_at(arena->chunks);
-    *chunk = (struct chunk){.size = whole - sizeof *chunk, .used = size, .before = total(arena)};
+    if (closed && kin__window_open(arena, chunk, whole) != 0) {
+        kin__heap_drop(chunk);
+        return NULL;
+    }
+    struct chunk *first = chunk_at(arena->chunks), *own = own_chunk(chunk);
+    *own = (struct chunk){.size = whole - sizeof *chunk, .used = closed + size, .before = total(arena)};
     kin__journal_begin();
     if (first && alone) {
-        chunk->next = first->next;
+        own->next = first->next;
         kin__journal_set(&first->next, word_of(chunk));
-        kin__journal_set(&arena->others, arena->others + size);
+        kin__journal_set(&arena->others, arena->others + own->used);
     } else {
-        chunk->next = arena->chunks;
+        own->next = arena->chunks;
         kin__journal_set(&arena->chunks, word_of(chunk));
         if (first)
             kin__journal_set(&arena->others, arena->others + first->used);
     }
     kin__heap_close_in(kin__thread_mine);
     kin__journal_end();
-    return chunk + 1;
+    return (char *)(chunk + 1) + closed;
+}
+
+/* In the first chunk, which is the calling process's to write. NULL: there is no room. */
+static void *bump(const kin_arena *arena, size_t size)
+{
+    struct chunk *chunk = chunk_at(arena->chunks);
+    if (!chunk || (kin__is_sealed() && !kin__window_is_open(chunk)))
+        return NULL;
+    size_t used =
+        chunk->used > closed_bytes() ? chunk->used : closed_bytes(); /* a rollback may have left none */
+    if (chunk->size < used || chunk->size - used < size)
+        return NULL;
+    char *block = (char *)(chunk + 1) + used;
+    kin__poke(&own_chunk(chunk)->used, used + size);
+    return block;
 }
 
 void *kin_arena_malloc(kin_arena *arena, size_t size)
 {
-    if (kin__arena_check(arena, "allocate in an arena"))
+    if (check(arena, "allocate in an arena"))
         return NULL;
     if (size > kin__region_size) {
         kin__fail(KIN_ENOMEM, "cannot allocate %zu bytes in an arena: the region has %zu", size,
@@ -275,12 +325,8 @@ void *kin_arena_malloc(kin_arena *arena, size_t size)
         return NULL;
     }
     size = size ? (size + 15) & ~(size_t)15 : 16;
-    struct chunk *chunk = chunk_at(arena->chunks);
-    if (!chunk || chunk->size - chunk->used < size)
-        return grow(arena, size);
-    char *block = (char *)(chunk + 1) + chunk->used;
-    kin__poke(&chunk->used, chunk->used + size);
-    return block;
+    void *block = bump(arena, size);
+    return block ? block : grow(arena, size);
 }
 
 void *kin_arena_calloc(kin_arena *arena, size_t count, size_t size)
@@ -311,7 +357,7 @@ char *kin_arena_strdup(kin_arena *arena, const char *string)
 
 size_t kin_arena_bytes(const kin_arena *arena)
 {
-    return kin__arena_check(arena, "measure an arena") ? 0 : total(arena);
+    return check(arena, "measure an arena") ? 0 : total(arena);
 }
 
 size_t kin__arena_mark(const kin_arena *arena)
@@ -325,7 +371,8 @@ size_t kin__arena_mark(const kin_arena *arena)
 static void free_other(struct kin__thread *thread, kin_arena *arena, struct chunk *ahead)
 {
     struct chunk *chunk = chunk_at(ahead->next);
-    kin__checked_bury(chunk + 1, chunk->size);
+    kin__window_close(chunk);
+    kin__checked_bury(own_chunk(chunk) + 1, chunk->size);
     kin__journal_begin();
     kin__journal_set(&ahead->next, chunk->next);
     kin__journal_set(&arena->others, arena->others - chunk->used);
@@ -339,7 +386,8 @@ static void free_first(struct kin__thread *thread, kin_arena *arena)
 {
     struct chunk *chunk = chunk_at(arena->chunks);
     struct chunk *second = chunk_at(chunk->next);
-    kin__checked_bury(chunk + 1, chunk->size);
+    kin__window_close(chunk);
+    kin__checked_bury(own_chunk(chunk) + 1, chunk->size);
     kin__journal_begin();
     kin__journal_set(&arena->chunks, chunk->next);
     if (second)
@@ -354,7 +402,7 @@ static void set_used(kin_arena *arena, struct chunk *first, size_t mark)
 {
     struct chunk *second = chunk_at(first->next);
     if (first->before < mark || arena->others <= mark) {
-        kin__poke(&first->used, mark - arena->others);
+        kin__poke(&own_chunk(first)->used, mark - arena->others);
         return;
     }
     /* The first is newer than the mark; the one behind it was first then, and has been used since. */
@@ -397,7 +445,7 @@ void kin__arena_merge(kin_arena *into, kin_arena *from)
     struct chunk *first = chunk_at(into->chunks), *last = NULL;
     uint64_t now = total(into), bytes = total(from);
     for (struct chunk *chunk = chunk_at(from->chunks); chunk; chunk = chunk_at(chunk->next)) {
-        chunk->before = now;
+        own_chunk(chunk)->before = now;
         last = chunk;
     }
     if (last) {
@@ -448,7 +496,9 @@ void kin_arena_free(kin_arena *arena)
     int error = thread ? 0 : kin_error_code();
     if (thread) {
         kin__journal_begin();
-        error = kin__arena_check(arena, "free an arena"); /* of two that free it at once, one finds it gone */
+        error = check(arena, "free an arena"); /* of two that free it at once, one finds it gone */
+        if (!error)
+            error = check_sealed(arena, "free it");
         if (!error)
             begin_free(thread, arena);
         kin__journal_end();

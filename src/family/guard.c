@@ -2,6 +2,7 @@
 #include "family/guard.h"
 
 #include "family/region.h"
+#include "family/sealed.h"
 #include "family/units.h"
 #include "os/os.h"
 
@@ -37,7 +38,7 @@ void kin__guards_set(void)
 void kin__guards_forked(void)
 {
     struct kin__part parts[KIN__PARTS];
-    if (!(kin__region->checks & KIN__CHECK_HEAP))
+    if (!(kin__region->checks & KIN__CHECK_HEAP) || kin__is_sealed())
         return;
     kin__parts(parts);
     const struct kin__part *heap = &parts[KIN__PARTS - 1];

@@ -6,6 +6,7 @@
 #include "family/arena.h"
 #include "family/checked.h"
 #include "family/run.h"
+#include "family/sealed.h"
 #include "family/span.h"
 #include "kin/heap.h"
 
@@ -77,6 +78,8 @@ static void *allocate(size_t size, size_t alignment, const void *caller, bool *z
     *zero = false;
     if (!thread)
         return NULL;
+    if (kin__is_sealed())
+        return kin__sealed_malloc(size, alignment);
     if (kin__checks_heap())
         return kin__checked_malloc(thread, size, alignment, caller);
     return kin__heap_malloc(thread, size, alignment, KIN__INTENT_LAST, zero);
@@ -100,17 +103,12 @@ void *kin_malloc(size_t size)
 
 void *kin__heap_open(size_t size, uint64_t *word)
 {
-    return kin__heap_open_aligned(size, 16, word);
-}
-
-void *kin__heap_open_aligned(size_t size, size_t alignment, uint64_t *word)
-{
     bool zero;
     struct kin__thread *thread = kin__thread_self();
     if (!thread)
         return NULL;
     thread->link = (uint64_t)(uintptr_t)word;
-    return kin__heap_malloc(thread, size, alignment, KIN__INTENT_OPEN, &zero);
+    return kin__heap_malloc(thread, size, 16, KIN__INTENT_OPEN, &zero);
 }
 
 void kin__heap_close(void)
@@ -161,9 +159,7 @@ static void refuse(const void *block, enum kin__spot_kind kind)
 {
     const char *why = kind == KIN__SPOT_FREE     ? "it is free already"
                       : kind == KIN__SPOT_INSIDE ? "it is not the start of a block"
-                      : kin__region_holds(block) ? "it is not memory of the shared heap"
-                                                 : "it is not memory of the shared heap; what malloc made "
-                                                   "is for free()";
+                                                 : "it is not memory of the shared heap";
     kin__fail(KIN_EINVAL, "cannot free %p: %s", block, why);
     kin_log(KIN_LOG_ERROR, "%s", kin_error_message());
 }
@@ -193,6 +189,8 @@ static __attribute__((noinline)) void free_slow(void *block, const void *caller)
     struct kin__thread *thread = kin__thread_self();
     if (!thread)
         kin_log(KIN_LOG_ERROR, "cannot free %p: %s", block, kin_error_message());
+    else if (kin__is_sealed())
+        kin__sealed_free(block);
     else if (kin__checks_heap())
         kin__checked_free(thread, block, caller);
     else
@@ -375,6 +373,8 @@ size_t kin_usable_size(const void *block)
 {
     if (!block || !kin__thread_self())
         return 0;
+    if (kin__is_sealed())
+        return kin__sealed_size(block);
     if (kin__checks_heap())
         return kin__checked_size(block);
     struct kin__spot spot = kin__spot_of(block);
@@ -478,6 +478,8 @@ void *kin_realloc(void *block, size_t size)
     struct kin__thread *thread = kin__thread_self();
     if (!thread)
         return NULL;
+    if (kin__is_sealed())
+        return kin__sealed_realloc(block, size);
     if (kin__checks_heap())
         return kin__checked_realloc(thread, block, size, CALLER);
     struct kin__spot spot = kin__spot_of(block);

@@ -2,6 +2,7 @@
 #include "family/journal.h"
 
 #include "base/failure.h"
+#include "family/sealed.h"
 #include "os/os.h"
 
 #include <string.h>
@@ -15,8 +16,10 @@ void kin__journal_format(void)
     kin__lock_init(&kin__journal()->lock);
 }
 
+/* `where` is a common address: what a dead owner noted is undone in another member. */
 static void store(uint64_t where, uint64_t value)
 {
+    where += (uint64_t)kin__alias;
     if (where & IS_32)
         __atomic_store_n((uint32_t *)(uintptr_t)(where - IS_32), (uint32_t)value, __ATOMIC_RELAXED);
     else
@@ -60,7 +63,7 @@ static void change(uint64_t where, uint64_t old, uint64_t value)
     uint32_t i = journal->count;
     if (i == KIN__JOURNAL_ENTRIES)
         kin__panic("a transaction has more than %u changes", KIN__JOURNAL_ENTRIES);
-    journal->entry[i].where = where;
+    journal->entry[i].where = where = kin__common(where);
     journal->entry[i].old = old;
     kin__crash_fence();
     journal->count = i + 1;

@@ -6,6 +6,7 @@
 #include "family/guard.h"
 #include "family/hooks.h"
 #include "family/region.h"
+#include "family/sealed.h"
 #include "family/thread.h"
 #include "os/os.h"
 
@@ -46,6 +47,7 @@ void kin__member_forked(void)
     kin__log_after_fork();
     kin__thread_forget();
     kin__guards_forked();
+    kin__sealed_forked();
     for (size_t i = 0; i < kin__hooks_count; i++)
         if (kin__hooks[i].forked)
             kin__hooks[i].forked();
@@ -106,6 +108,7 @@ static int claim_as(uint64_t claim, struct kin__member **out)
         atomic_store_explicit(&member->pid, 0, memory_order_relaxed);
         member->attached = 0;
         member->watched = 0;
+        member->sealed = kin__is_sealed(); /* so is its child; one that is not may start those that are */
         member->process = NULL;
         member->children = NULL;
         *out = member;

@@ -31,6 +31,8 @@
  *   watched      who claims it    at the claim: its starter is    STARTING: as above
  *                                 told of its end; 0 by a starter
  *                                 that gives up
+ *   sealed       who claims it    at the claim, or before         STARTING: as above
+ *                                 STARTING (family/sealed.h)
  *   process      parent           before STARTING; the member     STARTING: as above
  *   children     the member       one store; list of processes    its recovery walks the list
  *                                 it started
@@ -76,6 +78,7 @@ struct kin__member {
     uint32_t has_lock;
     uint32_t has_spare;
     _Atomic uint32_t watched;
+    uint32_t sealed;
     uint32_t threads; /* first of its thread slots, 0: none (family/thread.h) */
     _Atomic uint64_t
         attached; /* ns since boot: a process with this pid that started later is another one; 0: not known */

@@ -17,6 +17,7 @@
 #include "family/arena.h"
 #include "family/hooks.h"
 #include "family/member.h"
+#include "family/sealed.h"
 #include "family/thread.h"
 #include "os/os.h"
 
@@ -105,6 +106,8 @@ static int take_back(struct kin__member *dead)
 
 int kin__member_recover(kin__id id)
 {
+    if (kin__is_sealed()) /* what the dead had is not its to write: others will see to it */
+        return kin__member_find(id) ? KIN_EBUSY : 0;
     struct kin__member *member = kin__member_find(id);
     if (!member)
         return 0;

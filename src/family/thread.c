@@ -6,6 +6,7 @@
 #include "family/checked.h"
 #include "family/heap.h"
 #include "family/hooks.h"
+#include "family/sealed.h"
 #include "family/span.h"
 
 #include <pthread.h>
@@ -106,7 +107,7 @@ struct kin__thread *kin__thread_self(void)
     if (!atomic_load_explicit(&kin__view.bytes, memory_order_acquire))
         kin__units_attach();
     kin__thread_token = __atomic_load_n(kin__alive_page, __ATOMIC_RELAXED);
-    kin__thread_fast = kin__checks_heap() ? KIN__NO_TOKEN : kin__thread_token;
+    kin__thread_fast = kin__checks_heap() || kin__is_sealed() ? KIN__NO_TOKEN : kin__thread_token;
     kin__thread_mine = attach(member);
     if (kin__thread_mine) {
         pthread_once(&key_once, make_key);

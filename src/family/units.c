@@ -7,6 +7,7 @@
 #include "base/failure.h"
 #include "base/log.h"
 #include "family/guard.h"
+#include "family/sealed.h"
 #include "os/os.h"
 
 #include <string.h>
@@ -75,7 +76,7 @@ int kin__units_format(void)
 void kin__units_attach(void)
 {
     struct kin__heap *heap = kin__heap();
-    kin__view.units = kin__region_at(heap->units_at);
+    kin__view.units = (char *)kin__region_base + heap->units_at; /* what users see, sealed or not */
     kin__view.entries = kin__region_at(KIN__AT_ENTRIES);
     kin__view.descriptors = kin__region_at(heap->descriptors_at);
     /* Release: partner is the acquire in kin__unit_of. Acquire: partner is the release in table_covers. */
@@ -98,7 +99,7 @@ size_t kin__heap_used_bytes(void)
 
 static size_t offset_of(const void *address)
 {
-    return (size_t)((const char *)address - (const char *)kin__region);
+    return kin__common((uintptr_t)address) - kin__region_base;
 }
 
 int kin__table_populate(const void *start, size_t size)

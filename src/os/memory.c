@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,6 +23,11 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+
+/* Between the shadow memory of sanitizers and where Linux puts libraries and stacks, on machines with 47 bits or more. */
+#define HIDDEN_FROM UINT64_C(0x110000000000)
+#define HIDDEN_TO UINT64_C(0x6f0000000000)
+#define HIDDEN_TRIES 8
 
 int kin__os_high(int fd)
 {
@@ -68,6 +74,23 @@ int kin__os_map_shared(int fd, void *base, size_t size, void **out)
     madvise(at, size, MADV_DONTDUMP);
     *out = at;
     return 0;
+}
+
+int kin__os_map_hidden(int fd, size_t size, void **out)
+{
+    kin_error before;
+    kin_error_get(&before);
+    for (int tries = 0; tries < HIDDEN_TRIES; tries++) {
+        uint64_t random;
+        if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+            break;
+        uint64_t at = HIDDEN_FROM + random % (HIDDEN_TO - HIDDEN_FROM);
+        if (kin__os_map_shared(fd, (void *)(at & ~(uint64_t)0xffff), size, out) == 0) {
+            kin__fail_with(&before); /* those that were taken are no failure */
+            return 0;
+        }
+    }
+    return kin__os_map_shared(fd, NULL, size, out); /* a small address space, or a limited one */
 }
 
 void kin__os_unmap(void *base, size_t size)

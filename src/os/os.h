@@ -47,14 +47,6 @@ static inline void kin__os_fence_after_rmw(void)
 #endif
 }
 
-/* ---- barrier.c ----------------------------------------------------------------------------- */
-
-/* Let others make a full memory barrier in this process, and in those it forks, until one of them execs. False: this
- * kernel, or its filter, does not (Linux 4.16 does). */
-bool kin__os_barrier_join(void);
-/* Make one on every CPU that runs a process which has joined, and here. Some 500 ns. */
-bool kin__os_barrier(void);
-
 /* ---- futex.c ------------------------------------------------------------------------------- */
 
 /*
@@ -83,6 +75,9 @@ int kin__os_memfd_new(const char *name, size_t size, int *out);
  */
 int kin__os_map_shared(int fd, void *base, size_t size, void **out);
 void kin__os_unmap(void *base, size_t size);
+
+/* The same at an address that cannot be guessed. */
+int kin__os_map_hidden(int fd, size_t size, void **out);
 
 /* Allocate machine memory for a range of the memfd / give it back. KIN_ENOMEM if there is none. */
 int kin__os_populate(int fd, size_t offset, size_t size);

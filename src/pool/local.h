@@ -27,11 +27,12 @@ struct kin__local {
     kin_pool *pool;
     pthread_mutex_t mutex; /* one map at a time */
     uint32_t round;
-    int users;                      /* threads in a call on this pool; under the mutex of the list */
-    size_t deaths;                  /* of this map */
-    int unready_deaths;             /* of workers, in a row in which none became ready */
-    kin_arena *kept;                /* results nobody took */
-    kin_limits limits;              /* of each worker */
+    int users;          /* threads in a call on this pool; under the mutex of the list */
+    size_t deaths;      /* of this map */
+    int unready_deaths; /* of workers, in a row in which none became ready */
+    kin_arena *kept;    /* results nobody took */
+    kin_limits limits;  /* of each worker */
+    bool sealed;
     kin_initializer_fn initializer; /* inline kind: run in this very process */
     kin_finalizer_fn finalizer;
     void *inline_state;

@@ -3,7 +3,7 @@
 
 #include "base/failure.h"
 #include "base/log.h"
-#include "family/region.h"
+#include "family/sealed.h"
 #include "os/os.h"
 #include "pool/local.h"
 #include "pool/map.h"
@@ -133,12 +133,14 @@ int kin__post_start(struct kin__local *local, int worker)
     char name[32];
     snprintf(name, sizeof name, "%.20s/%d", pool->name, worker);
     struct kin__worker_arg arg = {.pool = pool, .worker = worker};
-    struct kin__start start = {
-        .fn = kin__worker_main,
-        .arg = &arg,
-        .arg_size = sizeof arg,
-        .options = {
-            .name = name, .start_method = pool->start_method, .daemon = true, .limits = local->limits}};
+    struct kin__start start = {.fn = kin__worker_main,
+                               .arg = &arg,
+                               .arg_size = sizeof arg,
+                               .options = {.name = name,
+                                           .start_method = pool->start_method,
+                                           .daemon = true,
+                                           .limits = local->limits,
+                                           .sealed = local->sealed}};
     atomic_store(&seat->asleep, 0);
     atomic_store(&seat->ready, KIN__NOT_READY);
     atomic_store(&seat->current, 0);
@@ -250,7 +252,7 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     kin_pool_options options;
-    if (read_options(given, &options) != 0 || !kin__self())
+    if (read_options(given, &options) != 0 || !kin__self() || kin__sealed_refuse("make a pool"))
         return NULL;
     pthread_once(&once, set_up);
     kin_pool *pool = make(&options);
@@ -266,6 +268,7 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
     local->initializer = options.initializer;
     local->finalizer = options.finalizer;
     local->limits = options.limits;
+    local->sealed = options.sealed;
     make_mutex(&local->mutex);
     for (int i = 0; i < pool->workers; i++)
         local->posts[i].local = local;
@@ -274,7 +277,6 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
         if (kin__post_start(local, i) != 0) {
             kin_error story;
             kin_error_get(&story);
-            atomic_store(&pool->closed, 1); /* there is nothing to finish */
             kin_pool_free(pool);
             kin__fail_with(&story);
             return NULL;
@@ -283,7 +285,6 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
     int error = pool->kind == KIN_POOL_PROCESSES ? kin__guardian_start() : 0;
     pthread_mutex_unlock(&kin__guardian_mutex);
     if (error) {
-        atomic_store(&pool->closed, 1);
         kin_pool_free(pool);
         return NULL;
     }
@@ -407,9 +408,13 @@ static void end_workers(struct kin__local *local)
     }
 }
 
-static void release(struct kin__local *local)
+void kin_pool_free(kin_pool *pool)
 {
-    kin_pool *pool = local->pool;
+    if (!pool)
+        return;
+    struct kin__local *local = kin__local_hold(pool, "free");
+    if (!local)
+        return;
     if (stop_maps(local) != 0) {
         kin_log(KIN_LOG_ERROR, "cannot free: %s", kin_error_message());
         kin__local_release(local);
@@ -421,16 +426,4 @@ static void release(struct kin__local *local)
     free(local);
     pool->magic = 0;
     kin_arena_free(pool->arena);
-}
-
-void kin_pool_free(kin_pool *pool)
-{
-    struct kin__local *local = pool ? kin__local_hold(pool, "free") : NULL;
-    if (!local)
-        return;
-    if (local->finalizer && !atomic_load(&pool->closed))
-        kin_log(KIN_LOG_WARNING,
-                "pool \"%s\" was freed without kin_pool_finish: its workers end without their finalizer",
-                pool->name);
-    release(local);
 }

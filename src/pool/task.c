@@ -2,9 +2,11 @@
 #include "pool/task.h"
 
 #include "base/failure.h"
+#include "family/sealed.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -67,6 +69,8 @@ static void note_failure(kin_task *task, int result, bool has_story)
     struct kin__note *note = seat->notes ? kin_arena_malloc(seat->notes, sizeof *note) : NULL;
     if (!note)
         return;
+    struct kin__note *common = note;
+    note = kin__own(note);
     note->index = task->index;
     note->result = result;
     note->attempt = task->attempt;
@@ -77,7 +81,12 @@ static void note_failure(kin_task *task, int result, bool has_story)
         kin__error_fill(&note->error, KIN_EFAILED, "the task's function returned %d", result);
     note->next = atomic_load_explicit(&seat->first, memory_order_relaxed);
     /* Release: partner is the supervisor's acquire when it collects; a death before it loses the note only. */
-    atomic_store_explicit(&seat->first, note, memory_order_release);
+    atomic_store_explicit(&seat->first, common, memory_order_release);
+}
+
+static unsigned char *status_of(const kin_task *task)
+{
+    return kin__own(&task->job->status[task->index]);
 }
 
 static void fail(kin_task *task, int result, bool has_story)
@@ -93,9 +102,32 @@ static void fail(kin_task *task, int result, bool has_story)
     note_failure(task, result, has_story);
     atomic_signal_fence(
         memory_order_seq_cst); /* the note before the status: a death between leaves it pending */
-    task->job->status[task->index] = KIN__FAILED;
+    *status_of(task) = KIN__FAILED;
     atomic_store_explicit(&seat->failed, atomic_load_explicit(&seat->failed, memory_order_relaxed) + 1,
                           memory_order_relaxed);
+}
+
+bool kin__task_prepare(struct kin_task *task)
+{
+    const struct kin__job *job = task->job;
+    free(task->out);
+    task->out = NULL;
+    if (!kin__is_sealed() || !job->out || !job->out_size)
+        return true;
+    task->out = malloc(job->out_size);
+    if (!task->out)
+        kin__fail(KIN_ENOMEM, "could not get %zu bytes of private memory for outputs", job->out_size);
+    return task->out;
+}
+
+/* Where the task's function writes: in a sealed worker not where the output goes, which may only be read there. */
+static void *out_of(const kin_task *task)
+{
+    const struct kin__job *job = task->job;
+    if (!job->out)
+        return NULL;
+    unsigned char *out = job->out + task->index * job->out_size;
+    return task->out ? memcpy(task->out, out, job->out_size) : out;
 }
 
 bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index)
@@ -112,14 +144,15 @@ bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index)
     if (job->is_for)
         result = ((kin_for_fn)function)(task, job->base + index, job->context);
     else
-        result = ((kin_task_fn)function)(task, job->in ? job->in + index * job->in_size : NULL,
-                                         job->out ? job->out + index * job->out_size : NULL);
+        result = ((kin_task_fn)function)(task, job->in ? job->in + index * job->in_size : NULL, out_of(task));
     bool done = result == 0 && !task->failed;
     if (done) {
+        if (task->out && job->out)
+            memcpy(kin__own(job->out + index * job->out_size), task->out, job->out_size);
         if (task->allocated)
             seat->mark = kin__arena_mark(seat->results);
         atomic_signal_fence(memory_order_seq_cst); /* out and mark before the status byte */
-        job->status[index] = KIN__DONE;
+        *status_of(task) = KIN__DONE;
     } else {
         fail(task, result, kin__error_serial != serial);
     }

@@ -14,7 +14,11 @@ struct kin_task {
     kin__id maker;
     bool failed;    /* kin_task_fail was called */
     bool allocated; /* kin_task_malloc was called */
+    void *out;      /* in a sealed worker: an item's output until it is done */
 };
+
+/* A round begins: `job` is set. False: no memory, the record tells. */
+bool kin__task_prepare(struct kin_task *task);
 
 /* Run item `index` of the job: function, status byte, note. True if it was done. */
 bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index);

@@ -9,6 +9,7 @@
 
 #include "base/failure.h"
 #include "base/log.h"
+#include "family/sealed.h"
 #include "os/os.h"
 #include "pool/memory_limit.h"
 #include "pool/task.h"
@@ -105,6 +106,9 @@ static void work(struct worker *worker, void (*function)(void))
 static void answer(struct worker *worker, uint32_t round)
 {
     kin_pool *pool = worker->pool;
+    /* From here on the maker may do with them as it likes. */
+    kin__windows_close(worker->seat->results);
+    kin__windows_close(worker->seat->notes);
     atomic_store(&worker->seat->answered, round);
     for (int i = 0; i < pool->job.chosen; i++)
         if (atomic_load(&pool->seats[i].doorbell) == round && atomic_load(&pool->seats[i].answered) != round)
@@ -129,6 +133,10 @@ static void do_round(struct worker *worker)
     void (*function)(void);
     worker->task.job = job;
     if (kin__function_resolve(&job->function, &function) != 0) {
+        cannot_work(worker->seat, 0);
+        return;
+    }
+    if (!kin__task_prepare(&worker->task)) {
         cannot_work(worker->seat, 0);
         return;
     }
@@ -167,10 +175,11 @@ static void finalize(struct worker *worker)
 int kin__worker_main(void *arg)
 {
     const struct kin__worker_arg *given = arg;
-    struct worker worker = {.pool = given->pool, .seat = &given->pool->seats[given->worker], .chunk = 1};
+    struct worker worker = {.pool = kin__own(given->pool), .chunk = 1};
+    worker.seat = &worker.pool->seats[given->worker];
     worker.task.seat = worker.seat;
     worker.task.worker = given->worker;
-    worker.task.maker = given->pool->maker;
+    worker.task.maker = worker.pool->maker;
     if (initialize(&worker) != 0)
         return 1;
     uint32_t seen = atomic_load(&worker.seat->answered);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "family/checked.h"
 #include "family/hooks.h"
+#include "family/sealed.h"
 #include "os/fatal.h"
 #include "os/os.h"
 #include "process/children.h"
@@ -23,6 +24,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/single_threaded.h>
 #include <unistd.h>
 
@@ -117,13 +119,13 @@ static void end_children(void)
 
 static void tell_end(struct kin__member *me, int code)
 {
-    kin_process *process = me->process;
+    kin_process *process = kin__own(me->process);
     if (!process)
         return;
     if (code != 0 && !process->error.code)
         kin_error_get(&process->error);
     if (code != 0 && process->limited)
-        kin__limits_exiting(process->limited);
+        kin__limits_exiting(kin__own(process->limited));
     process->told_code = code & 0xff;
     kin__started_note(process);
     /* Release: partner is the acquire in end_by_word. */
@@ -153,6 +155,16 @@ static void flush_own(void)
         kin__os_flush_output();
 }
 
+/* A sealed process may write to its copy of the argument, as others may. */
+static void *argument_copy;
+
+static void *argument(kin_process *process)
+{
+    if (kin__is_sealed() && process->arg == process->data)
+        argument_copy = malloc(process->arg_size);
+    return argument_copy ? memcpy(argument_copy, process->data, process->arg_size) : process->arg;
+}
+
 static int run(kin_process *process)
 {
     kin_error_clear();
@@ -167,19 +179,27 @@ static int run(kin_process *process)
         fprintf(stderr, "kin: process \"%s\" %s\n", process->name, kin_error_message());
         return 127;
     }
-    return fn(process->arg);
+    int code = fn(argument(process));
+    free(argument_copy);
+    argument_copy = NULL;
+    return code;
 }
 
 /* Attach first: until then the object may go with a starter that dies. */
 static kin_process *become(kin__id id, pid_t parent)
 {
+    if (kin__members()[(uint32_t)id].sealed && kin__seal() != 0) {
+        dprintf(STDERR_FILENO, "kin: [%d] error: %s\n", (int)getpid(), kin_error_message());
+        _exit(KIN__REFUSED_EXIT);
+    }
     if (kin__member_attach(id) != 0)
         _exit(KIN__ORPHAN_EXIT);
     kin_process *process = kin__self()->process;
     kin__started_mark(process);
     if (!process->detached)
         watch_parent(parent);
-    atomic_store(&process->pid, atomic_load_explicit(&kin__self()->pid, memory_order_relaxed));
+    atomic_store(&((kin_process *)kin__own(process))->pid,
+                 atomic_load_explicit(&kin__self()->pid, memory_order_relaxed));
     return process;
 }
 

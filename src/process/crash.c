@@ -6,7 +6,7 @@
  */
 #include "process/crash.h"
 
-#include "family/region.h"
+#include "family/sealed.h"
 #include "os/fatal.h"
 #include "os/maps.h"
 #include "os/os.h"
@@ -45,7 +45,7 @@ static struct kin__crash *own_report(void)
         return NULL;
     if (atomic_load(&process->pid) != (int32_t)kin__raw(SYS_getpid, 0, 0, 0, 0, 0))
         return NULL;
-    return kin__region_holds(process->crash) ? process->crash : NULL;
+    return kin__region_holds(process->crash) ? kin__own(process->crash) : NULL;
 }
 
 /* ---- facts ------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* process/current.c - the calling process, its parent, its children, its CPUs. */
 #include "base/failure.h"
 #include "family/member.h"
+#include "family/sealed.h"
 #include "kin/heap.h"
 #include "os/os.h"
 #include "process/children.h"
@@ -15,6 +16,8 @@
 /* The founder and plain forks were not started by kin; their object is made when first asked for. */
 static kin_process *make_own(struct kin__member *me)
 {
+    if (kin__sealed_refuse("make an object for this process, which was forked by a sealed one"))
+        return NULL;
     kin_process *process = kin_calloc(1, sizeof *process);
     if (!process)
         return NULL;

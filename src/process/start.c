@@ -5,6 +5,7 @@
 #include "family/heap.h"
 #include "family/hooks.h"
 #include "family/journal.h"
+#include "family/sealed.h"
 #include "os/os.h"
 #include "process/child.h"
 #include "process/children.h"
@@ -146,6 +147,8 @@ kin_process *kin__process_start(const struct kin__start *start)
     struct kin__member *me = kin__self();
     if (!me || !kin_current_process()) /* children may ask for their parent */
         return NULL;
+    if (kin__sealed_refuse("start a process"))
+        return NULL;
     if (atomic_load(&kin__exiting)) {
         kin__fail(KIN_ECLOSED, "cannot start a process: this one is ending");
         return NULL;
@@ -171,6 +174,7 @@ kin_process *kin__process_start(const struct kin__start *start)
     process->id = kin__member_id(member);
     atomic_store(&process->starter, kin__member_id(me));
     link_object(me, process);
+    member->sealed = start->options.sealed;
     member->process = process;
     kin__member_starting(member);
     if (launch(process, member) == 0)
