@@ -4,7 +4,10 @@
 
 #include "kin/api.h"
 #include "kin/arena.h"
+#include "kin/barrier.h"
+#include "kin/condition.h"
 #include "kin/error.h"
+#include "kin/event.h"
 #include "kin/heap.h"
 #include "kin/init.h"
 #include "kin/lock.h"
@@ -13,5 +16,6 @@
 #include "kin/process.h"
 #include "kin/progress.h"
 #include "kin/rlock.h"
+#include "kin/semaphore.h"
 
 #endif

@@ -16,6 +16,7 @@
  *   field         written by   rule                          when the writer dies there
  *   -----------   ----------   ---------------------------   ------------------------------------
  *   members_top   claimers     only grows; CAS               as stored
+ *   barriers      journal      lock                          undone
  *   all others    founder      before the first child        no family yet: the memory goes with it
  */
 #ifndef KIN_FAMILY_REGION_H
@@ -49,6 +50,7 @@ struct kin__region {
     uint64_t pid_namespace;       /* inode: members of another one cannot be watched, and are refused */
     char version[16];             /* of the founder's libkin */
     _Atomic uint32_t members_top; /* no slot from here on was ever claimed */
+    uint64_t barriers;            /* address of the first, 0: none (sync/barrier.c) */
     uint32_t checks;              /* enum kin__checks: what KIN_CHECK asked for */
 };
 

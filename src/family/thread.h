@@ -71,11 +71,12 @@ struct kin__cache {
 
 /* What a thread waits for, on the sync floor: see sync/wait.h, which writes it. */
 struct kin__waits {
-    _Atomic uint64_t object; /* its address; 0: it does not wait */
-    _Atomic uint64_t word;   /* what it sleeps on */
-    _Atomic uint64_t since;  /* kin__os_now_ns */
-    _Atomic uint64_t ticket; /* its place in a condition's queue */
-    _Atomic uint64_t note;   /* and what became of it there; also slept on */
+    _Atomic uint64_t object;    /* its address; 0: it does not wait */
+    _Atomic uint64_t word;      /* what it sleeps on */
+    _Atomic uint64_t since;     /* kin__os_now_ns */
+    _Atomic uint64_t condition; /* where it is a waiter, until it has returned; 0: nowhere */
+    _Atomic uint64_t ticket;    /* its place in a condition's queue */
+    _Atomic uint64_t note;      /* and what became of it there; also slept on */
 };
 
 struct kin__thread {

@@ -7,6 +7,8 @@
 #include "sync/mutex.h"
 
 #include "base/failure.h"
+#include "kin/lock.h"
+#include "kin/rlock.h"
 #include "process/process_shared.h"
 
 #include <stdio.h>
@@ -105,6 +107,22 @@ int kin__mutex_wait(struct kin__mutex *mutex, struct kin__thread *me, double tim
     if (result == KIN_EOWNERDIED)
         kin__fail(result, "%s was held by one that has ended", kin__title(mutex).text);
     return result;
+}
+
+static bool is_rlock(const struct kin__mutex *mutex)
+{
+    return atomic_load_explicit(&mutex->sync.head.magic, memory_order_relaxed) == KIN__RLOCK_MAGIC;
+}
+
+int kin__mutex_acquire(struct kin__mutex *mutex, double timeout)
+{
+    return is_rlock(mutex) ? kin_rlock_acquire((kin_rlock *)mutex, timeout)
+                           : kin_lock_acquire((kin_lock *)mutex, timeout);
+}
+
+int kin__mutex_release_checked(struct kin__mutex *mutex)
+{
+    return is_rlock(mutex) ? kin_rlock_release((kin_rlock *)mutex) : kin_lock_release((kin_lock *)mutex);
 }
 
 int kin__mutex_refuse_release(const struct kin__mutex *mutex)

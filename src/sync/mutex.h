@@ -57,6 +57,10 @@ static inline uint64_t kin__mutex_release(struct kin__mutex *mutex)
     return was;
 }
 
+/* As kin_lock_acquire, or kin_rlock_acquire, whichever it is; and release. */
+int kin__mutex_acquire(struct kin__mutex *mutex, double timeout);
+int kin__mutex_release_checked(struct kin__mutex *mutex);
+
 /* What a release by somebody who may not is told. */
 int kin__mutex_refuse_release(const struct kin__mutex *mutex);
 

@@ -2,9 +2,11 @@
 #include "sync/wait.h"
 
 #include "base/failure.h"
-#include "family/units.h"
 #include "kin/heap.h"
 #include "kin/process.h"
+#include "process/process_shared.h"
+#include "sync/deaths.h"
+#include "sync/mutex.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -48,6 +50,19 @@ void kin__waits_sleep(const _Atomic uint32_t *word, uint32_t seen, double deadli
 {
     double left = kin__os_left(deadline);
     kin__os_futex_wait(word, seen, left < KIN__LOOK_AGAIN ? left : KIN__LOOK_AGAIN);
+}
+
+int kin__waits_none(const void *object)
+{
+    uint32_t top = kin__peek32(&kin__heap()->threads_top);
+    for (uint32_t i = 1; i < top && i < KIN__THREADS_SPARE; i++) {
+        const struct kin__thread *thread = kin__thread_at(i);
+        uint64_t name = kin__peek(&thread->name);
+        if (atomic_load(&thread->waits.object) == (uintptr_t)object && !kin__name_gone(name))
+            return kin__fail(KIN_EBUSY, "cannot free %s: %s waits for it", kin__title(object).text,
+                             kin__who(name).text);
+    }
+    return 0;
 }
 
 int kin__timeout_check(double timeout)
@@ -112,8 +127,26 @@ static void wake_all(struct kin__member *dead)
     }
 }
 
+/* A process that ended by itself has told so; all others are dead. */
+static bool ended_by_itself(const struct kin__member *dead)
+{
+    return dead->process && atomic_load_explicit(&dead->process->told, memory_order_acquire);
+}
+
+/* While its slots are still its own. */
+static int recover(struct kin__member *dead)
+{
+    kin__journal_begin(); /* undoes a transaction that was not true yet: that may concern the lists */
+    for (uint32_t i = dead->threads; i; i = kin__thread_at(i)->next)
+        kin__barriers_recover(kin__thread_at(i), !ended_by_itself(dead));
+    kin__journal_end();
+    for (uint32_t i = dead->threads; i; i = kin__thread_at(i)->next)
+        kin__condition_recover(kin__thread_at(i));
+    return 0;
+}
+
 /* In every process of the family, as any of them may have to recover others, also one that uses nothing of this floor. */
 __attribute__((constructor)) static void set_up(void)
 {
-    kin__member_hooks(&(struct kin__member_hooks){.recovered = wake_all});
+    kin__member_hooks(&(struct kin__member_hooks){.recover = recover, .recovered = wake_all});
 }

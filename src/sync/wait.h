@@ -13,9 +13,8 @@
  *   object           the thread      last before it sleeps; 0 when   it does not wait: its slot is nobody's, or
  *                                    it no longer does               another's, who has cleared it
  *   word, since      the thread      before object                   not read without it
- *   ticket           the thread      before note                     not read without it
- *   note             the thread,     see condition.c                 see condition.c
- *                    notifiers
+ *   condition,       the thread      see condition.c                 see condition.c
+ *   ticket, note     and notifiers
  */
 #ifndef KIN_SYNC_WAIT_H
 #define KIN_SYNC_WAIT_H
@@ -45,6 +44,9 @@ void kin__waits_end(struct kin__thread *thread);
 
 /* Sleep while *word == seen, until the deadline or the next look. Between those two. */
 void kin__waits_sleep(const _Atomic uint32_t *word, uint32_t seen, double deadline);
+
+/* KIN_EBUSY, with the record set, if a living thread waits for the object, which is about to be freed. */
+int kin__waits_none(const void *object);
 
 /* The half of a 64-bit word that bits 0 to 31 are in. */
 static inline const _Atomic uint32_t *kin__low_half(const _Atomic uint64_t *word)

@@ -1,0 +1,15 @@
+/* sync/semaphore_shared.h - a semaphore as it lies in the heap; what its fields mean is in semaphore.c. */
+#ifndef KIN_SYNC_SEMAPHORE_SHARED_H
+#define KIN_SYNC_SEMAPHORE_SHARED_H
+
+#include "sync/wait.h"
+
+struct kin_semaphore {
+    struct kin__sync sync;
+    _Atomic uint64_t word;
+    uint32_t most;  /* signal: permits that may be there */
+    uint32_t owned; /* holders; 0: a signal */
+    _Atomic uint64_t holder[];
+};
+
+#endif
