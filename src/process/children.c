@@ -150,7 +150,7 @@ static void recover_surely(struct kin_process *process)
             kin__error_fill(
                 &process->error, KIN_EMISMATCH,
                 "process \"%s\" (pid %d) could not join the family: it was started in another pid "
-                "namespace, or its program has been replaced",
+                "namespace, its program has been replaced, or it could not be sealed",
                 process->name, (int)atomic_load(&process->pid));
         publish_end(process);
         return;
