@@ -15,7 +15,10 @@
  *          started detached; and so on down. Whatever a member owned when it died is freed, and
  *          whoever waited for it is woken. It is told by a signal, SIGRTMAX - 1, which is kin's: a
  *          child that blocks or handles it itself, that has changed its user, or that a plain fork()
- *          made, is not ended (idle workers of pools notice all the same). A parent that execs lives.
+ *          made, is not ended (idle workers of pools notice all the same). A parent that execs lives. A
+ *          child that execs is ended by that signal also when only the thread ends that started it.
+ * Borders   A process started, or forked, into another pid namespace (unshare, setns) is refused: it ends with
+ *          exit code 126 and KIN_EMISMATCH in kin_process_error; a plain fork's calls fail with it.
  * Programs  What a started process had started by itself, by system(), popen(), fork and exec, is killed when it
  *          ends, however it ends; not so what has opened a session of its own (setsid, daemon). They are told by
  *          a mark in RLIMIT_LOCKS (ulimit -x), which they inherit and Linux ignores: leave it alone. Process

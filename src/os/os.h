@@ -98,6 +98,9 @@ void *kin__os_wiped_page(bool *wiped);
  * known. */
 bool kin__os_oom_kills(uint64_t *out);
 
+/* When memory runs out, this process rather than those that have not called it (oom_score_adj, proc(5)). */
+void kin__os_be_killed_first(void);
+
 /* Bytes the machine, or the process's memory cgroup (v1 or v2), could still give. */
 size_t kin__os_memory_available(void);
 

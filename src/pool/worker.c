@@ -180,6 +180,7 @@ int kin__worker_main(void *arg)
     worker.task.seat = worker.seat;
     worker.task.worker = given->worker;
     worker.task.maker = worker.pool->maker;
+    kin__os_be_killed_first(); /* a worker is replaced; its caller is not */
     if (initialize(&worker) != 0)
         return 1;
     uint32_t seen = atomic_load(&worker.seat->answered);

@@ -152,6 +152,12 @@ static void recover_surely(struct kin_process *process)
                 "process \"%s\" (pid %d) could not join the family: it was started in another pid "
                 "namespace, its program has been replaced, or it could not be sealed",
                 process->name, (int)atomic_load(&process->pid));
+        else if (process->end.how == KIN_END_EXITED && process->start_method == KIN_START_SPAWN)
+            kin__error_fill(
+                &process->error, KIN_ENOTSUP,
+                "process \"%s\" (pid %d) ended with exit code %d before it came to kin_init: main must "
+                "call that first",
+                process->name, (int)atomic_load(&process->pid), process->end.exit_code);
         publish_end(process);
         return;
     }

@@ -4,6 +4,7 @@
  */
 #include "cases/common.h"
 
+#include "family/region.h"
 #include "kin.h"
 
 #include <errno.h>
@@ -169,6 +170,15 @@ static void without_memfds_init_says_so(void)
     without(calls, 1, 0, 0, init_says_so);
 }
 
+/* Nobody may cut the region short under the others, which would be SIGBUS for all. */
+static void region_cannot_be_shrunk(void)
+{
+    test_init();
+    ck_assert_int_eq(ftruncate(kin__region_fd, 4096), -1);
+    ck_assert_int_eq(errno, EPERM);
+    exits_with(start(use_the_heap, NULL, 0), 0);
+}
+
 /* And nothing is left of what could not be watched. */
 static void start_says_so(void)
 {
@@ -196,6 +206,7 @@ static const struct test tests[] = {
     {"without_the_new_flag_of_memfds_all_works", without_the_new_flag_of_memfds_all_works, 20,
      TEST_EACH_METHOD},
     {"without_clone3_processes_start", without_clone3_processes_start, 20, TEST_EACH_METHOD},
+    {"region_cannot_be_shrunk", region_cannot_be_shrunk, 10, TEST_EACH_METHOD},
     {"without_memfds_init_says_so", without_memfds_init_says_so, 10, TEST_EACH_METHOD},
     {"without_pidfds_a_start_says_so", without_pidfds_a_start_says_so, 10, TEST_EACH_METHOD},
 };

@@ -180,6 +180,39 @@ static void in_a_small_cgroup_memory_ends_by_an_error(void)
     ck_assert_int_eq(status, 0);
 }
 
+/* Of caller and workers, the kernel is to kill a worker: it is replaced. */
+static int read_score(void)
+{
+    int score = -9999;
+    FILE *file = fopen("/proc/self/oom_score_adj", "re");
+    if (file && fscanf(file, "%d", &score) != 1)
+        score = -9999;
+    if (file)
+        fclose(file);
+    return score;
+}
+
+static int tell_score(kin_task *task, const int *in, int *out)
+{
+    (void)task;
+    (void)in;
+    *out = read_score();
+    return 0;
+}
+
+static void workers_are_killed_before_their_caller(void)
+{
+    test_init();
+    int in[10] = {0}, out[10], own = read_score();
+    kin_pool *pool = kin_pool_new(NULL);
+    ck_assert_msg(kin_map(pool, tell_score, in, out, 10) == 0, "%s", kin_error_message());
+    kin_pool_free(pool);
+    ck_assert_int_ge(own, -1000);
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_gt(out[i], own < 1000 ? own : 999);
+    ck_assert_int_eq(read_score(), own);
+}
+
 /* ---- core dumps ---- */
 
 static void only_here(char *directory)
@@ -254,6 +287,7 @@ static const struct test tests[] = {
     /* AddressSanitizer's own memory is more than there is. */
     {"in_a_small_cgroup_memory_ends_by_an_error", in_a_small_cgroup_memory_ends_by_an_error, 30,
      TEST_EACH_METHOD | TEST_NOT_ASAN},
+    {"workers_are_killed_before_their_caller", workers_are_killed_before_their_caller, 20, TEST_EACH_METHOD},
     /* AddressSanitizer forbids core dumps. */
     {"core_dumps_leave_the_region_out", core_dumps_leave_the_region_out, 30,
      TEST_EACH_METHOD | TEST_NOT_ASAN},

@@ -79,14 +79,43 @@ static int stay(void)
     return sleep_for_ever(NULL);
 }
 
+/* A new image of this program will come to main and not call kin_init: it can start nobody, so there is no chain. */
+static int be_forgotten(void)
+{
+    kin_end end;
+    kin_error story;
+    setenv("KIN_TEST_FORGET", "1", 1);
+    kin_process *process =
+        kin_process_start(add, NULL, 0, KIN_PROCESS_OPTIONS(.start_method = KIN_START_SPAWN));
+    if (!process || kin_process_join(process, 60) != 0 || kin_process_end(process, &end) != 0 ||
+        kin_process_error(process, &story) != 0)
+        return fail("process");
+    printf("%d %d %s\n", end.exit_code, story.code == KIN_ENOTSUP, story.message);
+    kin_process_free(process);
+    return 0;
+}
+
+static int start_without_init(void)
+{
+    for (int i = 0; i < 3; i++)
+        if (kin_process_start(add, NULL, 0, NULL) || kin_error_code() != KIN_ENOINIT)
+            return 1;
+    fprintf(stderr, "nested: %s\n", kin_error_message());
+    return 5;
+}
+
 int main(int argc, char **argv)
 {
+    if (getenv("KIN_TEST_FORGET"))
+        return start_without_init();
     if (kin_init(&argc, &argv) != 0)
         return fail("init");
     if (kin_parent_process())
         return fail("this program has a parent in a family");
     if (argc > 1 && strcmp(argv[1], "stay") == 0)
         return stay();
+    if (argc > 1 && strcmp(argv[1], "forget") == 0)
+        return be_forgotten();
     if (argc > 1 && strcmp(argv[1], "heap") == 0) { /* under valgrind no processes can be started */
         void *block = kin_malloc(100);
         kin_free(block);

@@ -102,7 +102,24 @@ static void nested_family_ends_with_the_member(void)
     wait_until_gone(child);
 }
 
+/* A spawned child whose main does not call kin_init starts nobody, and its starter learns why. */
+static void kin_init_forgotten_is_told_and_makes_no_chain(void)
+{
+    char command[500], text[500] = "";
+    snprintf(command, sizeof command, "%s forget 2>&1", program());
+    FILE *output = popen(command, "re");
+    ck_assert_ptr_nonnull(output);
+    size_t length = fread(text, 1, sizeof text - 1, output);
+    ck_assert_uint_gt(length, 0);
+    ck_assert_int_eq(pclose(output), 0);
+    ck_assert_msg(strstr(text, "kin_init has not been called") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "5 1 process") != NULL, "%s", text);
+    ck_assert_msg(strstr(text, "before it came to kin_init") != NULL, "%s", text);
+}
+
 static const struct test tests[] = {
+    {"kin_init_forgotten_is_told_and_makes_no_chain", kin_init_forgotten_is_told_and_makes_no_chain, 20,
+     TEST_NOT_VALGRIND},
     {"member_runs_a_program_with_a_family_of_its_own", member_runs_a_program_with_a_family_of_its_own, 20,
      TEST_EACH_METHOD},
     {"founder_runs_one_too", founder_runs_one_too, 20, TEST_EACH_METHOD},

@@ -253,6 +253,36 @@ static void plain_forks_amid_busy_threads_serve(void)
     fork_amid_busy_threads(fork);
 }
 
+/* ---- a stopped member ---- */
+
+static int hold_a_lock(void *arg)
+{
+    kin_lock *lock = *(kin_lock **)arg;
+    child_assert(kin_lock_acquire(lock, KIN_FOREVER) == 0);
+    raise(SIGSTOP);
+    return 0;
+}
+
+static void stopped_member_delays_nobody_past_a_timeout(void)
+{
+    test_init();
+    kin_lock *lock = kin_lock_new(NULL);
+    ck_assert_ptr_nonnull(lock);
+    kin_process *process = start(hold_a_lock, &lock, sizeof lock);
+    int status, pid = kin_process_pid(process);
+    ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+    ck_assert(WIFSTOPPED(status));
+    ck_assert_int_eq(kin_lock_acquire(lock, 0.1), KIN_ETIMEDOUT);
+    ck_assert_int_eq(kin_process_join(process, 0.1), KIN_ETIMEDOUT);
+    kin_free(kin_malloc(100000));
+    exits_with(start(do_nothing, NULL, 0), 0);
+    kin_process_kill(process);
+    ck_assert_int_eq(finish(process).signal, SIGKILL);
+    ck_assert_int_eq(kin_lock_acquire(lock, TOP), KIN_EOWNERDIED);
+    ck_assert_int_eq(kin_lock_release(lock), 0);
+    ck_assert_int_eq(kin_lock_free(lock), 0);
+}
+
 /* ---- children at the end of a member ---- */
 
 static int sleep_then_tell(void *arg)
@@ -313,6 +343,8 @@ static const struct test tests[] = {
      TEST_NOT_VALGRIND | TEST_NOT_ASAN},
     {"processes_start_amid_busy_threads", processes_start_amid_busy_threads, 30, TEST_EACH_METHOD},
     {"plain_forks_amid_busy_threads_serve", plain_forks_amid_busy_threads_serve, 30, TEST_NOT_VALGRIND},
+    {"stopped_member_delays_nobody_past_a_timeout", stopped_member_delays_nobody_past_a_timeout, 10,
+     TEST_EACH_METHOD},
     {"member_that_ends_joins_children_and_ends_daemons", member_that_ends_joins_children_and_ends_daemons, 10,
      TEST_EACH_METHOD},
 };
