@@ -15,6 +15,7 @@
 #include "kin/pool.h"
 #include "kin/process.h"
 #include "kin/progress.h"
+#include "kin/queue.h"
 #include "kin/rlock.h"
 #include "kin/semaphore.h"
 

@@ -37,6 +37,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Tests make mistakes on purpose that gcc would tell. */
+#if defined(__GNUC__) && __GNUC__ >= 12 && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wuse-after-free"
+#pragma GCC diagnostic ignored "-Wfree-nonheap-object"
+#pragma GCC diagnostic ignored "-Wmismatched-dealloc"
+#endif
+
 enum test_flags {
     TEST_EACH_METHOD = 1,       /* run it once under fork and once under spawn: see test_method() */
     TEST_KEEPS_DESCRIPTORS = 2, /* descriptors are not counted (say why at the table's entry) */

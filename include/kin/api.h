@@ -25,6 +25,14 @@
 #define KIN_PRINTF(at, first)
 #endif
 
+/* Who frees what a function returns. gcc warns where another one does: free() of what kin_malloc gave, kin_free() of
+ * what malloc() gave. */
+#if defined(__GNUC__) && __GNUC__ >= 11 && !defined(__clang__)
+#define KIN_FREED_BY(function) __attribute__((malloc(function, 1)))
+#else
+#define KIN_FREED_BY(function)
+#endif
+
 #ifdef __cplusplus
 #define KIN_BEGIN extern "C" {
 #define KIN_END_DECLS }

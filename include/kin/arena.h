@@ -20,8 +20,11 @@ KIN_BEGIN
 typedef struct kin_arena kin_arena;
 struct kin_process;
 
+/* Free the arena and all that is in it. NULL does nothing. */
+KIN_API void kin_arena_free(kin_arena *arena);
+
 /* An empty arena owned by the calling member. NULL: KIN_ENOMEM, KIN_EMEMLIMIT. */
-KIN_API kin_arena *kin_arena_new(void) KIN_CHECKED;
+KIN_API kin_arena *kin_arena_new(void) KIN_CHECKED KIN_FREED_BY(kin_arena_free);
 
 /* `size` bytes aligned to 16, which live as long as the arena. They are not freed one by one. */
 KIN_API void *kin_arena_malloc(kin_arena *arena, size_t size) KIN_CHECKED;
@@ -43,9 +46,6 @@ KIN_API int kin_arena_take(kin_arena *arena);
 
 /* Bytes handed out so far. */
 KIN_API size_t kin_arena_bytes(const kin_arena *arena);
-
-/* Free the arena and all that is in it. NULL does nothing. */
-KIN_API void kin_arena_free(kin_arena *arena);
 
 KIN_END_DECLS
 

@@ -40,7 +40,9 @@ KIN_BEGIN
     X(KIN_EDAMAGED, -20, "memory was damaged")                  \
     X(KIN_EOWNERDIED, -21, "acquired, and its last owner died") \
     X(KIN_EBROKEN, -22, "the barrier is broken")                \
-    X(KIN_EDEADLK, -23, "would wait for itself")
+    X(KIN_EDEADLK, -23, "would wait for itself")                \
+    X(KIN_ETOOLARGE, -24, "the message is too large")           \
+    X(KIN_ELOST, -25, "messages were lost with who had got them")
 
 #define KIN_ERROR_ENUM(name, value, text) name = (value),
 enum kin_error_value { KIN_OK = 0, KIN_ERROR_LIST(KIN_ERROR_ENUM) };

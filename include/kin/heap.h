@@ -30,32 +30,34 @@
 KIN_BEGIN
 
 /*
- * A block of at least `size` bytes, aligned to 16. Size 0 gives a unique pointer. Contents undefined.
- * Blocks of more than 32 KiB take whole units of 64 KiB, also against limits.
- */
-KIN_API void *kin_malloc(size_t size) KIN_CHECKED;
-
-/* `count` times `size` bytes, zeroed. KIN_EINVAL if the product overflows. */
-KIN_API void *kin_calloc(size_t count, size_t size) KIN_CHECKED;
-
-/*
- * Change a block's size, moving it if need be. NULL as `block` allocates; size 0 gives a unique
- * pointer (it does not free). On failure the block is untouched.
- */
-KIN_API void *kin_realloc(void *block, size_t size) KIN_CHECKED;
-
-/* `size` bytes aligned to `alignment`, a power of two of at most 1 GiB. */
-KIN_API void *kin_aligned_alloc(size_t alignment, size_t size) KIN_CHECKED;
-
-/* A copy of a NUL-terminated string. */
-KIN_API char *kin_strdup(const char *string) KIN_CHECKED;
-
-/*
  * Free a block; NULL does nothing. What is not a block of the heap in use (freed before, foreign,
  * or not its start) is left alone and reported: logged, and kept in kin_error_message(). Two that free
  * one block at the same moment may both succeed, and free what was allocated there in between.
  */
 KIN_API void kin_free(void *block);
+
+/*
+ * Change a block's size, moving it if need be. NULL as `block` allocates; size 0 gives a unique
+ * pointer (it does not free). On failure the block is untouched.
+ */
+KIN_API void *kin_realloc(void *block, size_t size) KIN_CHECKED KIN_FREED_BY(kin_free);
+
+#define KIN_HEAP_BLOCK KIN_FREED_BY(kin_free) KIN_FREED_BY(kin_realloc)
+
+/*
+ * A block of at least `size` bytes, aligned to 16. Size 0 gives a unique pointer. Contents undefined.
+ * Blocks of more than 32 KiB take whole units of 64 KiB, also against limits.
+ */
+KIN_API void *kin_malloc(size_t size) KIN_CHECKED KIN_HEAP_BLOCK;
+
+/* `count` times `size` bytes, zeroed. KIN_EINVAL if the product overflows. */
+KIN_API void *kin_calloc(size_t count, size_t size) KIN_CHECKED KIN_HEAP_BLOCK;
+
+/* `size` bytes aligned to `alignment`, a power of two of at most 1 GiB. */
+KIN_API void *kin_aligned_alloc(size_t alignment, size_t size) KIN_CHECKED KIN_HEAP_BLOCK;
+
+/* A copy of a NUL-terminated string. */
+KIN_API char *kin_strdup(const char *string) KIN_CHECKED KIN_HEAP_BLOCK;
 
 /* The bytes that may be used at `block`, at least what was asked for; 0 if it is not a block in use. */
 KIN_API size_t kin_usable_size(const void *block);

@@ -91,8 +91,14 @@ typedef struct kin_pool_options {
 
 #define KIN_POOL_OPTIONS(...) (&(kin_pool_options){.size = sizeof(kin_pool_options), ##__VA_ARGS__})
 
+/*
+ * End the workers at once and release everything, results not taken included. A map in another thread ends with
+ * KIN_ECANCELED; from a progress function of the pool's own map it is refused, and logged. NULL does nothing.
+ */
+KIN_API void kin_pool_free(kin_pool *pool);
+
 /* A pool with its workers started. NULL: KIN_EINVAL, KIN_ENOINIT, KIN_ENOMEM, KIN_ELIMIT, KIN_ESYSTEM. */
-KIN_API kin_pool *kin_pool_new(const kin_pool_options *options) KIN_CHECKED;
+KIN_API kin_pool *kin_pool_new(const kin_pool_options *options) KIN_CHECKED KIN_FREED_BY(kin_pool_free);
 
 /* Workers of the pool. */
 KIN_API int kin_pool_workers(const kin_pool *pool);
@@ -103,12 +109,6 @@ KIN_API int kin_pool_workers(const kin_pool *pool);
  * failure that nobody has looked at yet, as those of maps are returned by their calls.
  */
 KIN_API int kin_pool_finish(kin_pool *pool, double timeout) KIN_CHECKED;
-
-/*
- * End the workers at once and release everything, results not taken included. A map in another thread ends with
- * KIN_ECANCELED; from a progress function of the pool's own map it is refused, and logged. NULL does nothing.
- */
-KIN_API void kin_pool_free(kin_pool *pool);
 
 /* ---- map ------------------------------------------------------------------------------------- */
 
@@ -151,12 +151,16 @@ typedef struct kin_map_args {
     kin_arena **results; /* takes the memory tasks made with kin_task_malloc: an arena the caller owns
                             (NULL stored if there was none). Without it the pool keeps it until
                             kin_pool_free */
+    size_t
+        in_room; /* bytes that there are at `in`, and at `out`, as far as the caller knows (0 and SIZE_MAX: it */
+    size_t out_room; /* does not): a map that would go beyond is refused. kin_map fills them in */
 } kin_map_args;
 
 #define KIN_MAP_ARGS(...) (&(kin_map_args){.size = sizeof(kin_map_args), ##__VA_ARGS__})
 
 /*
- * Run fn over all items and wait. 0: all succeeded. Failed items' `out` is zeroed, others' is kept.
+ * Run fn over all items and wait. 0: all succeeded. A block of the heap, given as `in` or `out`, must have room for all
+ * items (KIN_EINVAL). Failed items' `out` is zeroed, others' is kept.
  * Items that were not started because of KIN_STOP, a cancel or an interrupt are zeroed too and do not
  * count as failures.
  *
@@ -177,25 +181,30 @@ KIN_API int kin_pool_for(kin_pool *pool, kin_for_fn fn, const kin_map_args *args
  * kin_map(pool, fn, in, out, count)      arrays in, out; int fn(kin_task *, const IN *, OUT *)
  * kin_for(pool, fn, context, count)      int fn(kin_task *, size_t index, CONTEXT *)
  *
- * Types are checked at compile time against the arrays: gcc and clang warn in C and err in C++.
+ * Types are checked at compile time against the arrays: gcc and clang warn in C (gcc 14 and clang 16 err) and err in C++.
  * `void *` arrays do not compile: their items have no size.
  */
 #ifndef __cplusplus
-#define kin_map(pool, fn, in_array, out_array, item_count)                               \
-    kin_pool_map((pool),                                                                 \
-                 (kin_task_fn)(0 ? (int (*)(kin_task *, const __typeof__(*(in_array)) *, \
-                                            __typeof__(*(out_array)) *))0                \
-                                 : (fn)),                                                \
-                 &(kin_map_args){.size = sizeof(kin_map_args),                           \
-                                 .in = (in_array),                                       \
-                                 .in_size = KIN_ITEM_SIZE(in_array),                     \
-                                 .out = (out_array),                                     \
-                                 .out_size = KIN_ITEM_SIZE(out_array),                   \
-                                 .count = (item_count)})
-#define kin_for(pool, fn, shared_context, item_count)                                                \
-    kin_pool_for(                                                                                    \
-        (pool), (kin_for_fn)(0 ? (int (*)(kin_task *, size_t, __typeof__(shared_context)))0 : (fn)), \
+#define kin_map(pool, fn, in_array, out_array, item_count)                                             \
+    kin_pool_map((pool),                                                                               \
+                 (kin_task_fn)KIN_TYPED(                                                               \
+                     (fn), (kin_task *, const __typeof__(*(in_array)) *, __typeof__(*(out_array)) *)), \
+                 &(kin_map_args){.size = sizeof(kin_map_args),                                         \
+                                 .in = (in_array),                                                     \
+                                 .in_size = KIN_ITEM_SIZE(in_array),                                   \
+                                 .out = (out_array),                                                   \
+                                 .out_size = KIN_ITEM_SIZE(out_array),                                 \
+                                 .count = (item_count),                                                \
+                                 .in_room = KIN_ROOM(in_array),                                        \
+                                 .out_room = KIN_ROOM(out_array)})
+#define kin_for(pool, fn, shared_context, item_count)                                          \
+    kin_pool_for(                                                                              \
+        (pool), (kin_for_fn)KIN_TYPED((fn), (kin_task *, size_t, __typeof__(shared_context))), \
         &(kin_map_args){.size = sizeof(kin_map_args), .context = (shared_context), .count = (item_count)})
+/* `fn`, as a function of these parameters: compilers tell the type it has and the one it should have. */
+#define KIN_TYPED(fn, parameters) (((struct { int(*task) parameters; }){fn}).task)
+/* What the compiler knows of an array's size in bytes: always of one that is named as such, with optimisation of more. */
+#define KIN_ROOM(array) __builtin_object_size((array), 0)
 /* sizeof one item; an array of void has none and is refused (a negative array size). */
 #define KIN_ITEM_SIZE(array)                                                            \
     (sizeof(char[__builtin_types_compatible_p(__typeof__(*(array)), void) ||            \
@@ -219,6 +228,8 @@ KIN_CHECKED inline int kin_map(kin_pool *pool, int (*fn)(kin_task *, const In *,
     args.out = out;
     args.out_size = sizeof(Out);
     args.count = count;
+    args.in_room = __builtin_object_size(in, 0);
+    args.out_room = __builtin_object_size(out, 0);
     return kin_pool_map(pool, reinterpret_cast<kin_task_fn>(fn), &args);
 }
 template <class Context>

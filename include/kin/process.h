@@ -167,6 +167,12 @@ typedef struct kin_end {
 } kin_end;
 
 /*
+ * Release the object; a process that still runs is ended (SIGKILL) and waited for. NULL does nothing. By its starter
+ * only, and not for workers of pools: else it is left alone and reported, as with kin_free().
+ */
+KIN_API void kin_process_free(kin_process *process);
+
+/*
  * Start a process that runs fn(arg). `arg_size` bytes at `arg` are copied for the child, which sees
  * the copy (aligned to 16; NULL if arg_size is 0); the caller may reuse its bytes on return.
  *
@@ -180,14 +186,16 @@ typedef struct kin_end {
  * KIN_ESYSTEM, KIN_ENOTFOUND  fork or exec failed; the program's file has been replaced
  */
 KIN_API kin_process *kin_process_start(kin_process_fn fn, const void *arg, size_t arg_size,
-                                       const kin_process_options *options) KIN_CHECKED;
+                                       const kin_process_options *options) KIN_CHECKED
+    KIN_FREED_BY(kin_process_free);
 
 /*
  * Start a process that runs fn(pointer), where the pointer leads into shared memory (or is NULL).
  * KIN_ENOTSHARED: it leads elsewhere (the caller's stack, say), where the child would see a copy.
  */
 KIN_API kin_process *kin_process_start_shared(kin_process_fn fn, void *pointer,
-                                              const kin_process_options *options) KIN_CHECKED;
+                                              const kin_process_options *options) KIN_CHECKED
+    KIN_FREED_BY(kin_process_free);
 
 /*
  * Wait until it has ended and all it owned is recovered. 0 once it has (however it ended, see
@@ -218,12 +226,6 @@ KIN_API int kin_process_error(kin_process *process, kin_error *out);
  * process object: do not close it. In the member that started it only; KIN_EPERM elsewhere.
  */
 KIN_API int kin_process_sentinel(kin_process *process);
-
-/*
- * Release the object; a process that still runs is ended (SIGKILL) and waited for. NULL does nothing. By its starter
- * only, and not for workers of pools: else it is left alone and reported, as with kin_free().
- */
-KIN_API void kin_process_free(kin_process *process);
 
 /* The calling process; its parent in the family (NULL in the founder). Not to be freed. */
 KIN_API kin_process *kin_current_process(void);

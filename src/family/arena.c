@@ -85,7 +85,7 @@ static struct chunk *own_chunk(const struct chunk *chunk)
     return kin__own(chunk);
 }
 
-static int check(const kin_arena *arena, const char *what)
+int kin__arena_check(const kin_arena *arena, const char *what)
 {
     if (!arena)
         return kin__fail(KIN_EINVAL, "cannot %s: it is NULL", what);
@@ -179,12 +179,19 @@ kin__id kin__arena_owner(const kin_arena *arena)
 
 int kin__arena_set_owner(kin_arena *arena, kin__id owner)
 {
+    return kin__arena_set_owner_and(arena, owner, NULL, 0);
+}
+
+int kin__arena_set_owner_and(kin_arena *arena, kin__id owner, uint64_t *word, uint64_t value)
+{
     kin__journal_begin();
-    int error = check(arena, "hand an arena over"); /* again: under the lock */
+    int error = kin__arena_check(arena, "hand an arena over"); /* again: under the lock */
     uint64_t *list = error ? NULL : list_of(owner);
     if (list) {
         list_remove(arena);
         list_add(arena, owner, list);
+        if (word)
+            kin__journal_set(word, value);
     }
     kin__journal_end();
     if (!error && !list)
@@ -217,7 +224,7 @@ static int check_sealed(const kin_arena *arena, const char *what)
 
 int kin_arena_give(kin_arena *arena, struct kin_process *to)
 {
-    int error = check(arena, "give an arena away");
+    int error = kin__arena_check(arena, "give an arena away");
     if (error)
         return error;
     kin__id owner = to ? member_of(to) : KIN__OWNER_FAMILY;
@@ -231,7 +238,7 @@ int kin_arena_give(kin_arena *arena, struct kin_process *to)
 
 int kin_arena_take(kin_arena *arena)
 {
-    int error = check(arena, "take an arena");
+    int error = kin__arena_check(arena, "take an arena");
     if (!error)
         error = check_sealed(arena, "take it");
     kin__id me = error ? 0 : kin__self_id();
@@ -317,7 +324,7 @@ static void *bump(const kin_arena *arena, size_t size)
 
 void *kin_arena_malloc(kin_arena *arena, size_t size)
 {
-    if (check(arena, "allocate in an arena"))
+    if (kin__arena_check(arena, "allocate in an arena"))
         return NULL;
     if (size > kin__region_size) {
         kin__fail(KIN_ENOMEM, "cannot allocate %zu bytes in an arena: the region has %zu", size,
@@ -357,7 +364,7 @@ char *kin_arena_strdup(kin_arena *arena, const char *string)
 
 size_t kin_arena_bytes(const kin_arena *arena)
 {
-    return check(arena, "measure an arena") ? 0 : total(arena);
+    return kin__arena_check(arena, "measure an arena") ? 0 : total(arena);
 }
 
 size_t kin__arena_mark(const kin_arena *arena)
@@ -496,7 +503,7 @@ void kin_arena_free(kin_arena *arena)
     int error = thread ? 0 : kin_error_code();
     if (thread) {
         kin__journal_begin();
-        error = check(arena, "free an arena"); /* of two that free it at once, one finds it gone */
+        error = kin__arena_check(arena, "free an arena"); /* of two that free it at once, one finds it gone */
         if (!error)
             error = check_sealed(arena, "free it");
         if (!error)

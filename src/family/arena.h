@@ -5,6 +5,9 @@
 #include "family/thread.h"
 #include "kin/arena.h"
 
+/* NULL, or something else than an arena: an error that says so. */
+int kin__arena_check(const kin_arena *arena, const char *what);
+
 /* The owner word: a member's id, or KIN__OWNER_FAMILY. */
 kin__id kin__arena_owner(const kin_arena *arena);
 
@@ -13,6 +16,8 @@ kin_arena *kin__arena_new_for(kin__id owner);
 
 /* Hand it to `owner`, one store (the journal's). KIN_EDIED if that member is gone. */
 int kin__arena_set_owner(kin_arena *arena, kin__id owner);
+/* The same, and in the same transaction a word of the region. */
+int kin__arena_set_owner_and(kin_arena *arena, kin__id owner, uint64_t *word, uint64_t value);
 
 /* Bytes allocated so far, as a mark; and undo all allocations after a mark: a task that failed. */
 size_t kin__arena_mark(const kin_arena *arena);

@@ -103,12 +103,17 @@ void *kin_malloc(size_t size)
 
 void *kin__heap_open(size_t size, uint64_t *word)
 {
+    return kin__heap_open_aligned(size, 16, word);
+}
+
+void *kin__heap_open_aligned(size_t size, size_t alignment, uint64_t *word)
+{
     bool zero;
     struct kin__thread *thread = kin__thread_self();
     if (!thread)
         return NULL;
     thread->link = (uint64_t)(uintptr_t)word;
-    return kin__heap_malloc(thread, size, 16, KIN__INTENT_OPEN, &zero);
+    return kin__heap_malloc(thread, size, alignment, KIN__INTENT_OPEN, &zero);
 }
 
 void kin__heap_close(void)
@@ -159,7 +164,9 @@ static void refuse(const void *block, enum kin__spot_kind kind)
 {
     const char *why = kind == KIN__SPOT_FREE     ? "it is free already"
                       : kind == KIN__SPOT_INSIDE ? "it is not the start of a block"
-                                                 : "it is not memory of the shared heap";
+                      : kin__region_holds(block) ? "it is not memory of the shared heap"
+                                                 : "it is not memory of the shared heap; what malloc made "
+                                                   "is for free()";
     kin__fail(KIN_EINVAL, "cannot free %p: %s", block, why);
     kin_log(KIN_LOG_ERROR, "%s", kin_error_message());
 }

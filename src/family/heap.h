@@ -26,6 +26,7 @@ int kin__heap_check(void);
  * of the heap.
  */
 void *kin__heap_open(size_t size, uint64_t *word);
+void *kin__heap_open_aligned(size_t size, size_t alignment, uint64_t *word);
 void kin__heap_close(void);
 void kin__heap_close_in(struct kin__thread *thread);
 

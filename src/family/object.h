@@ -26,7 +26,8 @@
     X(SEMAPHORE, 0x616d6573u, "semaphore") \
     X(CONDITION, 0x646e6f63u, "condition") \
     X(EVENT, 0x746e7665u, "event")         \
-    X(BARRIER, 0x72726162u, "barrier")
+    X(BARRIER, 0x72726162u, "barrier")     \
+    X(QUEUE, 0x65756575u, "queue")
 
 #define KIN__OBJECT_ENUM(kind, magic, text) KIN__##kind##_MAGIC = (magic),
 enum kin__object_magic { KIN__OBJECT_LIST(KIN__OBJECT_ENUM) };

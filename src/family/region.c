@@ -131,6 +131,8 @@ static void adopt(void *at, size_t size, int fd)
         identity.device = about.st_dev;
         identity.inode = about.st_ino;
     }
+    if (at)
+        kin__os_barrier_join(); /* without it, sleepers in queues look again more often */
     kin__region_fd = fd;
     kin__region_base = (uintptr_t)at;
     kin__region_size = size;

@@ -47,6 +47,14 @@ static inline void kin__os_fence_after_rmw(void)
 #endif
 }
 
+/* ---- barrier.c ----------------------------------------------------------------------------- */
+
+/* Let others make a full memory barrier in this process, and in those it forks, until one of them execs. False: this
+ * kernel, or its filter, does not (Linux 4.16 does). */
+bool kin__os_barrier_join(void);
+/* Make one on every CPU that runs a process which has joined, and here. Some 500 ns. */
+bool kin__os_barrier(void);
+
 /* ---- futex.c ------------------------------------------------------------------------------- */
 
 /*

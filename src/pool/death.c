@@ -69,6 +69,11 @@ static void tell_story(struct kin__map *map, int worker, kin_task_error *error)
                         map->args.time_limit, error->pid);
     else if (by_memory_limit(map, worker, &used))
         tell_memory(map, used, error, how);
+    else if (error->end.how == KIN_END_EXITED && !code)
+        kin__error_fill(&error->error, KIN_EDIED,
+                        "task %zu ended its worker (pid %d) with exit code %d, by exit() or the like: a task "
+                        "returns, or fails by kin_task_fail",
+                        index, error->pid, error->end.exit_code);
     else
         kin__error_fill(&error->error, code ? code : KIN_EDIED,
                         "task %zu was running when its worker (pid %d) died of %s%s%s%s", index, error->pid,

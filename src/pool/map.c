@@ -3,6 +3,7 @@
 
 #include "base/failure.h"
 #include "family/region.h"
+#include "kin/heap.h"
 #include "os/os.h"
 #include "process/pointers.h"
 #include "process/start.h"
@@ -13,7 +14,7 @@
 
 #define PROGRESS_PERIOD 0.1
 
-static int check_array(const char *which, const void *array, size_t size, size_t count)
+static int check_array(const char *which, const void *array, size_t size, size_t count, size_t room)
 {
     if (!array != !size)
         return kin__fail(KIN_EINVAL, "cannot map: %s is %s, but its item size is %zu", which,
@@ -21,6 +22,11 @@ static int check_array(const char *which, const void *array, size_t size, size_t
     if (size && count > SIZE_MAX / size)
         return kin__fail(KIN_EINVAL, "cannot map: %zu items of %zu bytes do not fit into memory", count,
                          size);
+    if (kin__region_holds(array))
+        room = kin_usable_size(array); /* 0: it lies in an arena, or in the middle of a block */
+    if (room && size * count > room)
+        return kin__fail(KIN_EINVAL, "cannot map: %s has room for %zu items of %zu bytes, not for %zu", which,
+                         room / size, size, count);
     return 0;
 }
 
@@ -59,9 +65,9 @@ static int check_args(const kin_pool *pool, void (*function)(void), const kin_ma
 {
     if (!function)
         return kin__fail(KIN_EINVAL, "cannot map without a function");
-    int error = check_array("in", args->in, args->in_size, args->count);
+    int error = check_array("in", args->in, args->in_size, args->count, args->in_room);
     if (!error)
-        error = check_array("out", args->out, args->out_size, args->count);
+        error = check_array("out", args->out, args->out_size, args->count, args->out_room);
     if (!error)
         error = check_limits(args);
     return error ? error : check_context(pool, args);

@@ -277,6 +277,7 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
         if (kin__post_start(local, i) != 0) {
             kin_error story;
             kin_error_get(&story);
+            atomic_store(&pool->closed, 1); /* there is nothing to finish */
             kin_pool_free(pool);
             kin__fail_with(&story);
             return NULL;
@@ -285,6 +286,7 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
     int error = pool->kind == KIN_POOL_PROCESSES ? kin__guardian_start() : 0;
     pthread_mutex_unlock(&kin__guardian_mutex);
     if (error) {
+        atomic_store(&pool->closed, 1);
         kin_pool_free(pool);
         return NULL;
     }
@@ -408,13 +410,9 @@ static void end_workers(struct kin__local *local)
     }
 }
 
-void kin_pool_free(kin_pool *pool)
+static void release(struct kin__local *local)
 {
-    if (!pool)
-        return;
-    struct kin__local *local = kin__local_hold(pool, "free");
-    if (!local)
-        return;
+    kin_pool *pool = local->pool;
     if (stop_maps(local) != 0) {
         kin_log(KIN_LOG_ERROR, "cannot free: %s", kin_error_message());
         kin__local_release(local);
@@ -426,4 +424,16 @@ void kin_pool_free(kin_pool *pool)
     free(local);
     pool->magic = 0;
     kin_arena_free(pool->arena);
+}
+
+void kin_pool_free(kin_pool *pool)
+{
+    struct kin__local *local = pool ? kin__local_hold(pool, "free") : NULL;
+    if (!local)
+        return;
+    if (local->finalizer && !atomic_load(&pool->closed))
+        kin_log(KIN_LOG_WARNING,
+                "pool \"%s\" was freed without kin_pool_finish: its workers end without their finalizer",
+                pool->name);
+    release(local);
 }

@@ -1,0 +1,301 @@
+/* message/get.c - getting messages out: see message/queue_shared.h. */
+#include "message/queue_shared.h"
+
+#include "base/failure.h"
+#include "family/arena.h"
+#include "family/checked.h"
+#include "family/heap.h"
+#include "family/journal.h"
+#include "kin/heap.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Looks at an empty queue before sleeping, and pauses between them: some 20 us in all. The pauses are long so that the
+ * producer keeps the line that it writes: at 1 pause a look a message costs 31 ns, at 64 it costs 12. */
+#define LOOKS 20
+#define PAUSES 64
+#define BATCH_BYTES 4096 /* of many, given free at once */
+
+static unsigned char *record_at(const kin_queue *queue, kin__point point)
+{
+    return queue->ring + ((uint64_t)kin__point_words(point) * 8 & (queue->bytes - 1));
+}
+
+static inline uint64_t head_word(const unsigned char *record)
+{
+    return *(const uint64_t *)record;
+}
+
+unsigned char *kin__queue_next(kin_queue *queue, kin__point *point)
+{
+    kin__point at = atomic_load_explicit(&queue->head, memory_order_relaxed);
+    unsigned char *record = record_at(queue, at);
+    if (__builtin_expect(head_word(record) >> KIN__RECORD_SHIFT == KIN__SKIP, 0)) {
+        at = kin__point_after(at, 0, kin__record_bytes(head_word(record)));
+        record = record_at(queue, at);
+    }
+    *point = at;
+    return record;
+}
+
+/* Under the get gate. */
+static inline bool has_message(kin_queue *queue)
+{
+    kin__point head = atomic_load_explicit(&queue->head, memory_order_relaxed);
+    if (head != queue->tail_seen)
+        return true;
+    /* Acquire: the records up to there are written. Partner: publish() in put.c. */
+    queue->tail_seen = atomic_load_explicit(&queue->tail, memory_order_acquire);
+    return head != queue->tail_seen;
+}
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+/* Under no gate: until the queue looks different, or for a while. */
+static bool spin(kin_queue *queue)
+{
+    for (int look = 0; look < LOOKS; look++) {
+        for (int i = 0; i < PAUSES; i++)
+            kin__os_pause();
+        if (atomic_load_explicit(&queue->tail, memory_order_relaxed) !=
+            atomic_load_explicit(&queue->head, memory_order_relaxed))
+            return true;
+    }
+    return false;
+}
+
+static bool looks_over(kin_queue *queue)
+{
+    return atomic_load(&queue->closed) || atomic_load(&queue->tail) != atomic_load(&queue->head);
+}
+
+static int sleep_for_message(kin_queue *queue, kin__id me, struct kin__patience *patience)
+{
+    if (queue->wanted && kin__producers_over(queue, me))
+        return 0;
+    uint32_t seen = kin__event_prepare(&queue->items);
+    kin__os_barrier(); /* partner: kin__event_tell after the store of tail, which has no fence */
+    if (looks_over(queue))
+        return 0;
+    int error = kin__event_sleep(&queue->items, queue, seen, kin__patience_deadline(patience));
+    return error ? kin__fail(error, "the queue was empty for %g seconds", patience->timeout) : 0;
+}
+
+int kin__queue_await(kin_queue *queue, kin__id me, struct kin__patience *patience)
+{
+    bool slept = false;
+    for (;;) {
+        int error = kin__queue_get_gate(queue, me, patience);
+        if (error)
+            return error;
+        if (has_message(queue))
+            break;
+        /* Closed is looked at first: nothing comes after it. */
+        bool closed = atomic_load(&queue->closed);
+        if (closed && !has_message(queue))
+            error = kin__fail(KIN_ECLOSED, "the queue is closed, and empty");
+        kin__gate_release(&queue->get);
+        if (!error && !closed && patience->timeout <= 0) {
+            if (queue->wanted && kin__producers_over(queue, me))
+                continue;
+            error = kin__fail(KIN_ETIMEDOUT, "the queue is empty");
+        }
+        if (!error && !closed && !spin(queue)) {
+            error = sleep_for_message(queue, me, patience);
+            slept = true;
+        }
+        if (error)
+            return error;
+    }
+    if (slept)
+        atomic_store(&queue->items.asleep, 1); /* others may sleep still: the next put wakes one */
+    return 0;
+}
+
+/* Head goes past `messages` records, the gate is released, and who waits for room is told. Whoever was woken for a message
+ * and leaves more behind passes the wake on. */
+void kin__queue_pass(kin_queue *queue, kin__point head, int messages)
+{
+    bool more = head != queue->tail_seen;
+    if (queue->joinable)
+        kin__consumer_begin(queue, (uint32_t)messages);
+    atomic_store_explicit(&queue->head, head, memory_order_release); /* partner: the acquire in has_room */
+    kin__crash_fence();
+    kin__poke(&queue->kept, 0);
+    if (queue->joinable)
+        kin__consumer_end(queue);
+    kin__gate_release(&queue->get);
+    kin__event_tell(&queue->room, messages); /* partner: the barrier in put.c */
+    if (more)
+        kin__event_tell(&queue->items, 1);
+}
+
+/* ---- one ------------------------------------------------------------------------------------- */
+
+static int too_large(size_t size, size_t capacity)
+{
+    return kin__fail(KIN_ETOOLARGE,
+                     "the next message has %zu bytes, the buffer only %zu: it stays in the queue", size,
+                     capacity);
+}
+
+/*
+ * The gate is released before the copy is made, so that large messages are copied side by side. `kept`, then an OPEN intent
+ * which is linked as long as the block is the queue's: so it is freed once, by us, by our recovery or by mend.c.
+ */
+void kin__queue_get_copy(kin_queue *queue, kin__point after, void *block, void *buffer, size_t size)
+{
+    struct kin__thread *thread = kin__thread_mine;
+    queue->kept_at = atomic_load_explicit(&queue->head, memory_order_relaxed);
+    kin__crash_fence();
+    kin__poke(&queue->kept, (uint64_t)(uintptr_t)block);
+    kin__crash_fence();
+    thread->link = (uint64_t)(uintptr_t)&queue->kept;
+    kin__intend(thread, KIN__INTENT_OPEN, block);
+    kin__queue_pass(queue, after, 1); /* and kept = 0 */
+    memcpy(buffer, block, size);
+    kin__heap_drop(block);
+}
+
+static int get_reference(kin_queue *queue, const unsigned char *record, kin__point at, void *buffer,
+                         size_t capacity, size_t *size)
+{
+    uint64_t word, second;
+    memcpy(&word, record + 8, 8);
+    memcpy(&second, record + 16, 8);
+    enum kin__record kind = (enum kin__record)(head_word(record) >> KIN__RECORD_SHIFT);
+    void *block = (void *)(uintptr_t)word;
+    kin__point after = kin__point_after(at, 1, KIN__BY_REFERENCE);
+    int error = 0;
+    if (kind == KIN__ARENA)
+        error = kin__fail(KIN_EINVAL, "the next message is an arena: it can only be taken");
+    else if (second > capacity)
+        error = too_large(second, capacity);
+    else if (!kin__thread_self())
+        error = kin_error_code();
+    if (size && kind != KIN__ARENA)
+        *size = second;
+    if (error) {
+        kin__gate_release(&queue->get);
+        kin__event_tell(&queue->items, 1); /* another may have a larger buffer */
+        return error;
+    }
+    if (kind == KIN__COPY) {
+        kin__queue_get_copy(queue, after, block, buffer, second);
+    } else {
+        kin__queue_pass(queue, after, 1);
+        memcpy(buffer, block, second);
+        kin_free(block);
+    }
+    return 0;
+}
+
+int kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size, double timeout)
+{
+    kin__id me = 0;
+    int error = kin__queue_enter(queue, "get from a queue", timeout, &me);
+    if (error)
+        return error;
+    if (!buffer && capacity)
+        return kin__fail(KIN_EINVAL, "cannot get from a queue: the buffer is NULL");
+    struct kin__patience patience = {.timeout = timeout};
+    error = kin__queue_await(queue, me, &patience);
+    if (error)
+        return error;
+    kin__point at;
+    const unsigned char *record = kin__queue_next(queue, &at);
+    uint64_t head = head_word(record), bytes = head & KIN__RECORD_SIZE;
+    if (head >> KIN__RECORD_SHIFT != KIN__INLINE)
+        return get_reference(queue, record, at, buffer, capacity, size);
+    if (size)
+        *size = bytes;
+    if (bytes > capacity) {
+        kin__gate_release(&queue->get);
+        kin__event_tell(&queue->items, 1);
+        return too_large(bytes, capacity);
+    }
+    if (bytes == 8)
+        memcpy(buffer, record + 8, 8);
+    else if (bytes)
+        memcpy(buffer, record + 8, bytes);
+    kin__queue_pass(queue, kin__point_after(at, 1, kin__record_bytes(head)), 1);
+    return 0;
+}
+
+/* ---- many ------------------------------------------------------------------------------------ */
+
+/* Inline messages of this size, under the get gate; how many go to *got, the point after them is returned. */
+static kin__point get_batch(kin_queue *queue, unsigned char *messages, size_t size, size_t count, size_t *got)
+{
+    size_t n = 0, most = 1 + BATCH_BYTES / (8 + size);
+    kin__point at = atomic_load_explicit(&queue->head, memory_order_relaxed);
+    while (n < count && n < most && at != queue->tail_seen) {
+        const unsigned char *record = record_at(queue, at);
+        uint64_t head = head_word(record);
+        if (head >> KIN__RECORD_SHIFT == KIN__SKIP) {
+            at = kin__point_after(at, 0, kin__record_bytes(head));
+            continue;
+        }
+        if (head >> KIN__RECORD_SHIFT != KIN__INLINE || (head & KIN__RECORD_SIZE) != size)
+            break;
+        if (size == 8)
+            memcpy(messages + n * 8, record + 8, 8);
+        else if (size)
+            memcpy(messages + n * size, record + 8, size);
+        at = kin__point_after(at, 1, kin__record_bytes(head));
+        n++;
+    }
+    *got = n;
+    return at;
+}
+
+static int get_some(kin_queue *queue, unsigned char *messages, size_t size, size_t count, kin__id me,
+                    struct kin__patience *patience, size_t *got)
+{
+    int error = kin__queue_await(queue, me, patience);
+    if (error)
+        return error;
+    kin__point after = get_batch(queue, messages, size, count, got);
+    if (*got) {
+        kin__queue_pass(queue, after, (int)*got);
+        return 0;
+    }
+    kin__point at;
+    const unsigned char *record = kin__queue_next(queue, &at);
+    uint64_t head = head_word(record), is = head & KIN__RECORD_SIZE, second;
+    if (head >> KIN__RECORD_SHIFT != KIN__INLINE) {
+        memcpy(&second, record + 16, 8);
+        is = head >> KIN__RECORD_SHIFT == KIN__ARENA ? 0 : second;
+    }
+    if (head >> KIN__RECORD_SHIFT != KIN__INLINE && head >> KIN__RECORD_SHIFT != KIN__ARENA && is == size) {
+        *got = 1;
+        return get_reference(queue, record, at, messages, size, NULL);
+    }
+    kin__gate_release(&queue->get);
+    kin__event_tell(&queue->items, 1);
+    return kin__fail(KIN_EINVAL, "the next message has %zu bytes, not %zu: it stays in the queue", (size_t)is,
+                     size);
+}
+
+int kin_queue_get_many(kin_queue *queue, void *messages, size_t size, size_t count, size_t *done,
+                       double timeout)
+{
+    kin__id me = 0;
+    size_t out = 0, got = 0;
+    if (done)
+        *done = 0;
+    int error = kin__queue_enter(queue, "get from a queue", timeout, &me);
+    if (!error && !messages && size && count)
+        return kin__fail(KIN_EINVAL, "cannot get from a queue: the array is NULL");
+    struct kin__patience patience = {.timeout = timeout};
+    while (!error && out < count) {
+        unsigned char *to = (unsigned char *)messages + out * size;
+        error = get_some(queue, to, size, count - out, me, &patience, &got);
+        out += error ? 0 : got;
+        patience = (struct kin__patience){.timeout = 0}; /* from the second on, only what is there */
+    }
+    if (done)
+        *done = out;
+    return out ? 0 : error;
+}

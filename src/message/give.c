@@ -1,0 +1,151 @@
+/* message/give.c - handing blocks and arenas over, without copying. See message/queue_shared.h. */
+#include "message/queue_shared.h"
+
+#include "base/failure.h"
+#include "family/arena.h"
+#include "family/checked.h"
+#include "family/heap.h"
+#include "family/journal.h"
+#include "kin/heap.h"
+
+#include <string.h>
+
+int kin_queue_give(kin_queue *queue, void *block, size_t size, double timeout)
+{
+    kin__id me = 0;
+    int error = kin__queue_enter(queue, "give a block to a queue", timeout, &me);
+    if (error)
+        return error;
+    if (!kin_is_shared(block))
+        return kin__fail(KIN_ENOTSHARED, "cannot give %p to a queue: it is no memory of the shared heap",
+                         block);
+    size_t has = kin_usable_size(block);
+    if (!has || size > has)
+        return kin__fail(KIN_EINVAL, "cannot give %zu bytes at %p to a queue: %s", size, block,
+                         has ? "the block is smaller" : "it is not a block in use");
+    return kin__queue_post(queue, &(struct kin__parcel){KIN__GIVEN, block, size}, me, timeout);
+}
+
+int kin_queue_give_arena(kin_queue *queue, kin_arena *arena, void *root, double timeout)
+{
+    kin__id me = 0;
+    int error = kin__queue_enter(queue, "give an arena to a queue", timeout, &me);
+    if (!error)
+        error = kin__arena_check(arena, "give an arena to a queue");
+    if (error)
+        return error;
+    if (kin__arena_owner(arena) != me)
+        return kin__fail(KIN_EPERM, "cannot give an arena to a queue: it belongs to another");
+    return kin__queue_post(queue, &(struct kin__parcel){KIN__ARENA, arena, (uint64_t)(uintptr_t)root}, me,
+                           timeout);
+}
+
+/* ---- taking ---------------------------------------------------------------------------------- */
+
+static void read_reference(const unsigned char *record, uint64_t *word, uint64_t *second)
+{
+    memcpy(word, record + 8, 8);
+    memcpy(second, record + 16, 8);
+}
+
+/* Ours in one transaction with `kept`; then out by the store of head. If we die between, it goes: mend.c passes over it. */
+static int take_arena(kin_queue *queue, uint64_t word)
+{
+    queue->kept_at = atomic_load_explicit(&queue->head, memory_order_relaxed);
+    kin__crash_fence();
+    return kin__arena_set_owner_and((kin_arena *)(uintptr_t)word, kin__self_id(), &queue->kept,
+                                    word | KIN__ARENA);
+}
+
+/* The user will free it by kin_free, which under KIN_CHECK=heap knows only blocks that kin_malloc made. */
+static int take_copy(kin_queue *queue, kin__point after, uint64_t word, uint64_t size, void **out)
+{
+    void *block = (void *)(uintptr_t)word;
+    if (!kin__checks_heap()) {
+        kin__queue_pass(queue, after, 1);
+        *out = block;
+        return 0;
+    }
+    *out = kin_malloc(size);
+    if (!*out) {
+        kin__gate_release(&queue->get);
+        return kin_error_code();
+    }
+    kin__queue_get_copy(queue, after, block, *out, size);
+    return 0;
+}
+
+static int take_inline(kin_queue *queue, kin__point after, const unsigned char *record, kin_message *out)
+{
+    out->size = *(const uint64_t *)record & KIN__RECORD_SIZE;
+    out->data = kin_malloc(out->size);
+    if (!out->data) {
+        kin__gate_release(&queue->get);
+        return kin_error_code();
+    }
+    memcpy(out->data, record + 8, out->size);
+    kin__queue_pass(queue, after, 1);
+    return 0;
+}
+
+int kin_queue_take(kin_queue *queue, kin_message *out, double timeout)
+{
+    kin__id me = 0;
+    int error = kin__queue_enter(queue, "take from a queue", timeout, &me);
+    if (!error && !out)
+        return kin__fail(KIN_EINVAL, "cannot take from a queue: no place for the message");
+    if (!error && !kin__thread_self())
+        error = kin_error_code();
+    struct kin__patience patience = {.timeout = timeout};
+    if (!error)
+        error = kin__queue_await(queue, me, &patience);
+    if (error)
+        return error;
+    *out = (kin_message){0};
+    kin__point at;
+    const unsigned char *record = kin__queue_next(queue, &at);
+    uint64_t head = *(const uint64_t *)record, word = 0, second = 0;
+    kin__point after = kin__point_after(at, 1, kin__record_bytes(head));
+    enum kin__record kind = (enum kin__record)(head >> KIN__RECORD_SHIFT);
+    if (kind != KIN__INLINE)
+        read_reference(record, &word, &second);
+    if (kind == KIN__ARENA && (error = take_arena(queue, word)) != 0) {
+        kin__gate_release(&queue->get);
+        return error;
+    }
+    if (kind == KIN__INLINE)
+        return take_inline(queue, after, record, out);
+    if (kind == KIN__ARENA) {
+        *out = (kin_message){.data = (void *)(uintptr_t)second, .arena = (kin_arena *)(uintptr_t)word};
+        kin__queue_pass(queue, after, 1);
+        return 0;
+    }
+    out->size = second;
+    if (kind == KIN__COPY)
+        return take_copy(queue, after, word, second, &out->data);
+    out->data = (void *)(uintptr_t)word;
+    kin__queue_pass(queue, after, 1);
+    return 0;
+}
+
+/* ---- dropping -------------------------------------------------------------------------------- */
+
+void kin__queue_drop(kin_queue *queue)
+{
+    kin__point at;
+    const unsigned char *record = kin__queue_next(queue, &at);
+    uint64_t head = *(const uint64_t *)record, word = 0, second = 0;
+    enum kin__record kind = (enum kin__record)(head >> KIN__RECORD_SHIFT);
+    if (kind != KIN__INLINE)
+        read_reference(record, &word, &second);
+    bool ours = kind == KIN__ARENA && take_arena(queue, word) == 0;
+    atomic_store(&queue->head, kin__point_after(at, 1, kin__record_bytes(head)));
+    kin__crash_fence();
+    kin__poke(&queue->kept, 0);
+    if (ours)
+        kin_arena_free((kin_arena *)(uintptr_t)word);
+    else if (kind == KIN__GIVEN)
+        kin_free((void *)(uintptr_t)word);
+    else if (kind == KIN__COPY)
+        kin__heap_drop((void *)(uintptr_t)word);
+}

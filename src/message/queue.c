@@ -1,0 +1,193 @@
+/* message/queue.c - making, closing and freeing queues, and asking about them. See message/queue_shared.h. */
+#include "message/queue_shared.h"
+
+#include "base/failure.h"
+#include "family/heap.h"
+#include "family/region.h"
+#include "kin/heap.h"
+
+#include <string.h>
+
+int kin__queue_check(const kin_queue *queue, const char *what)
+{
+    return kin__object_check(queue, KIN__QUEUE_MAGIC, what);
+}
+
+int kin__queue_enter(const kin_queue *queue, const char *what, double timeout, kin__id *me)
+{
+    int error = kin__queue_check(queue, what);
+    if (error)
+        return error;
+    if (!kin__os_timeout_ok(timeout))
+        return kin__fail(KIN_EINVAL, "cannot wait for %g seconds", timeout);
+    *me = kin__self_id();
+    return *me ? 0 : kin_error_code();
+}
+
+static int gate_failed(const struct kin__patience *patience)
+{
+    return kin__fail(KIN_ETIMEDOUT, "the queue was in use by another process for %g seconds (stopped?)",
+                     patience->timeout);
+}
+
+/* The first try costs nothing; even with a timeout of 0 the slow way looks once whether the owner is dead. */
+int kin__queue_put_gate(kin_queue *queue, kin__id me, struct kin__patience *patience)
+{
+    kin__id nobody = 0;
+    if (atomic_compare_exchange_strong_explicit(&queue->put.owner, &nobody, me, memory_order_acquire,
+                                                memory_order_relaxed))
+        return 0;
+    int error = kin__gate_wait(&queue->put, queue, me, kin__patience_deadline(patience));
+    if (error && error != KIN_EDIED)
+        return gate_failed(patience);
+    if (error)
+        kin__queue_mend_put(queue);
+    return 0;
+}
+
+int kin__queue_get_gate(kin_queue *queue, kin__id me, struct kin__patience *patience)
+{
+    kin__id nobody = 0;
+    if (atomic_compare_exchange_strong_explicit(&queue->get.owner, &nobody, me, memory_order_acquire,
+                                                memory_order_relaxed))
+        return 0;
+    int error = kin__gate_wait(&queue->get, queue, me, kin__patience_deadline(patience));
+    if (error && error != KIN_EDIED)
+        return gate_failed(patience);
+    if (error)
+        kin__queue_mend_get(queue);
+    return 0;
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static int check_options(const kin_queue_options *options)
+{
+    if (options->maxsize > INT32_MAX)
+        return kin__fail(KIN_EINVAL, "cannot make a queue for %zu messages: at most %d, or 0 for no bound",
+                         options->maxsize, INT32_MAX);
+    if (options->producers < 0 || options->producers > (int)KIN__MEMBERS_MAX)
+        return kin__fail(KIN_EINVAL, "cannot make a queue for %d producers: a family has up to %u members",
+                         options->producers, KIN__MEMBERS_MAX);
+    return 0;
+}
+
+kin_queue *kin_queue_new(const kin_queue_options *given)
+{
+    kin_queue_options options;
+    if (kin__options_read(&options, sizeof options, given, "queue options") || check_options(&options) ||
+        !kin__self_id())
+        return NULL;
+    size_t consumers = options.joinable ? KIN__MEMBERS_MAX * sizeof(struct kin__consumer) : 0;
+    size_t producers = options.producers ? KIN__MEMBERS_MAX * sizeof(struct kin__producer) : 0;
+    size_t size = sizeof(kin_queue) + KIN__RING_LEAST + consumers + producers;
+    kin_queue *queue = kin__heap_open_aligned(size, _Alignof(kin_queue), NULL);
+    if (!queue)
+        return NULL;
+    memset(queue, 0, sizeof *queue);
+    queue->ring = queue->first_ring;
+    queue->bytes = KIN__RING_LEAST;
+    queue->maxsize = (uint32_t)options.maxsize;
+    queue->wanted = (uint32_t)options.producers;
+    unsigned char *tables = queue->first_ring + KIN__RING_LEAST;
+    memset(tables, 0, consumers + producers);
+    if (consumers)
+        queue->consumers = (struct kin__consumer *)tables;
+    if (producers)
+        queue->producers = (struct kin__producer *)(tables + consumers);
+    queue->joinable = options.joinable;
+    atomic_store(&queue->object.magic, KIN__QUEUE_MAGIC);
+    kin__heap_close();
+    return queue;
+}
+
+/* ---- ending ---------------------------------------------------------------------------------- */
+
+void kin__queue_wake_all(kin_queue *queue)
+{
+    kin__event_wake(&queue->items, INT32_MAX);
+    kin__event_wake(&queue->room, INT32_MAX);
+}
+
+int kin_queue_close(kin_queue *queue)
+{
+    kin__id me = 0;
+    int error = kin__queue_enter(queue, "close a queue", 0, &me);
+    if (!error)
+        error = kin__queue_put_gate(queue, me, &(struct kin__patience){.timeout = KIN_FOREVER});
+    if (error)
+        return error;
+    atomic_store(&queue->closed, 1);
+    kin__gate_release(&queue->put);
+    kin__queue_wake_all(queue);
+    return 0;
+}
+
+/* Both gates are ours, or neither. */
+static int hold_both(kin_queue *queue, kin__id me)
+{
+    struct kin__patience now = {.timeout = 0};
+    if (kin__queue_put_gate(queue, me, &now) == 0) {
+        if (kin__queue_get_gate(queue, me, &now) == 0)
+            return 0;
+        kin__gate_release(&queue->put);
+    }
+    return kin__fail(KIN_EBUSY, "cannot free a queue: another process is in a call of it");
+}
+
+static void free_contents(kin_queue *queue)
+{
+    while (atomic_load(&queue->head) != atomic_load(&queue->tail))
+        kin__queue_drop(queue);
+}
+
+int kin_queue_free(kin_queue *queue)
+{
+    kin__id me = 0;
+    if (!queue)
+        return 0;
+    int error = kin__queue_enter(queue, "free a queue", 0, &me);
+    if (!error && !kin__thread_self())
+        error = kin_error_code();
+    if (!error)
+        error = hold_both(queue, me);
+    if (error)
+        return error;
+    atomic_store(&queue->closed, 1);
+    free_contents(queue);
+    atomic_store(&queue->object.magic, 0);
+    unsigned char *ring = queue->ring == queue->first_ring ? NULL : queue->ring;
+    if (ring)
+        kin__heap_drop(ring);
+    kin__heap_drop(queue);
+    return 0;
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+/* Head first: it cannot be past the tail that is read after it. */
+size_t kin_queue_size(const kin_queue *queue)
+{
+    if (kin__queue_check(queue, "ask for a queue's size"))
+        return 0;
+    kin__point head = atomic_load(&queue->head), tail = atomic_load(&queue->tail);
+    uint32_t count = kin__point_count(tail) - kin__point_count(head);
+    return queue->maxsize && count > queue->maxsize ? queue->maxsize : count;
+}
+
+bool kin_queue_empty(const kin_queue *queue)
+{
+    return kin_queue_size(queue) == 0;
+}
+
+bool kin_queue_full(const kin_queue *queue)
+{
+    if (kin__queue_check(queue, "ask whether a queue is full"))
+        return false;
+    return queue->maxsize && kin_queue_size(queue) >= queue->maxsize;
+}
+
+bool kin_queue_closed(const kin_queue *queue)
+{
+    return kin__queue_check(queue, "ask whether a queue is closed") == 0 && atomic_load(&queue->closed);
+}

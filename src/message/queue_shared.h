@@ -1,0 +1,203 @@
+/*
+ * message/queue_shared.h - a queue as it lies in the heap.
+ *
+ * A ring of records between two gates, one for who puts and one for who gets, so that one of each work side by side. `tail`
+ * and `head` are points: how many messages and how many words of 8 bytes went past, in one word, so that one store makes a
+ * message visible, and one store takes it away.
+ *
+ *   field          written by            rule                                   when the writer dies there
+ *   ------------   -------------------   ------------------------------------   ------------------------------------
+ *   first fields   who made it           before anybody knows it                nobody knows it
+ *   ring, bytes    who grows it          in one transaction, under both gates   undone
+ *   closed         anybody               0 to 1, under the put gate             as stored
+ *   put, get       see message/gate.h
+ *   head_seen,     under their gate      older values of head, tail             older than need be
+ *   tail_seen
+ *   tail           under the put gate    one store, after the record            the message is in, or is not
+ *   head           under the get gate    one store, after copying out           the message is out, or is not
+ *   offered, from  under the put gate    a block or arena that goes in:         mend.c: it is in if tail has moved,
+ *                                        before tail; 0 after                   else it goes
+ *   kept, kept_at  under the get gate    one that goes out: before head;        mend.c: it is out if head has moved,
+ *                                        0 after                                and goes; else it stays
+ *   taking...      under the get gate    what `taken` will be: before head      mend.c: so it is, if head has moved
+ *   records        put gate              beyond tail: void
+ *   events         see message/gate.h
+ *
+ *   Q1  head to tail there are whole records, count(tail) - count(head) of them that are no SKIP
+ *   Q2  a record is in one piece: where it would cross the ring's end a SKIP fills the rest
+ *   Q3  offered == 0 but for the time of a put, kept == 0 and taking == 0 but for that of a get
+ *   Q4  whoever acquires a gate from a dead member mends first; then Q1 to Q3 hold
+ */
+#ifndef KIN_MESSAGE_QUEUE_SHARED_H
+#define KIN_MESSAGE_QUEUE_SHARED_H
+
+#include "family/arena.h"
+#include "family/object.h"
+#include "family/span.h"
+#include "kin/queue.h"
+#include "message/gate.h"
+
+#include <stdatomic.h>
+
+#define KIN__RING_LEAST 16384u
+#define KIN__RING_MOST ((uint64_t)1 << 33) /* half of what a point can tell apart would be 2^34 */
+#define KIN__INLINE_MAX KIN__SMALL_MAX     /* bytes: blocks of more are large ones, which recovery needs */
+
+/* The first word of a record: kind << 56 | size. INLINE: the message follows. Else two words: address and size, or root. */
+enum kin__record {
+    KIN__SKIP = 1,   /* size: bytes to the next record, this word included */
+    KIN__INLINE = 2, /* size of the message */
+    KIN__COPY = 3,   /* a block that the queue made */
+    KIN__GIVEN = 4,  /* a block that a user gave */
+    KIN__ARENA = 5
+};
+#define KIN__RECORD_SHIFT 56
+#define KIN__RECORD_SIZE ((UINT64_C(1) << KIN__RECORD_SHIFT) - 1)
+#define KIN__BY_REFERENCE 24u /* bytes of a record that is not inline */
+
+/* A point: messages << 32 | words of 8 bytes, both modulo 2^32. */
+typedef uint64_t kin__point;
+
+static inline uint32_t kin__point_count(kin__point point)
+{
+    return (uint32_t)(point >> 32);
+}
+
+static inline uint32_t kin__point_words(kin__point point)
+{
+    return (uint32_t)point;
+}
+
+static inline kin__point kin__point_after(kin__point point, uint32_t messages, uint64_t bytes)
+{
+    return (uint64_t)(kin__point_count(point) + messages) << 32 | (uint32_t)(point + bytes / 8);
+}
+
+/* A member as a consumer of a joinable queue: in all, by all members that had this slot. Under the get gate. */
+struct kin__consumer {
+    kin__id id;
+    uint32_t taken;
+    uint32_t done;
+    uint32_t lost; /* taken by members that died, and not done */
+};
+
+/* A member as a producer, under the put gate. */
+struct kin__producer {
+    kin__id id;
+    uint64_t done;
+};
+
+struct kin_queue {
+    _Alignas(128) struct kin__object object;
+    uint32_t joinable;
+    uint32_t maxsize; /* 0: none */
+    uint32_t wanted;  /* producers; 0: it doesn't close by itself */
+    unsigned char *ring;
+    uint64_t bytes; /* of the ring, a power of two */
+    struct kin__consumer *consumers;
+    struct kin__producer *producers;
+    _Atomic uint32_t closed;
+
+    _Alignas(128) struct kin__gate put;
+    kin__point head_seen;
+    uint64_t offered; /* address | enum kin__record */
+    kin__point offered_at;
+    uint32_t producers_top;
+    uint32_t producers_gone; /* were done or dead when their slots were used again */
+
+    _Alignas(128) _Atomic kin__point tail;
+
+    _Alignas(128) struct kin__gate get;
+    kin__point tail_seen;
+    uint64_t kept;
+    kin__point kept_at;
+    uint32_t taking; /* slot of the consumer; 0: none */
+    uint32_t taking_taken;
+    kin__point taking_at;
+    uint32_t consumers_top;
+    uint32_t told; /* lost messages that a join has told of */
+
+    _Alignas(128) _Atomic kin__point head;
+
+    _Alignas(128) struct kin__event items;
+    struct kin__event room;
+    struct kin__event finished;
+
+    _Alignas(128) unsigned char first_ring[];
+};
+
+/* How long a call may still wait; the clock is only asked if it must. */
+struct kin__patience {
+    double timeout;
+    double deadline; /* 0: not asked yet */
+};
+
+static inline double kin__patience_deadline(struct kin__patience *patience)
+{
+    if (patience->deadline == 0)
+        patience->deadline = kin__os_deadline(patience->timeout);
+    return patience->deadline;
+}
+
+/* NULL, or something else than a queue: an error that says so. */
+int kin__queue_check(const kin_queue *queue, const char *what);
+/* The same, and the timeout, and that we are a member: our id goes to *me. */
+int kin__queue_enter(const kin_queue *queue, const char *what, double timeout, kin__id *me);
+
+/* Acquire a gate and mend what a dead owner left. 0, or an error with its record. */
+int kin__queue_put_gate(kin_queue *queue, kin__id me, struct kin__patience *patience);
+int kin__queue_get_gate(kin_queue *queue, kin__id me, struct kin__patience *patience);
+
+/* mend.c, each under its gate. */
+void kin__queue_mend_put(kin_queue *queue);
+void kin__queue_mend_get(kin_queue *queue);
+
+/* put.c. What a record is made of. */
+struct kin__parcel {
+    enum kin__record kind;
+    const void *data; /* INLINE: to copy; else the address */
+    uint64_t size;    /* INLINE: bytes; else the second word */
+};
+/* Put a record in: 0, or an error with its record. */
+int kin__queue_post(kin_queue *queue, const struct kin__parcel *parcel, kin__id me, double timeout);
+
+/* get.c. Wait until there is a message, under the get gate then. */
+int kin__queue_await(kin_queue *queue, kin__id me, struct kin__patience *patience);
+/* The next message's record, behind all SKIPs; *point is where it stands. There is one. */
+unsigned char *kin__queue_next(kin_queue *queue, kin__point *point);
+
+/* Head goes to a point `messages` further, the get gate is released, and others are told. */
+void kin__queue_pass(kin_queue *queue, kin__point head, int messages);
+/* The same for a COPY, whose block is copied out after that, and freed. */
+void kin__queue_get_copy(kin_queue *queue, kin__point after, void *block, void *buffer, size_t size);
+
+/* give.c. Free the next message; under both gates, for who frees the queue. */
+void kin__queue_drop(kin_queue *queue);
+
+/* queue.c. All that sleep look again. */
+void kin__queue_wake_all(kin_queue *queue);
+
+/* joinable.c, under the get gate. `begin` before head moves, `end` after. */
+void kin__consumer_begin(kin_queue *queue, uint32_t messages);
+void kin__consumer_end(kin_queue *queue);
+struct kin__consumer *kin__consumer_of(kin_queue *queue, kin__id me);
+
+/* producers.c, under the put gate. */
+int kin__producer_note(kin_queue *queue, kin__id me);
+/* Close it if all producers are done or dead. Under no gate. */
+bool kin__producers_over(kin_queue *queue, kin__id me);
+
+static inline uint64_t kin__record_bytes(uint64_t head)
+{
+    uint64_t size = head & KIN__RECORD_SIZE;
+    switch (head >> KIN__RECORD_SHIFT) {
+    case KIN__SKIP:
+        return size;
+    case KIN__INLINE:
+        return 8 + ((size + 7) & ~UINT64_C(7));
+    default:
+        return KIN__BY_REFERENCE;
+    }
+}
+
+#endif
