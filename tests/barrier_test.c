@@ -280,6 +280,51 @@ static void party_that_ends_does_not(void)
     free_world(world);
 }
 
+static int count_phases(void *arg)
+{
+    struct world *world = arg;
+    while (kin_barrier_wait(world->barrier, KIN_FOREVER, NULL) == 0)
+        atomic_fetch_add(&world->awake, 1);
+    return 0;
+}
+
+static int wait_and_note(void *arg)
+{
+    struct world *world = arg;
+    atomic_store(&world->step, 1);
+    world->value = kin_barrier_wait(world->barrier, KIN_FOREVER, NULL);
+    atomic_store(&world->step, 2);
+    return 0;
+}
+
+/* It comes, is stopped, and two others pass many phases without it: its own has ended well. */
+static void who_wakes_up_late_learns_how_its_phase_ended(void)
+{
+    for (int broken = 0; broken < 2; broken++) {
+        struct world *world = world_for(2, NULL);
+        kin_process *late = start(wait_and_note, world);
+        await_waiting(world, 1);
+        ck_assert_int_eq(kill(kin_process_pid(late), SIGSTOP), 0);
+        if (broken)
+            ck_assert_int_eq(kin_barrier_reset(world->barrier), 0);
+        else
+            ck_assert_int_eq(kin_barrier_wait(world->barrier, TOP, NULL), 0);
+        kin_process *others[2] = {start(count_phases, world), start(count_phases, world)};
+        await(&world->awake, 100);
+        if (atomic_load(&world->step) == 1) { /* or else it was about to go on when it was stopped */
+            ck_assert_int_eq(kill(kin_process_pid(late), SIGCONT), 0);
+            await(&world->step, 2);
+        }
+        ck_assert_int_eq(world->value, broken ? KIN_EBROKEN : 0);
+        ck_assert_int_eq(kin_barrier_abort(world->barrier), 0);
+        kill(kin_process_pid(late), SIGCONT);
+        for (int i = 0; i < 2; i++)
+            join(others[i]);
+        join(late);
+        free_world(world);
+    }
+}
+
 static void misuse_is_told(void)
 {
     struct world *world = world_for(2, NULL);
@@ -312,6 +357,8 @@ static const struct test tests[] = {
     {"party_that_dies_waiting_breaks_it", party_that_dies_waiting_breaks_it, 10, TEST_EACH_METHOD},
     {"party_that_dies_at_work_breaks_it", party_that_dies_at_work_breaks_it, 10, TEST_EACH_METHOD},
     {"party_that_ends_does_not", party_that_ends_does_not, 10, TEST_EACH_METHOD},
+    {"who_wakes_up_late_learns_how_its_phase_ended", who_wakes_up_late_learns_how_its_phase_ended, 20,
+     TEST_EACH_METHOD},
     {"misuse_is_told", misuse_is_told, 10, TEST_NOT_VALGRIND},
 };
 TEST_MAIN("barrier", tests)

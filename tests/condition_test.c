@@ -317,6 +317,15 @@ static void misuse_is_told(void)
     ck_assert_int_eq(kin_condition_notify(world->condition, 1), KIN_EPERM);
     ck_assert_int_eq(kin_condition_wait(NULL, 0), KIN_EINVAL);
     ck_assert_ptr_null(kin_condition_new(&here, NULL));
+    kin_lock *lock = kin_lock_new(NULL);
+    kin_condition *orphan = kin_condition_new(lock, NULL);
+    ck_assert_int_eq(kin_lock_free(lock), 0);
+    ck_assert_int_eq(kin_condition_wait(orphan, 0), KIN_EINVAL);
+    ck_assert_int_eq(kin_condition_notify_all(orphan), KIN_EINVAL);
+    ck_assert_int_eq(kin_condition_acquire(orphan, 0), KIN_EINVAL);
+    ck_assert_int_eq(kin_condition_free(orphan), 0);
+    kin_error_clear();
+    ck_assert_ptr_null(kin_condition_new(&here, NULL));
     ck_assert_int_eq(kin_error_code(), KIN_EINVAL);
     lock_it(world);
     ck_assert_int_eq(kin_condition_wait(world->condition, -1), KIN_EINVAL);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -167,6 +168,30 @@ static void owner_checked_lock_is_not(void)
     free_world(world);
 }
 
+static int see_it_locked(void *arg)
+{
+    struct world *world = arg;
+    child_assert(kin_lock_is_locked(world->lock) && kin_rlock_is_locked(world->rlock));
+    return 0;
+}
+
+static void lock_tells_whether_it_is_held(void)
+{
+    struct world *world = new_world(NULL);
+    ck_assert(!kin_lock_is_locked(world->lock) && !kin_rlock_is_locked(world->rlock));
+    ck_assert_int_eq(kin_lock_acquire(world->lock, 0), 0);
+    ck_assert_int_eq(kin_rlock_acquire(world->rlock, 0), 0);
+    ck_assert_int_eq(kin_rlock_acquire(world->rlock, 0), 0);
+    join(start(see_it_locked, world));
+    ck_assert_int_eq(kin_rlock_release(world->rlock), 0);
+    ck_assert(kin_lock_is_locked(world->lock) && kin_rlock_is_locked(world->rlock));
+    ck_assert_int_eq(kin_lock_release(world->lock), 0);
+    ck_assert_int_eq(kin_rlock_release(world->rlock), 0);
+    ck_assert(!kin_lock_is_locked(world->lock) && !kin_rlock_is_locked(world->rlock));
+    ck_assert(!kin_lock_is_locked(NULL) && !kin_rlock_is_locked(NULL));
+    free_world(world);
+}
+
 /* ---- deaths ---------------------------------------------------------------------------------- */
 
 static int die_holding(void *arg)
@@ -228,6 +253,48 @@ static void one_of_those_who_wait_is_told(void)
         join(waiters[i]);
     ck_assert_uint_eq(world->counters[0], 1);
     ck_assert_uint_eq(world->counters[1], 3);
+    kin_process_free(owner);
+    ck_assert_int_eq(kin_rlock_acquire(world->rlock, 0), KIN_EOWNERDIED);
+    ck_assert_int_eq(kin_rlock_release(world->rlock), 0);
+    free_world(world);
+}
+
+/* Whether a process is asleep, or stopped. */
+static bool is_in_state(pid_t pid, char wanted)
+{
+    char path[40], text[300] = "";
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (file) {
+        text[fread(text, 1, sizeof(text) - 1, file)] = 0;
+        fclose(file);
+    }
+    const char *end = strrchr(text, ')');
+    return end && end[1] == ' ' && end[2] == wanted;
+}
+
+/* The owner is dead, which nobody has noticed, and who waits is stopped: the lock is nobody's, and in use. */
+static void lock_that_somebody_waits_for_is_not_freed(void)
+{
+    struct world *world = new_world(KIN_LOCK_OPTIONS(.name = "wanted"));
+    kin_process *owner = start(die_holding, world);
+    await_step(world, 1);
+    kin_process *waiter = start(wait_for_it, world);
+    await_step(world, 2);
+    while (!is_in_state(kin_process_pid(waiter), 'S') || kin_lock_free(world->lock) != KIN_EBUSY ||
+           !strstr(kin_error_message(), "held by"))
+        usleep(200);
+    ck_assert_int_eq(kill(kin_process_pid(waiter), SIGSTOP), 0);
+    while (!is_in_state(kin_process_pid(waiter), 'T'))
+        usleep(200);
+    ck_assert_int_eq(kin_process_kill(owner), 0);
+    ck_assert_int_eq(kin_process_join(owner, TOP), 0);
+    ck_assert_int_eq(kin_lock_free(world->lock), KIN_EBUSY);
+    ck_assert_ptr_nonnull(strstr(kin_error_message(), "cannot free lock \"wanted\""));
+    ck_assert_ptr_nonnull(strstr(kin_error_message(), "waits for it"));
+    ck_assert_int_eq(kill(kin_process_pid(waiter), SIGCONT), 0);
+    join(waiter);
+    ck_assert_uint_eq(world->counters[0], 1);
     kin_process_free(owner);
     ck_assert_int_eq(kin_rlock_acquire(world->rlock, 0), KIN_EOWNERDIED);
     ck_assert_int_eq(kin_rlock_release(world->rlock), 0);
@@ -360,6 +427,9 @@ static const struct test tests[] = {
     {"lock_excludes", lock_excludes, 20, TEST_EACH_METHOD},
     {"lock_is_released_by_another_process", lock_is_released_by_another_process, 10, TEST_EACH_METHOD},
     {"owner_checked_lock_is_not", owner_checked_lock_is_not, 10, TEST_EACH_METHOD},
+    {"lock_tells_whether_it_is_held", lock_tells_whether_it_is_held, 10, TEST_EACH_METHOD},
+    {"lock_that_somebody_waits_for_is_not_freed", lock_that_somebody_waits_for_is_not_freed, 10,
+     TEST_EACH_METHOD},
     {"next_owner_of_the_deads_lock_is_told", next_owner_of_the_deads_lock_is_told, 10, TEST_EACH_METHOD},
     {"one_of_those_who_wait_is_told", one_of_those_who_wait_is_told, 10, TEST_EACH_METHOD},
     {"lock_of_a_thread_that_ended_is_the_deads", lock_of_a_thread_that_ended_is_the_deads, 5, 0},

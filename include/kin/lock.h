@@ -60,7 +60,10 @@ KIN_API int kin_lock_acquire(kin_lock *lock, double timeout) KIN_CHECKED;
  */
 KIN_API int kin_lock_release(kin_lock *lock);
 
-/* Free it. NULL does nothing. KIN_EBUSY: somebody alive holds it (you, perhaps); nothing was done. */
+/* Whether somebody alive holds it now, you or another: in the next moment that may have changed. */
+KIN_API bool kin_lock_is_locked(kin_lock *lock);
+
+/* Free it. NULL does nothing. KIN_EBUSY: somebody alive holds it (you, perhaps), or waits for it; nothing was done. */
 KIN_API int kin_lock_free(kin_lock *lock);
 
 KIN_END_DECLS

@@ -37,7 +37,10 @@ KIN_API int kin_rlock_acquire(kin_rlock *lock, double timeout) KIN_CHECKED;
 /* Release it once. KIN_EINVAL: nobody holds it; KIN_EPERM: another thread does. */
 KIN_API int kin_rlock_release(kin_rlock *lock);
 
-/* Free it. NULL does nothing. KIN_EBUSY: somebody alive holds it (you, perhaps); nothing was done. */
+/* Whether somebody alive holds it now, you or another: in the next moment that may have changed. */
+KIN_API bool kin_rlock_is_locked(kin_rlock *lock);
+
+/* Free it. NULL does nothing. KIN_EBUSY: somebody alive holds it (you, perhaps), or waits for it; nothing was done. */
 KIN_API int kin_rlock_free(kin_rlock *lock);
 
 KIN_END_DECLS

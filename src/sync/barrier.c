@@ -2,14 +2,16 @@
  * sync/barrier.c - see kin/barrier.h.
  *
  * One word, changed by CAS: SLEEPERS, BROKEN, the phase, how many have come in it, and how the last phases ended, so that who
- * wakes up late still learns how its own did.
+ * wakes up late still learns how its own did. Who does so later than that (it was stopped, and others took its place) learns
+ * it if there was no reset since: otherwise it is told that it was broken.
  *
  *   bits of state   what
  *   -------------   --------------------------------------------------------------------------------
  *   0, 1            BROKEN, SLEEPERS
  *   8 to 31         phase; the low half is what is slept on
  *   32 to 43        parties that have come. All of them: the last one runs the action
- *   44 to 63        for each of the last 20 phases, latest first: 1 if it was reset
+ *   44 to 55        for each of the last 12 phases, latest first: 1 if it was reset
+ *   56 to 63        resets so far
  *
  *   field         written by   rule                               when the writer dies there
  *   -----------   ----------   --------------------------------   -----------------------------------------
@@ -40,7 +42,9 @@
 #define COUNT_ONE (UINT64_C(1) << 32)
 #define COUNT_MASK 0xfffu
 #define HISTORY_SHIFT 44
-#define HISTORY_PHASES 20u
+#define HISTORY_PHASES 12u
+#define HISTORY_MASK 0xfffu
+#define RESETS_SHIFT 56
 #define TAG_SHIFT 13
 #define TAG_MASK 0x7ffffu
 
@@ -69,8 +73,10 @@ static uint32_t count_of(uint64_t state)
 /* A new phase; `reset` is how this one ended. */
 static uint64_t next_phase(uint64_t state, bool reset)
 {
-    uint64_t history = state >> HISTORY_SHIFT << 1 | reset;
-    return history << HISTORY_SHIFT | (uint64_t)((phase_of(state) + 1) & PHASE_MASK) << PHASE_SHIFT;
+    uint64_t history = (state >> HISTORY_SHIFT << 1 | reset) & HISTORY_MASK;
+    uint64_t resets = (state >> RESETS_SHIFT) + reset;
+    return resets << RESETS_SHIFT | history << HISTORY_SHIFT |
+           (uint64_t)((phase_of(state) + 1) & PHASE_MASK) << PHASE_SHIFT;
 }
 
 static _Atomic uint64_t *party_at(kin_barrier *barrier, uint32_t phase, uint32_t index)
@@ -209,11 +215,12 @@ static int tell_broken(const kin_barrier *barrier)
     return kin__fail(KIN_EBROKEN, "%s is broken", kin__title(barrier).text);
 }
 
-/* How a phase that is over ended. */
-static int outcome(const kin_barrier *barrier, uint64_t state, uint32_t phase)
+/* How the phase that was `came`'s, and is over, ended. */
+static int outcome(const kin_barrier *barrier, uint64_t state, uint64_t came)
 {
-    uint32_t ago = (phase_of(state) - phase) & PHASE_MASK;
-    bool reset = ago > HISTORY_PHASES || (state >> HISTORY_SHIFT >> (ago - 1) & 1);
+    uint32_t ago = (phase_of(state) - phase_of(came)) & PHASE_MASK;
+    bool reset = ago > HISTORY_PHASES ? state >> RESETS_SHIFT != came >> RESETS_SHIFT
+                                      : state >> HISTORY_SHIFT >> (ago - 1) & 1;
     return reset ? tell_broken(barrier) : 0;
 }
 
@@ -259,7 +266,7 @@ static int act(kin_barrier *barrier)
 }
 
 /* The last one to come lets all go. */
-static int let_go(kin_barrier *barrier, uint32_t phase)
+static int let_go(kin_barrier *barrier, uint64_t came)
 {
     int error = act(barrier);
     if (error) {
@@ -268,8 +275,8 @@ static int let_go(kin_barrier *barrier, uint32_t phase)
     }
     uint64_t state = atomic_load(&barrier->state);
     do {
-        if (phase_of(state) != phase)
-            return outcome(barrier, state, phase);
+        if (phase_of(state) != phase_of(came))
+            return outcome(barrier, state, came);
         if (state & BROKEN)
             return tell_broken(barrier);
     } while (!atomic_compare_exchange_weak(&barrier->state, &state, next_phase(state, false)));
@@ -277,13 +284,13 @@ static int let_go(kin_barrier *barrier, uint32_t phase)
     return 0;
 }
 
-static int await_others(kin_barrier *barrier, uint32_t phase, double deadline)
+static int await_others(kin_barrier *barrier, uint64_t came, double deadline)
 {
     unsigned turns = 0;
     for (;;) {
         uint64_t state = atomic_load(&barrier->state);
-        if (phase_of(state) != phase)
-            return outcome(barrier, state, phase);
+        if (phase_of(state) != phase_of(came))
+            return outcome(barrier, state, came);
         if (state & BROKEN)
             return tell_broken(barrier);
         if (kin__sync_spin(&turns) || !sleep_once(barrier, state, deadline))
@@ -315,7 +322,7 @@ int kin_barrier_wait(kin_barrier *barrier, double timeout, int *index)
         uint32_t phase = phase_of(state);
         atomic_store(party_at(barrier, phase, place), me->name | (uint64_t)(phase & TAG_MASK) << TAG_SHIFT);
         error =
-            place + 1 == barrier->parties ? let_go(barrier, phase) : await_others(barrier, phase, deadline);
+            place + 1 == barrier->parties ? let_go(barrier, state) : await_others(barrier, state, deadline);
     }
     kin__waits_end(me);
     if (!error && index)

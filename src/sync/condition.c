@@ -83,6 +83,9 @@ static int check_held(kin_condition *condition, const char *what, struct kin__th
     int error = kin__object_check(condition, KIN__CONDITION_MAGIC, what);
     if (error)
         return error;
+    if (!kin__object_is(condition->mutex, KIN__LOCK_MAGIC) && /* a user may free it too soon */
+        (error = kin__object_check(condition->mutex, KIN__RLOCK_MAGIC, what)))
+        return error;
     if (!(*me = kin__sync_thread()))
         return kin_error_code();
     if (kin__mutex_owner(condition->mutex) != (*me)->name)
@@ -144,7 +147,8 @@ int kin_condition_wait(kin_condition *condition, double timeout)
     kin__mutex_release(mutex);
     int outcome = await_note(condition, me, note, deadline);
     error = kin__mutex_try(mutex, me) ? 0 : kin__mutex_wait(mutex, me, KIN_FOREVER);
-    mutex->depth = depth;
+    if (!error || error == KIN_EOWNERDIED)
+        mutex->depth = depth;
     leave(condition, me); /* C2: until here, whoever recovers us passes it on */
     if (!error && outcome)
         kin__fail(outcome, "%s was not notified in time", kin__title(condition).text);
@@ -201,26 +205,30 @@ static struct kin__thread *first_waiter(kin_condition *condition, uint64_t *note
     return first;
 }
 
-/* `look`: whether it lives. What a dead one is given its recovery passes on. False: nobody waits. */
+/* Who waits with that note is notified, unless it has ended, or its note is another one by now. `look`: whether it lives.
+ * What a dead one is given its recovery passes on. */
+static bool notify_thread(struct kin__thread *thread, uint64_t note, bool look)
+{
+    uint64_t number = note & ~(uint64_t)NOTE_STATE;
+    if (look && kin__name_gone(kin__peek(&thread->name))) {
+        /* Its recovery has changed the note; if not, that was a thread that ended in mid-wait: nobody recovers it. */
+        atomic_compare_exchange_strong(&thread->waits.note, &note, number | NOTE_NONE);
+        return false;
+    }
+    if (!atomic_compare_exchange_strong(&thread->waits.note, &note, number | NOTE_NOTIFIED))
+        return false;
+    kin__os_futex_wake(kin__low_half(&thread->waits.note), 1);
+    return true;
+}
+
+/* False: nobody waits. */
 static bool notify_one(kin_condition *condition, bool look)
 {
-    for (;;) {
-        uint64_t note;
-        struct kin__thread *thread = first_waiter(condition, &note);
-        if (!thread)
-            return false;
-        if (look && kin__name_gone(kin__peek(&thread->name))) {
-            if (atomic_load(&thread->waits.note) ==
-                note) /* a thread that ended in mid-wait: nobody recovers it */
-                atomic_compare_exchange_strong(&thread->waits.note, &note, note & ~(uint64_t)NOTE_STATE);
-            continue;
-        }
-        uint64_t notified = (note & ~(uint64_t)NOTE_STATE) | NOTE_NOTIFIED;
-        if (atomic_compare_exchange_strong(&thread->waits.note, &note, notified)) {
-            kin__os_futex_wake(kin__low_half(&thread->waits.note), 1);
+    uint64_t note;
+    for (struct kin__thread *thread; (thread = first_waiter(condition, &note));)
+        if (notify_thread(thread, note, look))
             return true;
-        }
-    }
+    return false;
 }
 
 int kin_condition_notify(kin_condition *condition, size_t count)
@@ -232,9 +240,20 @@ int kin_condition_notify(kin_condition *condition, size_t count)
     return error;
 }
 
+/* In one pass, as they need no order. Whose note changes meanwhile waits no more: nobody begins to, we hold the lock. */
 int kin_condition_notify_all(kin_condition *condition)
 {
-    return kin_condition_notify(condition, SIZE_MAX);
+    struct kin__thread *me;
+    int error = check_held(condition, "notify", &me);
+    for (uint32_t word = 0; !error && word < WORDS; word++)
+        for (uint64_t bits = atomic_load(&condition->waiting[word]); bits; bits &= bits - 1) {
+            uint64_t note;
+            struct kin__thread *thread =
+                waiter_in(condition, word * 64 + (uint32_t)__builtin_ctzll(bits), &note);
+            if (thread)
+                notify_thread(thread, note, true);
+        }
+    return error;
 }
 
 /* ---- deaths, end ----------------------------------------------------------------------------- */

@@ -51,10 +51,17 @@ int kin_lock_release(kin_lock *lock)
         struct kin__thread *me = kin__sync_thread();
         if (!me)
             return kin_error_code();
-        if (kin__mutex_owner(&lock->mutex) != me->name)
-            return kin__mutex_refuse_release(&lock->mutex);
+        uint64_t owner = kin__mutex_owner(&lock->mutex);
+        if (owner != me->name)
+            return kin__mutex_refuse_release(&lock->mutex, owner);
     }
-    return kin__mutex_release(&lock->mutex) ? 0 : kin__mutex_refuse_release(&lock->mutex);
+    return kin__mutex_release(&lock->mutex) ? 0 : kin__mutex_refuse_release(&lock->mutex, 0);
+}
+
+bool kin_lock_is_locked(kin_lock *lock)
+{
+    return kin__object_check(lock, KIN__LOCK_MAGIC, "ask whether it is locked") == 0 &&
+           kin__mutex_is_locked(&lock->mutex);
 }
 
 int kin_lock_free(kin_lock *lock)

@@ -125,13 +125,18 @@ int kin__mutex_release_checked(struct kin__mutex *mutex)
     return is_rlock(mutex) ? kin_rlock_release((kin_rlock *)mutex) : kin_lock_release((kin_lock *)mutex);
 }
 
-int kin__mutex_refuse_release(const struct kin__mutex *mutex)
+int kin__mutex_refuse_release(const struct kin__mutex *mutex, uint64_t owner)
 {
-    uint64_t owner = kin__mutex_owner(mutex);
     if (!owner)
         return kin__fail(KIN_EINVAL, "cannot release %s: nobody holds it", kin__title(mutex).text);
     return kin__fail(KIN_EPERM, "cannot release %s: it is held by %s", kin__title(mutex).text,
                      kin__who(owner).text);
+}
+
+bool kin__mutex_is_locked(const struct kin__mutex *mutex)
+{
+    uint64_t owner = kin__mutex_owner(mutex);
+    return owner && !kin__name_gone(owner);
 }
 
 int kin__mutex_free(struct kin__mutex *mutex)
@@ -142,6 +147,10 @@ int kin__mutex_free(struct kin__mutex *mutex)
         if (owner && !kin__name_gone(owner))
             return kin__fail(KIN_EBUSY, "cannot free %s: it is held by %s", kin__title(mutex).text,
                              kin__who(owner).text);
+        int error =
+            kin__waits_none(mutex); /* for a wake that is on its way, or for the death of the owner to show */
+        if (error)
+            return error;
     } while (!atomic_compare_exchange_strong(&mutex->word, &word, KIN__ENDED));
     kin__sync_free(mutex);
     return 0;

@@ -61,8 +61,11 @@ static inline uint64_t kin__mutex_release(struct kin__mutex *mutex)
 int kin__mutex_acquire(struct kin__mutex *mutex, double timeout);
 int kin__mutex_release_checked(struct kin__mutex *mutex);
 
-/* What a release by somebody who may not is told. */
-int kin__mutex_refuse_release(const struct kin__mutex *mutex);
+/* What a release by somebody who may not is told; `owner` is who was found to have it, 0: nobody. */
+int kin__mutex_refuse_release(const struct kin__mutex *mutex, uint64_t owner);
+
+/* Whether a living thread has it. */
+bool kin__mutex_is_locked(const struct kin__mutex *mutex);
 
 /* Free the object, unless it is in use: KIN_EBUSY. */
 int kin__mutex_free(struct kin__mutex *mutex);

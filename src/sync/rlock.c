@@ -52,13 +52,20 @@ int kin_rlock_release(kin_rlock *lock)
         return error;
     if (!(me = kin__sync_thread()))
         return kin_error_code();
-    if (kin__mutex_owner(&lock->mutex) != me->name)
-        return kin__mutex_refuse_release(&lock->mutex);
+    uint64_t owner = kin__mutex_owner(&lock->mutex);
+    if (owner != me->name)
+        return kin__mutex_refuse_release(&lock->mutex, owner);
     if (lock->mutex.depth)
         lock->mutex.depth--;
     else
         kin__mutex_release(&lock->mutex);
     return 0;
+}
+
+bool kin_rlock_is_locked(kin_rlock *lock)
+{
+    return kin__object_check(lock, KIN__RLOCK_MAGIC, "ask whether it is locked") == 0 &&
+           kin__mutex_is_locked(&lock->mutex);
 }
 
 int kin_rlock_free(kin_rlock *lock)

@@ -58,7 +58,7 @@ kin_semaphore *kin_semaphore_new(int value, const kin_semaphore_options *given)
 
 /* ---- signal ---------------------------------------------------------------------------------- */
 
-static bool take_one(kin_semaphore *semaphore, uint64_t *word)
+static inline bool take_one(kin_semaphore *semaphore, uint64_t *word)
 {
     *word = atomic_load_explicit(&semaphore->word, memory_order_relaxed);
     while (value_of(*word))
@@ -68,20 +68,31 @@ static bool take_one(kin_semaphore *semaphore, uint64_t *word)
     return false;
 }
 
+static __attribute__((noinline)) int refuse_release(const kin_semaphore *semaphore)
+{
+    return kin__fail(semaphore->most == INT_MAX ? KIN_ELIMIT : KIN_EINVAL,
+                     "cannot release %s: all %u permits are there", kin__title(semaphore).text,
+                     semaphore->most);
+}
+
+/* With the word that a release has made. */
+static __attribute__((noinline)) int wake_one(kin_semaphore *semaphore, uint64_t now)
+{
+    if (kin__os_futex_wake(kin__low_half(&semaphore->word), 1) <= 0)
+        atomic_compare_exchange_strong(&semaphore->word, &now, now & ~(uint64_t)KIN__SLEEPERS); /* S1 */
+    return 0;
+}
+
 static int release_signal(kin_semaphore *semaphore)
 {
     uint64_t now, word = atomic_load_explicit(&semaphore->word, memory_order_relaxed);
     do {
         if (value_of(word) >= semaphore->most)
-            return kin__fail(semaphore->most == INT_MAX ? KIN_ELIMIT : KIN_EINVAL,
-                             "cannot release %s: all %u permits are there", kin__title(semaphore).text,
-                             semaphore->most);
+            return refuse_release(semaphore);
         now = word + ONE + RELEASE;
     } while (!atomic_compare_exchange_weak_explicit(&semaphore->word, &word, now, memory_order_release,
                                                     memory_order_relaxed));
-    if (now & KIN__SLEEPERS && kin__os_futex_wake(kin__low_half(&semaphore->word), 1) <= 0)
-        atomic_compare_exchange_strong(&semaphore->word, &now, now & ~(uint64_t)KIN__SLEEPERS); /* S1 */
-    return 0;
+    return __builtin_expect(now & KIN__SLEEPERS, 0) ? wake_one(semaphore, now) : 0;
 }
 
 /* ---- owned ----------------------------------------------------------------------------------- */
@@ -160,15 +171,13 @@ static int acquire_slowly(kin_semaphore *semaphore, struct kin__thread *me, doub
     return error ? kin__fail(error, "could not acquire %s in time", kin__title(semaphore).text) : 0;
 }
 
-int kin_semaphore_acquire(kin_semaphore *semaphore, double timeout)
+/* Out of the fast way's way, which then needs no registers saved: 3 of its 14 ns. */
+static __attribute__((noinline)) int acquire_otherwise(kin_semaphore *semaphore, double timeout)
 {
     int error = kin__object_check(semaphore, KIN__SEMAPHORE_MAGIC, "acquire");
     struct kin__thread *me;
-    uint64_t word;
     if (error || (error = kin__timeout_check(timeout)))
         return error;
-    if (!semaphore->owned && take_one(semaphore, &word))
-        return 0;
     if (!(me = kin__sync_thread()))
         return kin_error_code();
     if (semaphore->owned && take_holder(semaphore, me->name, false))
@@ -176,12 +185,26 @@ int kin_semaphore_acquire(kin_semaphore *semaphore, double timeout)
     return acquire_slowly(semaphore, me, timeout);
 }
 
-int kin_semaphore_release(kin_semaphore *semaphore)
+int kin_semaphore_acquire(kin_semaphore *semaphore, double timeout)
+{
+    uint64_t word;
+    if (kin__object_is(semaphore, KIN__SEMAPHORE_MAGIC) && timeout >= 0 && !semaphore->owned &&
+        take_one(semaphore, &word))
+        return 0;
+    return acquire_otherwise(semaphore, timeout);
+}
+
+static __attribute__((noinline)) int release_otherwise(kin_semaphore *semaphore)
 {
     int error = kin__object_check(semaphore, KIN__SEMAPHORE_MAGIC, "release");
-    if (error)
-        return error;
-    return semaphore->owned ? release_owned(semaphore) : release_signal(semaphore);
+    return error ? error : release_owned(semaphore);
+}
+
+int kin_semaphore_release(kin_semaphore *semaphore)
+{
+    if (kin__object_is(semaphore, KIN__SEMAPHORE_MAGIC) && !semaphore->owned)
+        return release_signal(semaphore);
+    return release_otherwise(semaphore);
 }
 
 int kin_semaphore_value(kin_semaphore *semaphore)

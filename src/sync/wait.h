@@ -56,7 +56,11 @@ static inline const _Atomic uint32_t *kin__low_half(const _Atomic uint64_t *word
 }
 
 /* KIN_EINVAL for a timeout that is none. */
-int kin__timeout_check(double timeout);
+int kin__timeout_refuse(double timeout);
+static inline int kin__timeout_check(double timeout)
+{
+    return __builtin_expect(timeout >= 0, 1) ? 0 : kin__timeout_refuse(timeout); /* NaN is not */
+}
 
 /* What each object of this floor begins with. */
 struct kin__sync {
