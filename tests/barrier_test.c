@@ -207,11 +207,27 @@ static void timeout_breaks_it(void)
     free_world(world);
 }
 
+static int time_out_or_break(void *arg)
+{
+    struct world *world = arg;
+    int result = kin_barrier_wait(world->barrier, KIN_FOREVER, NULL);
+    child_assert(result == KIN_ETIMEDOUT || result == KIN_EBROKEN);
+    atomic_fetch_add(&world->failed, result == KIN_ETIMEDOUT);
+    return 0;
+}
+
 /* test_default_timeout */
 static void forever_is_what_the_barrier_says(void)
 {
     struct world *world = world_for(PARTIES, KIN_BARRIER_OPTIONS(.timeout = 0.05));
-    ck_assert_int_eq(kin_barrier_wait(world->barrier, KIN_FOREVER, NULL), KIN_ETIMEDOUT);
+    kin_process *processes[PARTIES];
+    for (int i = 2; i < PARTIES; i++)
+        processes[i] = start(time_out_or_break, world);
+    time_out_or_break(world);
+    for (int i = 2; i < PARTIES; i++)
+        join(processes[i]);
+    ck_assert(kin_barrier_is_broken(world->barrier));
+    ck_assert_uint_eq(world->failed, 1);
     ck_assert_int_eq(kin_barrier_wait(world->barrier, KIN_FOREVER, NULL), KIN_EBROKEN);
     free_world(world);
 }
@@ -352,7 +368,7 @@ static const struct test tests[] = {
     {"abort_breaks_it", abort_breaks_it, 10, TEST_EACH_METHOD},
     {"reset_makes_it_whole", reset_makes_it_whole, 10, TEST_EACH_METHOD},
     {"timeout_breaks_it", timeout_breaks_it, 10, TEST_EACH_METHOD},
-    {"forever_is_what_the_barrier_says", forever_is_what_the_barrier_says, 5, 0},
+    {"forever_is_what_the_barrier_says", forever_is_what_the_barrier_says, 10, TEST_EACH_METHOD},
     {"barrier_for_one_lets_go_at_once", barrier_for_one_lets_go_at_once, 5, 0},
     {"party_that_dies_waiting_breaks_it", party_that_dies_waiting_breaks_it, 10, TEST_EACH_METHOD},
     {"party_that_dies_at_work_breaks_it", party_that_dies_at_work_breaks_it, 10, TEST_EACH_METHOD},

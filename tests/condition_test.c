@@ -2,6 +2,7 @@
 #include "sync_common.h"
 
 #include <signal.h>
+#include <time.h>
 
 static struct world *world_with(bool plain_lock)
 {
@@ -190,10 +191,34 @@ static void wait_for_waits_until_it_is_true(void)
     free_world(world);
 }
 
+static int wait_for_four_in_vain(void *arg)
+{
+    struct world *world = arg;
+    struct timespec before, after;
+    child_assert(kin_condition_acquire(world->condition, KIN_FOREVER) == 0);
+    atomic_store(&world->sleeping, 1);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    child_assert(kin_condition_wait_for(world->condition, is_four, world, 0.1) == KIN_ETIMEDOUT);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    child_assert((double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) * 1e-9 >=
+                 0.1);
+    child_assert(kin_condition_release(world->condition) == 0);
+    return 0;
+}
+
 /* test_waitfor_timeout */
 static void wait_for_times_out(void)
 {
     struct world *world = world_with(false);
+    kin_process *process = start(wait_for_four_in_vain, world);
+    await(&world->sleeping, 1);
+    for (int i = 0; i < 3; i++) {
+        lock_it(world);
+        atomic_fetch_add(&world->value, 1);
+        ck_assert_int_eq(kin_condition_notify(world->condition, 1), 0);
+        unlock_it(world);
+    }
+    join(process);
     world->value = 1;
     lock_it(world);
     ck_assert_int_eq(kin_condition_wait_for(world->condition, is_zero, world, 0.05), KIN_ETIMEDOUT);
@@ -212,17 +237,43 @@ static int notify_it(void *arg)
     return 0;
 }
 
-/* test_wait_result (without its Ctrl-C: a handler that runs does not end a wait here) */
+static int notify_and_interrupt(void *arg)
+{
+    struct world *world = arg;
+    notify_it(arg);
+    await(&world->step, 1);
+    child_assert(kin_condition_acquire(world->condition, KIN_FOREVER) == 0); /* it waits again */
+    child_assert(kin_condition_release(world->condition) == 0);
+    child_assert(kill(world->rounds, SIGINT) == 0);
+    await(&world->step, 2);
+    return notify_it(arg);
+}
+
+static struct world *interrupted;
+
+static void note_interrupt(int signal)
+{
+    (void)signal;
+    atomic_store(&interrupted->step, 2);
+}
+
+/* test_wait_result. Its Ctrl-C is an exception there; here a handler runs, which does not end the wait. */
 static void wait_tells_whether_it_was_notified(void)
 {
     struct world *world = world_with(false);
+    interrupted = world;
+    world->rounds = getpid();
+    signal(SIGINT, note_interrupt);
     lock_it(world);
     ck_assert_int_eq(kin_condition_acquire(world->condition, 0),
                      0); /* an rlock: given up entirely all the same */
     ck_assert_int_eq(kin_condition_wait(world->condition, 0), KIN_ETIMEDOUT);
     ck_assert_int_eq(kin_condition_wait(world->condition, 0.05), KIN_ETIMEDOUT);
-    kin_process *process = start(notify_it, world);
+    kin_process *process = start(notify_and_interrupt, world);
     ck_assert_int_eq(kin_condition_wait(world->condition, TOP), 0);
+    atomic_store(&world->step, 1);
+    ck_assert_int_eq(kin_condition_wait(world->condition, TOP), 0);
+    ck_assert_uint_eq(atomic_load(&world->step), 2);
     unlock_it(world);
     unlock_it(world);
     ck_assert_int_eq(kin_condition_release(world->condition), KIN_EINVAL);
@@ -348,7 +399,7 @@ static const struct test tests[] = {
     {"notify_wakes_so_many", notify_wakes_so_many, 10, TEST_EACH_METHOD},
     {"who_waited_longest_is_first", who_waited_longest_is_first, 10, TEST_EACH_METHOD},
     {"wait_for_waits_until_it_is_true", wait_for_waits_until_it_is_true, 10, TEST_EACH_METHOD},
-    {"wait_for_times_out", wait_for_times_out, 5, 0},
+    {"wait_for_times_out", wait_for_times_out, 10, TEST_EACH_METHOD},
     {"wait_tells_whether_it_was_notified", wait_tells_whether_it_was_notified, 10, TEST_EACH_METHOD},
     {"dead_waiters_count_as_nobody", dead_waiters_count_as_nobody, 10, TEST_EACH_METHOD},
     {"notification_of_the_dead_passes_on", notification_of_the_dead_passes_on, 10, TEST_EACH_METHOD},
