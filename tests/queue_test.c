@@ -1,8 +1,10 @@
 /* queue_test.c - kin/queue.h: what CPython's _TestQueue asks for, then what it cannot: hand-overs, deaths, many at once. */
 #include "harness.h"
+#include "message/queue_shared.h"
 
 #include <kin.h>
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,6 +205,61 @@ static void many_go_in_and_out_at_once(void)
     queue = new_queue(10);
     ck_assert_int_eq(kin_queue_put_many(queue, in, sizeof *in, 20, &done, 0), KIN_ETIMEDOUT);
     ck_assert_uint_eq(done, 10);
+    free_queue(queue);
+}
+
+/* ---- in use ------------------------------------------------------------------------------------ */
+
+static void *get_one(void *queue)
+{
+    int value = -1;
+    return kin_queue_get(queue, &value, sizeof value, NULL, 20) == 0 && value == 1 ? queue : NULL;
+}
+
+static void await_sleeper(const kin_queue *queue)
+{
+    while (!kin__waits_none(queue))
+        usleep(1000);
+}
+
+static void queue_that_somebody_waits_for_is_not_freed(void)
+{
+    test_init();
+    kin_queue *queue = kin_queue_new(KIN_QUEUE_OPTIONS(.name = "letters"));
+    pthread_t thread;
+    void *got;
+    ck_assert_int_eq(pthread_create(&thread, NULL, get_one, queue), 0);
+    await_sleeper(queue);
+    ck_assert_int_eq(kin_queue_free(queue), KIN_EBUSY);
+    ck_assert_ptr_nonnull(strstr(kin_error_message(), "queue \"letters\""));
+    put_int(queue, 1);
+    ck_assert_int_eq(pthread_join(thread, &got), 0);
+    ck_assert_ptr_eq(got, queue);
+    free_queue(queue);
+}
+
+static void *let_go(void *queue)
+{
+    usleep(20000);
+    kin__gate_release(&((kin_queue *)queue)->put);
+    return queue;
+}
+
+/* Somebody is in the middle of a put, and was preempted there: that is no reason to say "full". */
+static void try_waits_for_who_is_just_putting(void)
+{
+    test_init();
+    kin_queue *queue = new_queue(0);
+    pthread_t thread;
+    int value = 3;
+    ck_assert_int_eq(kin__queue_put_gate(queue, kin__self_id(), &(struct kin__patience){.timeout = 0}), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, let_go, queue), 0);
+    ck_assert_msg(kin_queue_put(queue, &value, sizeof value, 0) == 0, "%s", kin_error_message());
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(kin__queue_put_gate(queue, kin__self_id(), &(struct kin__patience){.timeout = 0}), 0);
+    ck_assert_int_eq(kin_queue_put(queue, &value, sizeof value, 0), KIN_ETIMEDOUT); /* it is stopped, then */
+    kin__gate_release(&queue->put);
+    ck_assert_int_eq(get_int(queue), 3);
     free_queue(queue);
 }
 
@@ -567,6 +624,8 @@ static const struct test tests[] = {
     {"misuse_is_told", misuse_is_told, 20, 0},
     {"closed_queue_drains_then_says_so", closed_queue_drains_then_says_so, 20, 0},
     {"many_go_in_and_out_at_once", many_go_in_and_out_at_once, 20, 0},
+    {"queue_that_somebody_waits_for_is_not_freed", queue_that_somebody_waits_for_is_not_freed, 30, 0},
+    {"try_waits_for_who_is_just_putting", try_waits_for_who_is_just_putting, 20, 0},
     {"all_pairs_of_put_and_give_with_get_and_take", all_pairs_of_put_and_give_with_get_and_take, 20, 0},
     {"tree_of_blocks_crosses_by_one_call", tree_of_blocks_crosses_by_one_call, 30,
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},

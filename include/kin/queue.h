@@ -9,11 +9,14 @@
  *           out: up to 32 KiB through the queue's ring, larger ones in a block of the heap. give and take hand over:
  *           a block, or an arena with all that is in it, whatever its size, without copying. All four pairs of
  *           put or give with get or take work, but for arenas, which are only taken.
+ * Python    Queue(maxsize) is kin_queue_new with .maxsize, JoinableQueue one with .joinable, SimpleQueue one without
+ *           options: they are one type here. put_nowait and get_nowait are put and get with a timeout of 0. cancel_join_thread
+ *           and join_thread have nothing to do.
  * Order     What one thread has put is got in that order. Sleeping consumers are woken one by one.
  * Death     A member may be killed at any instruction of any call: nobody hangs, nothing is torn, no message is got
  *           twice. A message is lost only in the hands of who died while it got it; one that was being put is in
- *           the queue whole, or not at all. A stopped member (SIGSTOP) in a call may delay others until their
- *           timeouts. Messages in the queue stay when their producer dies.
+ *           the queue whole, or not at all. Messages in the queue stay when their producer dies. A member that is
+ *           stopped (SIGSTOP) in the middle of a put or get delays others until their timeouts, by 0.1 s at least.
  * Signals   A handler that runs meanwhile does not end a wait.
  * Threads   Any thread of any member may call anything at any time, but for kin_queue_free.
  */
@@ -36,6 +39,7 @@ typedef struct kin_queue_options {
     bool joinable;  /* count messages until kin_queue_task_done: see there */
     int producers; /* how many members will put: when so many are done (kin_queue_done) or dead, the queue closes
                        by itself. 0: it does not */
+    const char *name; /* copied, up to 23 bytes, for messages and reports; NULL: "" */
 } kin_queue_options;
 
 #define KIN_QUEUE_OPTIONS(...) (&(kin_queue_options){.size = sizeof(kin_queue_options), ##__VA_ARGS__})
@@ -44,7 +48,7 @@ typedef struct kin_queue_options {
 KIN_API kin_queue *kin_queue_new(const kin_queue_options *options) KIN_CHECKED;
 
 /*
- * Free it and all that is in it: KIN_EBUSY, and nothing happens, if somebody is in a call of it. The caller sees to it that
+ * Free it and all that is in it: KIN_EBUSY, and nothing happens, if somebody is in a call of it, or waits in one. The caller sees to it that
  * nobody uses it afterwards; such a call fails with KIN_EINVAL as long as the memory is not used again. NULL does
  * nothing.
  */

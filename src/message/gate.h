@@ -4,16 +4,15 @@
  * Not a kin_lock: its owner is a member, whose death the next one notices by itself and mends what it left; and releasing it is
  * a plain store. That is what makes a message cost 12 ns.
  *
- *   field     written by        rule                                    when the writer dies there
- *   -------   ---------------   -------------------------------------   -------------------------------------
- *   owner     who acquires,     CAS from 0, or from a dead member's     the next one finds that it is dead,
- *             releases          id; then 0                              recovered, and takes over by CAS
- *   asleep    sleeper, waker    1 before sleeping, 0 before waking      others look again by themselves
- *   signal    waker             one more before each wake               as stored
+ *   field      written by        rule                                    when the writer dies there
+ *   --------   ---------------   -------------------------------------   -------------------------------------
+ *   owner      who acquires,     CAS from 0, or from a dead member's     the next one finds that it is dead,
+ *              releases          id; then 0                              recovered, and takes over by CAS
+ *   sleepers   see kin__event    for those that wait for the gate
  *
  * G1  between acquire and release nobody else owns it; who took it over from a dead one has been told so
  *
- * The releaser stores `owner`, then loads `asleep`; a sleeper stores `asleep`, then loads `owner`. So that the two cannot
+ * Who releases, or tells an event, stores, then loads `asleep`; a sleeper stores `asleep`, then loads. So that the two cannot
  * miss each other without a fence in each release, the sleeper has the kernel make one on all CPUs (kin__os_barrier,
  * membarrier(2)). Where it can't, sleepers look again after a while; and all do when a member dies (sync/wait.h, W1 and W2).
  */
@@ -25,10 +24,43 @@
 
 #include <stdatomic.h>
 
-struct kin__gate {
-    _Atomic kin__id owner;
+/*
+ * A word to sleep at: for messages, for room, for a gate. Who made it happen stores what sleepers look for, then calls
+ * kin__event_tell; who waits calls kin__event_prepare, looks once more, then sleeps or goes on.
+ *
+ *   field    written by       rule                           when the writer dies there
+ *   ------   --------------   ----------------------------   ----------------------------
+ *   asleep   sleeper, waker   1 before sleeping, 0 before    others look again by themselves
+ *                             waking
+ *   signal   waker            one more before each wake      as stored
+ *
+ * Waking is one by one: the waker clears `asleep`, so who was woken must say for the others, which may sleep still, that
+ * they do: prepare again, look again, and pass a wake on if more has come.
+ */
+struct kin__event {
     _Atomic uint32_t asleep;
     _Atomic uint32_t signal;
+};
+
+struct kin__nap {
+    uint32_t seen;
+    bool fenced; /* the kernel made a fence on all CPUs: nobody's tell can be missed */
+};
+
+struct kin__nap kin__event_prepare(struct kin__event *event);
+/* 0: look again; KIN_ETIMEDOUT. No record is set. */
+int kin__event_sleep(struct kin__event *event, const void *object, struct kin__nap nap, double deadline);
+void kin__event_wake(struct kin__event *event, int count);
+
+static inline void kin__event_tell(struct kin__event *event, int count)
+{
+    if (atomic_load_explicit(&event->asleep, memory_order_relaxed))
+        kin__event_wake(event, count);
+}
+
+struct kin__gate {
+    _Atomic kin__id owner;
+    struct kin__event sleepers;
 };
 
 /*
@@ -36,38 +68,11 @@ struct kin__gate {
  * KIN_ETIMEDOUT: not acquired. No record is set.
  */
 int kin__gate_wait(struct kin__gate *gate, const void *object, kin__id me, double deadline);
-void kin__gate_wake(struct kin__gate *gate);
 
 static inline void kin__gate_release(struct kin__gate *gate)
 {
     atomic_store_explicit(&gate->owner, 0, memory_order_release); /* partner: the CAS of who acquires next */
-    if (atomic_load_explicit(&gate->asleep, memory_order_relaxed))
-        kin__gate_wake(gate);
-}
-
-/* ---- sleeping until something has happened --------------------------------------------------- */
-
-/*
- * A word to sleep at: for messages, for room. Who made it happen stores what sleepers look for, then calls
- * kin__event_tell; who waits calls kin__event_prepare, looks once more, then sleeps or cancels.
- *
- * Waking is one by one: `asleep` is cleared by the waker, and set again by who was woken, in case others sleep still;
- * who was woken and leaves more behind passes the wake on (kin__event_tell again).
- */
-struct kin__event {
-    _Atomic uint32_t asleep;
-    _Atomic uint32_t signal;
-};
-
-uint32_t kin__event_prepare(struct kin__event *event);
-/* 0: look again; KIN_ETIMEDOUT. No record is set. */
-int kin__event_sleep(struct kin__event *event, const void *object, uint32_t seen, double deadline);
-void kin__event_wake(struct kin__event *event, int count);
-
-static inline void kin__event_tell(struct kin__event *event, int count)
-{
-    if (atomic_load_explicit(&event->asleep, memory_order_relaxed))
-        kin__event_wake(event, count);
+    kin__event_tell(&gate->sleepers, 1);
 }
 
 #endif

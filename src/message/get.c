@@ -52,14 +52,19 @@ static inline bool has_message(kin_queue *queue)
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
+static bool is_empty(const kin_queue *queue)
+{
+    return atomic_load_explicit(&queue->tail, memory_order_relaxed) ==
+           atomic_load_explicit(&queue->head, memory_order_relaxed);
+}
+
 /* Under no gate: until the queue looks different, or for a while. */
 static bool spin(kin_queue *queue)
 {
     for (int look = 0; look < LOOKS; look++) {
         for (int i = 0; i < PAUSES; i++)
             kin__os_pause();
-        if (atomic_load_explicit(&queue->tail, memory_order_relaxed) !=
-            atomic_load_explicit(&queue->head, memory_order_relaxed))
+        if (!is_empty(queue))
             return true;
     }
     return false;
@@ -74,12 +79,19 @@ static int sleep_for_message(kin_queue *queue, kin__id me, struct kin__patience 
 {
     if (queue->wanted && kin__producers_over(queue, me))
         return 0;
-    uint32_t seen = kin__event_prepare(&queue->items);
-    kin__os_barrier(); /* partner: kin__event_tell after the store of tail, which has no fence */
+    struct kin__nap nap = kin__event_prepare(&queue->items);
     if (looks_over(queue))
         return 0;
-    int error = kin__event_sleep(&queue->items, queue, seen, kin__patience_deadline(patience));
+    int error = kin__event_sleep(&queue->items, queue, nap, kin__patience_deadline(patience));
     return error ? kin__fail(error, "the queue was empty for %g seconds", patience->timeout) : 0;
+}
+
+/* Woken, under the get gate. Others may sleep still, and a put that came before we say so did not wake them: so look at tail
+ * once more, for kin__queue_pass. */
+static void speak_for_others(kin_queue *queue)
+{
+    kin__event_prepare(&queue->items);
+    queue->tail_seen = atomic_load_explicit(&queue->tail, memory_order_acquire);
 }
 
 int kin__queue_await(kin_queue *queue, kin__id me, struct kin__patience *patience)
@@ -89,8 +101,10 @@ int kin__queue_await(kin_queue *queue, kin__id me, struct kin__patience *patienc
         int error = kin__queue_get_gate(queue, me, patience);
         if (error)
             return error;
+        if (slept)
+            speak_for_others(queue);
         if (has_message(queue))
-            break;
+            return 0;
         /* Closed is looked at first: nothing comes after it. */
         bool closed = atomic_load(&queue->closed);
         if (closed && !has_message(queue))
@@ -101,16 +115,12 @@ int kin__queue_await(kin_queue *queue, kin__id me, struct kin__patience *patienc
                 continue;
             error = kin__fail(KIN_ETIMEDOUT, "the queue is empty");
         }
-        if (!error && !closed && !spin(queue)) {
+        slept = !error && !closed && !spin(queue);
+        if (slept)
             error = sleep_for_message(queue, me, patience);
-            slept = true;
-        }
         if (error)
             return error;
     }
-    if (slept)
-        atomic_store(&queue->items.asleep, 1); /* others may sleep still: the next put wakes one */
-    return 0;
 }
 
 /* Head goes past `messages` records, the gate is released, and who waits for room is told. Whoever was woken for a message
@@ -289,7 +299,7 @@ int kin_queue_get_many(kin_queue *queue, void *messages, size_t size, size_t cou
     if (!error && !messages && size && count)
         return kin__fail(KIN_EINVAL, "cannot get from a queue: the array is NULL");
     struct kin__patience patience = {.timeout = timeout};
-    while (!error && out < count) {
+    while (!error && out < count && !(out && is_empty(queue))) {
         unsigned char *to = (unsigned char *)messages + out * size;
         error = get_some(queue, to, size, count - out, me, &patience, &got);
         out += error ? 0 : got;

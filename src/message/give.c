@@ -139,13 +139,19 @@ void kin__queue_drop(kin_queue *queue)
     if (kind != KIN__INLINE)
         read_reference(record, &word, &second);
     bool ours = kind == KIN__ARENA && take_arena(queue, word) == 0;
+    if (kind == KIN__COPY) {
+        queue->kept_at = atomic_load(&queue->head);
+        kin__crash_fence();
+        kin__poke(&queue->kept, word);
+        kin__crash_fence();
+    }
     atomic_store(&queue->head, kin__point_after(at, 1, kin__record_bytes(head)));
     kin__crash_fence();
+    if (kind == KIN__COPY)
+        kin__queue_mend_get(queue); /* as if who moved head had died: the block is freed once */
     kin__poke(&queue->kept, 0);
     if (ours)
         kin_arena_free((kin_arena *)(uintptr_t)word);
     else if (kind == KIN__GIVEN)
         kin_free((void *)(uintptr_t)word);
-    else if (kind == KIN__COPY)
-        kin__heap_drop((void *)(uintptr_t)word);
 }

@@ -94,7 +94,8 @@ int kin_queue_task_done(kin_queue *queue)
     kin__gate_release(&queue->get);
     if (left <= 0)
         return kin__fail(KIN_EINVAL, "kin_queue_task_done was called more often than there were messages");
-    kin__event_tell(&queue->finished, INT32_MAX);
+    if (left == 1)
+        kin__event_tell(&queue->finished, INT32_MAX);
     return 0;
 }
 
@@ -126,13 +127,12 @@ int kin_queue_join(kin_queue *queue, size_t *lost, double timeout)
     struct kin__patience patience = {.timeout = timeout};
     bool over = false;
     while (!error) {
-        uint32_t seen = kin__event_prepare(&queue->finished);
-        kin__os_barrier(); /* partner: kin__event_tell in kin_queue_task_done */
+        struct kin__nap nap = kin__event_prepare(&queue->finished);
         error = look(queue, me, &patience, &over, &gone);
         if (error || over)
             break;
         error = timeout > 0
-                    ? kin__event_sleep(&queue->finished, queue, seen, kin__patience_deadline(&patience))
+                    ? kin__event_sleep(&queue->finished, queue, nap, kin__patience_deadline(&patience))
                     : KIN_ETIMEDOUT;
         if (error)
             error = kin__fail(error, "there are unfinished messages after %g seconds", timeout);

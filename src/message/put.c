@@ -140,22 +140,30 @@ static bool spin_for_room(kin_queue *queue, kin__point tail, uint64_t bytes)
     return false;
 }
 
-/* Sleep until something was taken out. */
+/* Sleep until something was taken out, without the gate. */
 static int await_room(kin_queue *queue, struct kin__patience *patience)
 {
     kin__point head = queue->head_seen;
-    uint32_t seen = kin__event_prepare(&queue->room);
     kin__gate_release(&queue->put);
-    kin__os_barrier(); /* partner: kin__event_tell after the store of head, which has no fence */
+    struct kin__nap nap = kin__event_prepare(&queue->room);
     if (atomic_load(&queue->head) != head || atomic_load(&queue->closed))
         return 0;
-    return kin__event_sleep(&queue->room, queue, seen, kin__patience_deadline(patience));
+    return kin__event_sleep(&queue->room, queue, nap, kin__patience_deadline(patience));
+}
+
+/* Woken, under the put gate. Others may sleep still, and a get that came before we say so did not wake them: wake one if
+ * there is room for more than ours. */
+static void speak_for_others(kin_queue *queue, kin__point tail)
+{
+    kin__event_prepare(&queue->room);
+    queue->head_seen = atomic_load_explicit(&queue->head, memory_order_acquire);
+    if ((uint32_t)(kin__point_count(tail) - kin__point_count(queue->head_seen)) + 1 < queue->maxsize)
+        kin__event_wake(&queue->room, 1);
 }
 
 /* Under the put gate; 0: there is room at the tail, under the gate still. Else it is released. */
 static int make_room(kin_queue *queue, uint64_t bytes, kin__id me, struct kin__patience *patience)
 {
-    bool slept = false;
     int error = 0;
     for (;;) {
         if (atomic_load_explicit(&queue->closed, memory_order_relaxed)) {
@@ -177,16 +185,14 @@ static int make_room(kin_queue *queue, uint64_t bytes, kin__id me, struct kin__p
             error = kin__fail(KIN_ETIMEDOUT, "the queue is full");
             break;
         }
-        error = await_room(queue, patience); /* and the gate is released */
-        slept = true;
+        error = await_room(queue, patience);
         if (error)
             return kin__fail(error, "the queue was full for %g seconds", patience->timeout);
         error = kin__queue_put_gate(queue, me, patience);
         if (error)
             return error;
+        speak_for_others(queue, atomic_load_explicit(&queue->tail, memory_order_relaxed));
     }
-    if (slept)
-        atomic_store(&queue->room.asleep, 1); /* others may sleep still: the next get wakes one */
     if (error)
         kin__gate_release(&queue->put);
     return error;

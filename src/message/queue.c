@@ -18,45 +18,45 @@ int kin__queue_enter(const kin_queue *queue, const char *what, double timeout, k
     int error = kin__queue_check(queue, what);
     if (error)
         return error;
-    if (!kin__os_timeout_ok(timeout))
-        return kin__fail(KIN_EINVAL, "cannot wait for %g seconds", timeout);
+    if ((error = kin__timeout_check(timeout)) != 0)
+        return error;
     *me = kin__self_id();
     return *me ? 0 : kin_error_code();
 }
 
-static int gate_failed(const struct kin__patience *patience)
-{
-    return kin__fail(KIN_ETIMEDOUT, "the queue was in use by another process for %g seconds (stopped?)",
-                     patience->timeout);
-}
+/* A gate is held for a moment, but its owner may have been preempted in it, which is nothing that a caller with no time
+ * should be told of: "empty" or "full" would be wrong. So whoever needs a gate waits this long at least. */
+#define GRACE 0.1
 
-/* The first try costs nothing; even with a timeout of 0 the slow way looks once whether the owner is dead. */
-int kin__queue_put_gate(kin_queue *queue, kin__id me, struct kin__patience *patience)
+/* 0; KIN_EDIED: acquired, and there may be something to mend; KIN_ETIMEDOUT, with its record. */
+static int acquire(const kin_queue *queue, struct kin__gate *gate, kin__id me, struct kin__patience *patience)
 {
     kin__id nobody = 0;
-    if (atomic_compare_exchange_strong_explicit(&queue->put.owner, &nobody, me, memory_order_acquire,
+    if (atomic_compare_exchange_strong_explicit(&gate->owner, &nobody, me, memory_order_acquire,
                                                 memory_order_relaxed))
         return 0;
-    int error = kin__gate_wait(&queue->put, queue, me, kin__patience_deadline(patience));
-    if (error && error != KIN_EDIED)
-        return gate_failed(patience);
-    if (error)
+    double deadline = kin__patience_deadline(patience), grace = kin__os_deadline(GRACE);
+    int error = kin__gate_wait(gate, queue, me, deadline > grace ? deadline : grace);
+    if (error == KIN_ETIMEDOUT)
+        kin__fail(KIN_ETIMEDOUT, "%s was in use by another process for %g seconds (stopped?)",
+                  kin__title(queue).text, patience->timeout > GRACE ? patience->timeout : GRACE);
+    return error;
+}
+
+int kin__queue_put_gate(kin_queue *queue, kin__id me, struct kin__patience *patience)
+{
+    int error = acquire(queue, &queue->put, me, patience);
+    if (error == KIN_EDIED)
         kin__queue_mend_put(queue);
-    return 0;
+    return error == KIN_EDIED ? 0 : error;
 }
 
 int kin__queue_get_gate(kin_queue *queue, kin__id me, struct kin__patience *patience)
 {
-    kin__id nobody = 0;
-    if (atomic_compare_exchange_strong_explicit(&queue->get.owner, &nobody, me, memory_order_acquire,
-                                                memory_order_relaxed))
-        return 0;
-    int error = kin__gate_wait(&queue->get, queue, me, kin__patience_deadline(patience));
-    if (error && error != KIN_EDIED)
-        return gate_failed(patience);
-    if (error)
+    int error = acquire(queue, &queue->get, me, patience);
+    if (error == KIN_EDIED)
         kin__queue_mend_get(queue);
-    return 0;
+    return error == KIN_EDIED ? 0 : error;
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -96,7 +96,9 @@ kin_queue *kin_queue_new(const kin_queue_options *given)
     if (producers)
         queue->producers = (struct kin__producer *)(tables + consumers);
     queue->joinable = options.joinable;
-    atomic_store(&queue->object.magic, KIN__QUEUE_MAGIC);
+    if (options.name)
+        strncpy(queue->sync.name, options.name, KIN__NAME_MAX - 1);
+    kin__sync_publish(queue, KIN__QUEUE_MAGIC);
     kin__heap_close();
     return queue;
 }
@@ -150,12 +152,14 @@ int kin_queue_free(kin_queue *queue)
     if (!error && !kin__thread_self())
         error = kin_error_code();
     if (!error)
+        error = kin__waits_none(queue);
+    if (!error)
         error = hold_both(queue, me);
     if (error)
         return error;
     atomic_store(&queue->closed, 1);
     free_contents(queue);
-    atomic_store(&queue->object.magic, 0);
+    atomic_store(&queue->sync.head.magic, 0);
     unsigned char *ring = queue->ring == queue->first_ring ? NULL : queue->ring;
     if (ring)
         kin__heap_drop(ring);

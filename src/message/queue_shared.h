@@ -32,7 +32,6 @@
 #define KIN_MESSAGE_QUEUE_SHARED_H
 
 #include "family/arena.h"
-#include "family/object.h"
 #include "family/span.h"
 #include "kin/queue.h"
 #include "message/gate.h"
@@ -88,7 +87,7 @@ struct kin__producer {
 };
 
 struct kin_queue {
-    _Alignas(128) struct kin__object object;
+    _Alignas(128) struct kin__sync sync;
     uint32_t joinable;
     uint32_t maxsize; /* 0: none */
     uint32_t wanted;  /* producers; 0: it doesn't close by itself */
