@@ -18,5 +18,6 @@
 #include "kin/queue.h"
 #include "kin/rlock.h"
 #include "kin/semaphore.h"
+#include "kin/start_method.h"
 
 #endif

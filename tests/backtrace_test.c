@@ -75,6 +75,7 @@ static void a_crash_under_the_loaders_lock_is_told(void)
     test_init();
     struct story story;
     setenv("KIN_TEST_CRASH_WHILE_LOADING", "1", 1);
+    test_surroundings_changed();
     tell(crash_in_library, NULL, 0, &story);
     says(&story, SIGSEGV, KIN_FAULT_NONE, "signal 11");
     names(&story, "crash_while_loading");

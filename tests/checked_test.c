@@ -353,6 +353,7 @@ static void end_of_a_process_looks_at_what_rests(void)
     int file = mkstemp(path), saved = dup(STDERR_FILENO);
     kin_log_set_callback(NULL, NULL);
     dup2(file, STDERR_FILENO);
+    test_surroundings_changed();
     kin_process *process =
         kin_process_start(misuse_in_process, NULL, 0, KIN_PROCESS_OPTIONS(.start_method = test_method()));
     int error = kin_process_join(process, KIN_FOREVER);

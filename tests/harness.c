@@ -25,15 +25,22 @@
 #include "kin/api.h"
 #include "kin/error.h"
 #include "kin/init.h"
+#include "kin/start_method.h"
 
 /* Tests of the floors below "process" are linked without it. */
 #pragma weak kin_init
+#pragma weak kin_error_clear
 #pragma weak kin_error_message
+#pragma weak kin_forkserver_prepare
 
 #define RUNNING "KIN_TEST_RUNNING" /* in the environment of a test and of all below it */
 #define SKIPPED 77
 #define NOT_A_CHILD 96
 #define GRACE 1.0 /* seconds that descendants may take to end by themselves */
+
+/* As KIN_START_METHOD names them. */
+static const char *const methods[] = {
+    [KIN_START_FORK] = "fork", [KIN_START_SPAWN] = "spawn", [KIN_START_FORKSERVER] = "forkserver"};
 
 int test_argc;
 char **test_argv;
@@ -80,7 +87,27 @@ void test_init(void)
     ck_assert_msg(kin_init != NULL, "this test is not linked with the process floor");
     int err = kin_init(&test_argc, &test_argv);
     ck_assert_msg(err == 0, "kin_init: %d: %s", err, kin_error_message());
+    if (the.method == KIN_START_FORKSERVER) {
+        err = kin_forkserver_prepare(NULL, NULL, 0, test_time_left());
+        if (err) /* it cannot be, here: that is told to whoever starts one */
+            kin_error_clear();
+    }
     leftovers_list_descriptors(&the.before);
+}
+
+/* The new template's descriptor is another one, and no leftover. */
+void test_surroundings_changed(void)
+{
+    static struct descriptors now;
+    if (the.method != KIN_START_FORKSERVER)
+        return;
+    int err = kin_forkserver_prepare(NULL, NULL, 0, test_time_left());
+    ck_assert_msg(err == 0, "forkserver: %d: %s", err, kin_error_message());
+    leftovers_list_descriptors(&now);
+    for (size_t i = 0; i < now.count; i++)
+        if (strstr(now.at[i].target, "pidfd") &&
+            the.before.count < sizeof the.before.at / sizeof *the.before.at)
+            the.before.at[the.before.count++] = now.at[i];
 }
 
 int test_method(void)
@@ -147,7 +174,7 @@ static void set_up_process(const struct run *run)
             fcntl(the.before.at[i].fd, F_SETFD, FD_CLOEXEC);
 
     setenv(RUNNING, "1", 1);
-    setenv("KIN_START_METHOD", run->method == KIN_START_SPAWN ? "spawn" : "fork", 1);
+    setenv("KIN_START_METHOD", methods[run->method], 1);
     the.method = run->method;
     the.deadline = now() + stretched(run->test->deadline);
 }
@@ -275,28 +302,29 @@ static bool run_one(size_t index, int number)
     return passed;
 }
 
-static void add_run(const struct test *test, int method, const char *suffix)
+/* `method` 0: it is not run once for each. */
+static void add_run(const struct test *test, int method)
 {
     struct run *run = &the.runs[the.count++];
     run->test = test;
-    run->method = method;
-    snprintf(run->name, sizeof run->name, "%s%s", test->name, suffix);
+    run->method = method ? method : KIN_START_FORK;
+    snprintf(run->name, sizeof run->name, method ? "%s_(%s)" : "%s", test->name, methods[run->method]);
 }
 
 static void make_runs(const struct test *tests, size_t count)
 {
     the.count = 0;
-    the.runs = calloc(2 * count + 1, sizeof *the.runs);
+    the.runs = calloc(3 * count + 1, sizeof *the.runs);
     if (!the.runs)
         abort();
     for (size_t i = 0; i < count; i++) {
         if ((tests[i].flags & TEST_LONG_ONLY) && !the.long_form)
             continue;
         if (tests[i].flags & TEST_EACH_METHOD) {
-            add_run(&tests[i], KIN_START_FORK, "_(fork)");
-            add_run(&tests[i], KIN_START_SPAWN, "_(spawn)");
+            for (int method = KIN_START_FORK; method <= KIN_START_FORKSERVER; method++)
+                add_run(&tests[i], method);
         } else {
-            add_run(&tests[i], KIN_START_FORK, "");
+            add_run(&tests[i], 0);
         }
     }
 }

@@ -45,7 +45,8 @@
 #endif
 
 enum test_flags {
-    TEST_EACH_METHOD = 1,       /* run it once under fork and once under spawn: see test_method() */
+    TEST_EACH_METHOD =
+        1, /* run it once under each start method, fork, spawn and forkserver: see test_method() */
     TEST_KEEPS_DESCRIPTORS = 2, /* descriptors are not counted (say why at the table's entry) */
     TEST_LONG_ONLY = 4,         /* run with --long only */
     TEST_NOT_VALGRIND = 8,      /* skipped under valgrind: 3.19 has no pidfd_open, so it starts no children.
@@ -61,8 +62,8 @@ struct test {
 };
 
 /*
- * Found a family: kin_init with the program's arguments, which must succeed. The descriptors that it opens
- * do not count as left over. (A test may call kin_init itself, with test_argc and test_argv.)
+ * Found a family: kin_init with the program's arguments, which must succeed; under forkserver, with its template made
+ * ready. The descriptors that this opens do not count as left over. (A test may call kin_init itself, with test_argc and test_argv.)
  */
 void test_init(void);
 extern int test_argc;
@@ -71,6 +72,10 @@ extern char **test_argv;
 /* The start method (enum kin_start_method) that a test with TEST_EACH_METHOD is to use; it is also what
  * KIN_START_METHOD says meanwhile, so that the default will do. Otherwise KIN_START_FORK. */
 int test_method(void);
+
+/* Under forkserver, children have the streams, environment, directory and limits that the template was started with: call
+ * this after a change of them. It does nothing under other methods. */
+void test_surroundings_changed(void);
 
 /* Whether this is the long form (`make check-long`): more rounds, larger sizes. */
 bool test_long(void);

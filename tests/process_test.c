@@ -542,6 +542,7 @@ static void output_is_printed_once_and_not_lost(void)
     int fd = mkstemp(path), saved = dup(STDOUT_FILENO);
     fflush(stdout);
     dup2(fd, STDOUT_FILENO);
+    test_surroundings_changed();
     printf("parent ");
     kin_process *process = start(print_in_child, "text", 5);
     join(process);

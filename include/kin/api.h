@@ -44,11 +44,12 @@
 /* Wait without limit. */
 #define KIN_FOREVER (__builtin_inf())
 
-/* How children are started; see kin/process.h. */
+/* How children are started; see kin/start_method.h. */
 enum kin_start_method {
-    KIN_START_DEFAULT = 0, /* what KIN_START_METHOD in the environment says, else fork */
-    KIN_START_FORK = 1,    /* a copy of the parent: everything before the start is there */
-    KIN_START_SPAWN = 2    /* a fresh image of the same program; only main() up to kin_init runs again */
+    KIN_START_DEFAULT = 0,   /* what KIN_START_METHOD in the environment says, else fork */
+    KIN_START_FORK = 1,      /* a copy of the parent: everything before the start is there */
+    KIN_START_SPAWN = 2,     /* a fresh image of the same program; only main() up to kin_init runs again */
+    KIN_START_FORKSERVER = 3 /* a copy of a fresh image that is kept ready; see kin/start_method.h */
 };
 
 #endif

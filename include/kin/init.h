@@ -10,7 +10,7 @@
  *
  * kin_init stands first in main. In a child of the spawn method it runs that child and never
  * returns, so what stands before it (and constructors) runs in every spawned child, and once only
- * under fork.
+ * under fork; under forkserver once more, in the template (kin/start_method.h).
  */
 #ifndef KIN_INIT_H
 #define KIN_INIT_H

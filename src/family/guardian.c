@@ -164,6 +164,14 @@ static void stop(void)
     close_descriptors();
 }
 
+static bool needs_thread(void)
+{
+    const struct kin__watch *watch = kin__guardian_list;
+    while (watch && watch->quiet)
+        watch = watch->next;
+    return watch;
+}
+
 int kin__guardian_start(void)
 {
     if (running)
@@ -212,7 +220,7 @@ void kin__guardian_add(struct kin__watch *watch)
         watch_in_epoll(watch);
     int alive = 0;
     for (struct kin__watch *other = kin__guardian_list; other; other = other->next)
-        alive += !other->over;
+        alive += !other->over && !other->quiet;
     if (alive > 1 && !running && kin__guardian_start() < 0)
         kin_log(KIN_LOG_WARNING, "%s; ends of children are noticed when someone waits", kin_error_message());
 }
@@ -224,7 +232,7 @@ void kin__guardian_remove(struct kin__watch *watch)
     *watch->link = watch->next;
     if (watch->next)
         watch->next->link = watch->link;
-    if (!kin__guardian_list)
+    if (!needs_thread())
         stop();
 }
 

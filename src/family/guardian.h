@@ -15,7 +15,8 @@
 /* A child to watch, part of the watcher's own record of it. Private to the process. */
 struct kin__watch {
     int pidfd;
-    bool over;                               /* `ended` was called */
+    bool over;  /* `ended` was called */
+    bool quiet; /* no reason for the thread: nobody waits for its end but who asks */
     void (*ended)(struct kin__watch *watch); /* called once, under kin__guardian_mutex */
     double (*alarm)(
         struct kin__watch *watch); /* called at `alarm_at`; returns the next such moment, 0: none */

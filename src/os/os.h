@@ -188,6 +188,17 @@ int kin__os_thread_count(void);
 /* This thread's kernel id. */
 pid_t kin__os_thread_id(void);
 
+/* ---- sibling.c ----------------------------------------------------------------------------- */
+
+/* Whether kin__os_fork_sibling works here; before the first, by the same thread. KIN_ENOTSUP. */
+int kin__os_sibling_prepare(void);
+/*
+ * As fork(), but the new process is a child of the caller's parent, and no handlers of pthread_atfork run. The caller must
+ * have one thread. The new process's id is stored at `pid`, which may lie in shared memory, before the new process
+ * runs: whoever sees the caller dead sees there whether it had made one. -errno: none was made.
+ */
+pid_t kin__os_fork_sibling(_Atomic int32_t *pid);
+
 /* ---- limits.c ------------------------------------------------------------------------------ */
 
 enum kin__resource { KIN__RESOURCE_DATA, KIN__RESOURCE_CPU, KIN__RESOURCE_CORE, KIN__RESOURCE_FILES };

@@ -174,7 +174,7 @@ static int read_options(const kin_pool_options *given, kin_pool_options *options
     if (options->kind != KIN_POOL_PROCESSES && options->kind != KIN_POOL_INLINE)
         return kin__fail(KIN_EINVAL, "cannot make a pool of kind %d: it is not one of enum kin_pool_kind",
                          options->kind);
-    if (options->start_method < KIN_START_DEFAULT || options->start_method > KIN_START_SPAWN)
+    if (!kin__start_method_ok(options->start_method))
         return kin__fail(KIN_EINVAL,
                          "cannot start workers by method %d: it is not one of enum kin_start_method",
                          options->start_method);

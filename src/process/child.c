@@ -16,6 +16,7 @@
 #include "os/fatal.h"
 #include "os/os.h"
 #include "process/children.h"
+#include "process/forkserver.h"
 #include "process/limits.h"
 #include "process/start.h"
 #include "process/started.h"
@@ -32,6 +33,7 @@
 
 bool kin__flushed_all;
 _Atomic bool kin__exiting;
+bool kin__start_warned;
 
 static volatile pid_t expected_parent;
 static int parent_died; /* the signal: SIGRTMAX - 1, asked for once, not in every child */
@@ -91,7 +93,7 @@ static void signal_daemons(int number)
     pthread_mutex_lock(&kin__guardian_mutex);
     for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next) {
         const kin_process *process = ((struct kin__child *)watch)->process;
-        if (!watch->over && process->daemon && !process->detached)
+        if (!watch->over && process->daemon && !process->detached && (!process->server || number == SIGKILL))
             kin__os_pidfd_signal(watch->pidfd, number);
     }
     pthread_mutex_unlock(&kin__guardian_mutex);
@@ -103,6 +105,7 @@ static void end_children(void)
     atomic_store(&kin__exiting, true);
     if (!has_children())
         return;
+    kin__forkserver_quit(); /* it ends in order, not by the signal */
     signal_daemons(SIGTERM);
     double deadline = kin__os_deadline(DAEMON_PATIENCE);
     bool killed = false;
@@ -171,7 +174,7 @@ static int run(kin_process *process)
     kin_process_fn fn = process->fork_fn;
     kin__crash_bottom = (uintptr_t)__builtin_frame_address(0);
     int error = 0;
-    if (process->start_method == KIN_START_SPAWN)
+    if (process->start_method != KIN_START_FORK)
         error = kin__function_resolve(&process->function, (void (**)(void)) & fn);
     if (!error && process->limited)
         error = kin__limits_apply(process->limited);
@@ -195,7 +198,12 @@ static kin_process *become(kin__id id, pid_t parent)
     if (kin__member_attach(id) != 0)
         _exit(KIN__ORPHAN_EXIT);
     kin_process *process = kin__self()->process;
-    kin__started_mark(process);
+    if (process->start_method == KIN_START_FORKSERVER) /* that of the template, which began earlier */
+        ((kin_process *)kin__own(process))->session = getsid(0);
+    if (!process->server) /* it wears what its starter wears: with that one ends what it has started */
+        kin__started_mark(process);
+    if (process->start_method != KIN_START_FORK)
+        kin__start_method_begin(process->default_method);
     if (!process->detached)
         watch_parent(parent);
     atomic_store(&((kin_process *)kin__own(process))->pid,
@@ -231,6 +239,11 @@ void kin__child_run_spawned(kin__id id, pid_t parent)
     exit(run(process) & 0xff);
 }
 
+pid_t kin__child_parent(void)
+{
+    return expected_parent;
+}
+
 static void before_fork(void)
 {
     pthread_mutex_lock(&kin__guardian_mutex);
@@ -248,7 +261,14 @@ static void after_fork_in_child(void)
     kin__log_after_fork();
     kin__init_forked();
     atomic_store(&kin__exiting, false);
+    kin__start_warned = false;
     kin__member_forked_plainly();
+}
+
+void kin__child_run_cloned(kin__id id, pid_t parent)
+{
+    after_fork_in_child();
+    kin__child_run_forked(id, parent);
 }
 
 bool kin__child_is_orphan(void)

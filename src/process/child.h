@@ -11,6 +11,9 @@
 /* In a process that fork made: become the member, run the function, end. */
 _Noreturn void kin__child_run_forked(kin__id id, pid_t parent);
 
+/* In a process that kin__os_fork_sibling made, by the template of `parent`: the same. */
+_Noreturn void kin__child_run_cloned(kin__id id, pid_t parent);
+
 /* In main of a spawned one: the same; ends by exit(), as the image is its own. */
 _Noreturn void kin__child_run_spawned(kin__id id, pid_t parent);
 
@@ -22,6 +25,12 @@ extern bool kin__flushed_all;
 
 /* Once this process is ending it starts no others. */
 extern _Atomic bool kin__exiting;
+
+/* It has been told that a fork beside threads is a danger. (Beside the others: in a child this page is written anyway.) */
+extern bool kin__start_warned;
+
+/* The pid of who started this process; 0: nobody, or it was started detached. */
+pid_t kin__child_parent(void);
 
 /* Whether the parent of a started process that is not detached is gone: for those who sleep with signals blocked. */
 bool kin__child_is_orphan(void);

@@ -17,6 +17,7 @@
 #include "family/journal.h"
 #include "os/os.h"
 #include "process/child.h"
+#include "process/forkserver.h"
 #include "process/limits.h"
 #include "process/started.h"
 
@@ -274,6 +275,7 @@ int kin__child_add(struct kin_process *process, int pidfd)
         return kin__fail(KIN_ENOMEM, "could not start process \"%s\": out of private memory", process->name);
     child->watch.pidfd = pidfd;
     child->watch.ended = child_ended;
+    child->watch.quiet = process->server;
     child->process = process;
     kin__guardian_add(&child->watch);
     int error = start_limits(child);
@@ -309,6 +311,7 @@ void kin__children_forked(void)
 {
     struct kin__watch *watch = kin__guardian_list;
     kin__guardian_forked();
+    kin__forkserver_forked();
     while (watch) {
         struct kin__watch *next = watch->next;
         close(watch->pidfd);

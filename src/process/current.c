@@ -59,7 +59,7 @@ int kin_active_children(kin_process **out, size_t capacity, size_t *count)
     size_t found = 0;
     pthread_mutex_lock(&kin__guardian_mutex);
     for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next)
-        if (!kin__guardian_check(watch)) {
+        if (!kin__guardian_check(watch) && !((struct kin__child *)watch)->process->server) {
             if (found < capacity)
                 out[found] = ((struct kin__child *)watch)->process;
             found++;

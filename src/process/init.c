@@ -6,6 +6,7 @@
 #include "family/member.h"
 #include "family/region.h"
 #include "kin/process.h"
+#include "kin/start_method.h"
 #include "process/child.h"
 #include "process/function.h"
 #include "process/start.h"
@@ -53,13 +54,11 @@ static int method_from_environment(int *method)
     const char *text = getenv("KIN_START_METHOD");
     if (*method != KIN_START_DEFAULT || !text || !*text)
         return 0;
-    if (strcmp(text, "fork") == 0)
-        *method = KIN_START_FORK;
-    else if (strcmp(text, "spawn") == 0)
-        *method = KIN_START_SPAWN;
-    else
-        return kin__fail(KIN_EINVAL, "cannot use KIN_START_METHOD=\"%s\": it must be fork or spawn", text);
-    return 0;
+    *method = kin_start_method_by_name(text);
+    return *method > 0
+               ? 0
+               : kin__fail(KIN_EINVAL,
+                           "cannot use KIN_START_METHOD=\"%s\": it must be fork, spawn or forkserver", text);
 }
 
 /* "heap", "pointers", or both with a comma. */
@@ -85,7 +84,7 @@ static int found_family(const kin_init_options *given)
 {
     kin_init_options options;
     int error = kin__options_read(&options, sizeof options, given, "init options");
-    if (!error && (options.start_method < KIN_START_DEFAULT || options.start_method > KIN_START_SPAWN))
+    if (!error && !kin__start_method_ok(options.start_method))
         error = kin__fail(KIN_EINVAL, "cannot use start method %d: it is not one of enum kin_start_method",
                           options.start_method);
     if (!error && !options.heap_limit)

@@ -6,6 +6,8 @@
  *   name to data      starter            before the child runs         an OPEN intent: recovery frees the block
  *   next              journal            the starter's list            undone
  *   pid               starter or child   same value                    as stored
+ *   session           starter; under     before it attaches            as stored
+ *                     forkserver child
  *   told, told_code,  the process        told last                     not told: the status counts, and children
  *   started_any                                                        of its own are looked for
  *   error             the process, or    before told / ended           the next recoverer writes it again
@@ -63,12 +65,14 @@ struct kin_process {
     kin_end end;
     int32_t session; /* 0: not started by kin */
     bool started_any;
+    bool server;            /* the template of a forkserver: not a child for the program */
+    int32_t default_method; /* its starter's, which it begins with */
     bool daemon;
     bool detached;
     char name[32];
     kin_error error;
     kin_process_fn fork_fn;        /* under fork: the function itself, same address in parent and child */
-    struct kin__function function; /* under spawn: by reference */
+    struct kin__function function; /* else: by reference */
     struct kin__limited *limited;  /* behind the data; NULL: no limits (process/limits.h) */
     size_t arg_size;
     void *arg;                /* into data, or the shared pointer that was given */

@@ -38,13 +38,16 @@ int kin__spawn_possible(void)
 {
     if (!kin__region_has_fd())
         return kin__fail(KIN_ESYSTEM,
-                         "cannot spawn: the program has closed kin's descriptor %d, which a new image "
+                         "cannot spawn (or start a forkserver): the program has closed kin's descriptor %d, "
+                         "which a new image "
                          "needs; use fork",
                          kin__region_fd);
     if (main_argv)
         return 0;
-    return kin__fail(KIN_ENOTSUP, "cannot spawn: main did not call kin_init(&argc, &argv), so a new image of "
-                                  "this program would not know that it is a child; use fork");
+    return kin__fail(
+        KIN_ENOTSUP,
+        "cannot spawn (or start a forkserver): main did not call kin_init(&argc, &argv), so a new "
+        "image of this program would not know that it is a child; use fork");
 }
 
 /* The environment with the mark in it; one allocation, freed by the caller. */

@@ -1,4 +1,4 @@
-/* process/start.c - starting processes: fork here, spawn in spawn.c. */
+/* process/start.c - starting processes: fork here, spawn in spawn.c, forkserver in forkserver.c. */
 #include "process/start.h"
 
 #include "base/failure.h"
@@ -9,6 +9,7 @@
 #include "os/os.h"
 #include "process/child.h"
 #include "process/children.h"
+#include "process/forkserver.h"
 #include "process/limits.h"
 #include "process/pointers.h"
 
@@ -20,13 +21,6 @@
 #include <sys/single_threaded.h>
 #include <unistd.h>
 
-int kin__start_method(int wanted)
-{
-    if (wanted == KIN_START_DEFAULT && kin__region)
-        wanted = kin__region->start_method;
-    return wanted == KIN_START_DEFAULT ? KIN_START_FORK : wanted;
-}
-
 /* What the child may flush at its end must be empty when it begins, or it is printed twice. */
 static void flush_before_fork(void)
 {
@@ -35,6 +29,8 @@ static void flush_before_fork(void)
         kin__os_flush_all();
     else
         kin__os_flush_output();
+    if (!kin__flushed_all)
+        kin__start_method_warn();
 }
 
 static pid_t fork_member(struct kin__member *member)
@@ -70,7 +66,9 @@ static kin_process *make_object(const struct kin__start *start, int method)
     atomic_store(&process->crash->state, KIN__CRASH_NONE); /* all else in it counts only with another state */
     process->oom_before = kin__ooms_before();
     process->start_method = method;
-    process->session = getsid(0);
+    process->server = start->server;
+    process->default_method = kin__start_method_set();
+    process->session = start->server ? 0 : getsid(0);
     process->daemon = start->options.daemon;
     process->detached = start->options.detached;
     if (start->options.name)
@@ -92,7 +90,7 @@ static kin_process *make_object(const struct kin__start *start, int method)
         process->limited->limits = start->options.limits;
     }
     process->magic = KIN__PROCESS_MAGIC;
-    if (method == KIN_START_SPAWN &&
+    if (method != KIN_START_FORK &&
         kin__function_refer((void (*)(void))start->fn, &process->function, "a process's body") != 0) {
         kin__heap_drop(process);
         return NULL;
@@ -123,7 +121,9 @@ static int cannot_watch(const kin_process *process, int error)
 
 static int launch(kin_process *process, struct kin__member *member)
 {
-    pid_t pid = process->start_method == KIN_START_SPAWN ? kin__spawn_member(member) : fork_member(member);
+    pid_t pid = process->start_method == KIN_START_SPAWN        ? kin__spawn_member(member)
+                : process->start_method == KIN_START_FORKSERVER ? kin__forkserver_member(member)
+                                                                : fork_member(member);
     if (pid < 0)
         return (int)pid;
     atomic_store_explicit(&member->attached, kin__os_since_boot_ns(), memory_order_relaxed);
@@ -154,12 +154,12 @@ kin_process *kin__process_start(const struct kin__start *start)
         return NULL;
     }
     int method = kin__start_method(start->options.start_method);
-    if (method != KIN_START_FORK && method != KIN_START_SPAWN) {
+    if (!kin__start_method_ok(method)) {
         kin__fail(KIN_EINVAL, "cannot start a process by method %d: it is not one of enum kin_start_method",
                   method);
         return NULL;
     }
-    if (method == KIN_START_SPAWN && kin__spawn_possible() != 0)
+    if (method != KIN_START_FORK && kin__spawn_possible() != 0)
         return NULL;
     if (kin__limits_check(&start->options.limits, "a process") != 0)
         return NULL;

@@ -10,12 +10,20 @@ struct kin__start {
     size_t arg_size;
     void *shared; /* passed as it is */
     kin_process_options options;
+    bool server; /* the template of a forkserver */
 };
 
 kin_process *kin__process_start(const struct kin__start *start);
 
-/* What DEFAULT means now. */
+/* What DEFAULT means now; whether it is a method, or DEFAULT. */
 int kin__start_method(int wanted);
+bool kin__start_method_ok(int method);
+/* What kin_set_start_method set here, to be handed on; in a fresh image: begin with it. */
+int kin__start_method_set(void);
+void kin__start_method_begin(int method);
+
+/* Before a fork, in a process that has other threads than kin's: say so, the first time. */
+void kin__start_method_warn(void);
 
 /* 0, or why this program cannot spawn. */
 int kin__spawn_possible(void);

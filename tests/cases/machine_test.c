@@ -267,6 +267,7 @@ static void core_dumps_leave_the_region_out(void)
     char directory[] = "/tmp/kin-core-XXXXXX";
     test_init();
     only_here(directory);
+    test_surroundings_changed();
     memset(kin_malloc(64 * MIB), 1, 64 * MIB);
     size_t before = shared_memory(), bytes;
     kin_process *process = start(crash, NULL, 0);

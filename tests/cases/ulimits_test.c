@@ -140,6 +140,7 @@ static void under_ulimit_u_a_start_fails_with_a_text(void)
         test_skip("this user may not become another one");
     test_init();
     limit(RLIMIT_NPROC, 30); /* the guardian is one, too */
+    test_surroundings_changed();
     int count = start_to_the_limit("process", EAGAIN);
     ck_assert_int_ge(count, 20);
 }
