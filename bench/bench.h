@@ -14,12 +14,13 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum { BENCH_MOST_ROUNDS = 15, BENCH_MOST_ENTRIES = 96 };
+enum { BENCH_MOST_ROUNDS = 15, BENCH_MOST_ENTRIES = 192 };
 
 /* What a row says, and so how it is measured. */
 enum bench_kind {
     BENCH_METG,         /* METG(50 %), us: smaller is better, as all times are */
     BENCH_TASKS,        /* tasks a second */
+    BENCH_MESSAGES,     /* messages a second, measured alike */
     BENCH_GIGABYTES,    /* GB/s of `count` bytes a repeat */
     BENCH_MILLISECONDS, /* of one repeat */
     BENCH_MICROSECONDS,
@@ -80,7 +81,10 @@ extern const size_t bench_target_count;
 const char *bench_title(const char *name);
 const char *bench_unit(enum bench_kind kind);
 
-/* peer.c: a contestant's process */
+/* peer.c: whether the contestant's program was built: some need packages that may not be here */
+bool bench_peer_exists(const struct bench_entry *entry);
+
+/* a contestant's process */
 struct bench_peer {
     const char *set;
     const char *who;

@@ -143,7 +143,9 @@ static size_t choose(struct bench_row *rows, const char *only)
     for (size_t i = 0; i < bench_entry_count; i++) {
         const struct bench_entry *entry = &bench_entries[i];
 
-        if (!only || !strcmp(only, entry->only) || !strcmp(only, entry->set) || !strcmp(only, entry->name))
+        if ((!only || !strcmp(only, entry->only) || !strcmp(only, entry->set) ||
+             !strcmp(only, entry->name)) &&
+            bench_peer_exists(entry))
             rows[count++] = (struct bench_row){.entry = entry, .guess = entry->guess};
     }
     return count;

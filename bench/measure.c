@@ -151,7 +151,7 @@ int bench_measure(struct bench_row *row, struct bench_peer *peer, double link, b
     size_t repeats = quick ? (entry->repeats + 9) / 10 : entry->repeats;
     double seconds;
 
-    if (entry->kind == BENCH_METG || entry->kind == BENCH_TASKS) {
+    if (entry->kind == BENCH_METG || entry->kind == BENCH_TASKS || entry->kind == BENCH_MESSAGES) {
         /* Threads may start only now, and pages be touched for the first time. */
         if (!row->warm &&
             bench_peer_run(peer, entry, entry->count ? entry->count : 1000, 1, 1, &seconds, row->failed))

@@ -33,6 +33,14 @@ static const char *folder(void)
     return path;
 }
 
+bool bench_peer_exists(const struct bench_entry *entry)
+{
+    char path[4200];
+
+    snprintf(path, sizeof path, "%s/%s", folder(), entry->runner);
+    return access(path, R_OK) == 0;
+}
+
 /* A line from `fd` within `patience` ms, without its end; -1 if none comes. */
 static int read_line(int fd, char *line, size_t size, int patience)
 {

@@ -1,6 +1,7 @@
 /* run_c.c - the runner of the peers that need nothing but the C library. */
 #include "run_c.h"
 #include "mallocs.h"
+#include "streams.h"
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -52,6 +53,10 @@ int main(int argc, char **argv)
         {"start-fork-1gib", "bare-1gib", bare_fork_1gib_open, bare_fork_run, bare_fork_1gib_close},
         {"start-spawn", "posix_spawn", NULL, bare_spawn_run, NULL},
         {"round-trip", "futex", futex_round_trip_open, futex_round_trip_run, futex_round_trip_close},
+        {"queue-wake", "futex", futex_round_trip_open, futex_round_trip_run, futex_round_trip_close},
+        {"queue-*", "pipe", c_stream_open, bench_stream_run, bench_stream_close},
+        {"queue-*", "mqueue", c_stream_open, bench_stream_run, bench_stream_close},
+        {"queue-*", "ring", c_stream_open, bench_stream_run, bench_stream_close},
         {"malloc-64", "glibc", NULL, glibc_run, NULL},
         {"malloc-64-remote", "glibc", glibc_remote_open, glibc_remote_run, bench_remote_threads_close},
         {"malloc-8mib", "glibc", NULL, glibc_large_run, NULL},

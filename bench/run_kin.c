@@ -1,6 +1,7 @@
 /* run_kin.c - the runner of kin. */
 #include "run_kin.h"
 #include "mallocs.h"
+#include "streams.h"
 
 #include <kin.h>
 
@@ -28,6 +29,9 @@ int main(int argc, char **argv)
         {"malloc-mixed", "kin", NULL, kin_mixed_run, NULL},
         {"recovery", "kin", kin_recovery_open, kin_recovery_run, NULL},
         {"recovery", "kin-4gib", kin_recovery_open, kin_recovery_run, NULL},
+        {"queue-give", "kin", kin_echo_open, kin_echo_run, kin_echo_close},
+        {"queue-wake", "kin", kin_echo_open, kin_echo_run, kin_echo_close},
+        {"queue-*", "kin", kin_stream_open, bench_stream_run, bench_stream_close},
     };
 
     if (kin_init(&argc, &argv)) {

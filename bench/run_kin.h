@@ -36,6 +36,12 @@ double kin_mixed_run(const struct bench_request *request);
 void kin_recovery_open(const char *who);
 double kin_recovery_run(const struct bench_request *request);
 
+/* kin_streams.c: the queue cases (with streams.h); queue-give, queue-wake */
+void kin_stream_open(const char *who);
+void kin_echo_open(const char *who);
+double kin_echo_run(const struct bench_request *request);
+void kin_echo_close(void);
+
 /* kin_round_trip.c */
 void kin_round_trip_open(const char *who);
 double kin_round_trip_run(const struct bench_request *request);

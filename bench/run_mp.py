@@ -137,6 +137,56 @@ class Process:
         pass
 
 
+def send(queue, orders, size):
+    rest = bytes(size - 8)
+    while True:
+        first, count = orders.get()
+        for number in range(first, first + count):
+            queue.put(number.to_bytes(8, "little") + rest)
+
+
+def receive(queue, orders, sums):
+    while True:
+        total = 0
+        for _ in range(orders.get()):
+            total += int.from_bytes(queue.get()[:8], "little")
+        sums.put(total)
+
+
+class Stream:
+    """As streams.h says: the producers send, each a part; the consumers get, each a part."""
+
+    def __init__(self, name):
+        _, producers, consumers, size = name.split("-")
+        size = int(size.replace("kib", "")) << 10 if "kib" in size else int(size.replace("mib", "")) << 20 \
+            if "mib" in size else int(size)
+        queue = multiprocessing.Queue(16 if size > 65536 else 1024)
+        self.sums = multiprocessing.SimpleQueue()
+        self.senders = [multiprocessing.SimpleQueue() for _ in range(int(producers))]
+        self.receivers = [multiprocessing.SimpleQueue() for _ in range(int(consumers))]
+        for orders in self.senders:
+            multiprocessing.Process(target=send, args=(queue, orders, size), daemon=True).start()
+        for orders in self.receivers:
+            multiprocessing.Process(target=receive, args=(queue, orders, self.sums), daemon=True).start()
+
+    def run(self, name, count, links, repeats):
+        sides = len(self.senders) * len(self.receivers)
+        wanted = count * repeats
+        total = (wanted + sides - 1) // sides * sides
+        each = total // len(self.senders)
+        start = time.perf_counter()
+        for orders in self.receivers:
+            orders.put(total // len(self.receivers))
+        for i, orders in enumerate(self.senders):
+            orders.put((i * each, each))
+        if sum(self.sums.get() for _ in self.receivers) != total * (total - 1) // 2:
+            raise ValueError("messages were lost, or came twice")
+        return (time.perf_counter() - start) * wanted / total
+
+    def close(self):
+        pass
+
+
 CONTESTANTS = {
     ("metg-map", "mp.Pool"): lambda: Tasks(1),
     ("metg-map", "mp.Pool-default"): lambda: Tasks(None),
@@ -158,7 +208,10 @@ def answer(text):
 def main():
     multiprocessing.set_start_method("fork")
     try:
-        contestant = CONTESTANTS[sys.argv[2], sys.argv[3]]()
+        if sys.argv[2].startswith("queue-"):
+            contestant = Stream(sys.argv[2])
+        else:
+            contestant = CONTESTANTS[sys.argv[2], sys.argv[3]]()
         answer("ready")
         for line in sys.stdin:
             _, name, count, links, repeats = line.split()

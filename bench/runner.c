@@ -55,11 +55,20 @@ void bench_sums_check(const double *sums)
             bench_fail("the sum of array %zu is wrong: %g", i, sums[i]);
 }
 
+const char *bench_set;
+
+static bool takes_part(const char *sets, const char *set)
+{
+    size_t length = strlen(sets);
+
+    return length && sets[length - 1] == '*' ? !strncmp(sets, set, length - 1) : !strcmp(sets, set);
+}
+
 static const struct bench_contestant *find(const struct bench_contestant *contestants, size_t count,
                                            const char *set, const char *who)
 {
     for (size_t i = 0; i < count; i++)
-        if (!strcmp(contestants[i].set, set) && !strcmp(contestants[i].who, who))
+        if (takes_part(contestants[i].set, set) && !strcmp(contestants[i].who, who))
             return &contestants[i];
     return NULL;
 }
@@ -76,6 +85,7 @@ int bench_serve(int argc, char **argv, const struct bench_contestant *contestant
     one = find(contestants, count, argv[1], argv[2]);
     if (!one)
         bench_fail("no contestant \"%s\" for \"%s\"", argv[2], argv[1]);
+    bench_set = argv[1];
     if (one->open)
         one->open(argv[2]);
     fprintf(answers, "ready\n");
@@ -99,7 +109,7 @@ double bench_round_trips(double (*one_trip)(void), const struct bench_request *r
 {
     /* OpenMP's threads spin for some milliseconds, kin's and glibc's for less. */
     const struct timespec rest = {.tv_nsec = 2000000};
-    bool asleep = !strcmp(request->name, "round-trip-asleep");
+    bool asleep = !strcmp(request->name, "round-trip-asleep") || !strcmp(request->name, "queue-wake");
     double took = 0;
 
     for (size_t i = 0; i < request->repeats; i++) {

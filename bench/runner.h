@@ -17,6 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What to do `repeats` times. */
 struct bench_request {
     char name[40]; /* of the case, with its part: "map-8mib:first" */
@@ -26,7 +30,7 @@ struct bench_request {
 };
 
 struct bench_contestant {
-    const char *set; /* the cases it takes part in */
+    const char *set; /* the cases it takes part in; "queue-*": all that begin so, see bench_set */
     const char *who;
     void (*open)(const char *who); /* or NULL */
     /* Returns the seconds that all repeats took together (or, for the kinds that say so, another figure). */
@@ -36,6 +40,9 @@ struct bench_contestant {
 
 /* The rest of main: `argv` is SET WHO. Returns the exit code. */
 int bench_serve(int argc, char **argv, const struct bench_contestant *contestants, size_t count);
+
+/* The set that it is about. */
+extern const char *bench_set;
 
 /* Answer `error WHY`, printf-like, and exit. */
 void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -59,9 +66,13 @@ void bench_array_fill(double *numbers, size_t length, size_t index);
 void bench_sums_check(const double *sums);
 
 /*
- * The two forms of round-trip, for any way to have a task done: `round-trip-awake` one after the other, and
- * `round-trip-asleep` each after a rest in which all go to sleep, which is not counted.
+ * The two forms of round-trip, for any way to have a task done: `round-trip-awake` one after the other;
+ * `round-trip-asleep`, `queue-wake` each after a rest in which all go to sleep, which is not counted.
  */
 double bench_round_trips(double (*one_trip)(void), const struct bench_request *request);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

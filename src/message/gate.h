@@ -58,6 +58,31 @@ static inline void kin__event_tell(struct kin__event *event, int count)
         kin__event_wake(event, count);
 }
 
+/*
+ * How many looks it pays to take before sleeping, as a thread has learned it: few where the other side does not run meanwhile,
+ * as on a busy machine. One time in KIN__TRIAL it looks as long as ever, or it would never learn that this has changed.
+ */
+struct kin__habit {
+    uint32_t looks; /* 0: nothing learned yet */
+    uint32_t waits;
+};
+#define KIN__TRIAL 16u
+
+static inline uint32_t kin__habit_looks(struct kin__habit *habit, uint32_t most)
+{
+    return habit->looks == 0 || ++habit->waits % KIN__TRIAL == 0 ? most : habit->looks;
+}
+
+/* What was looked for came at that look; or at none, 0. */
+static inline void kin__habit_learn(struct kin__habit *habit, uint32_t most, uint32_t came)
+{
+    uint32_t looks = habit->looks ? habit->looks : most;
+    if (came)
+        habit->looks = came > looks || 2 * looks > most ? most : 2 * looks;
+    else
+        habit->looks = looks > 1 ? looks / 2 : 1;
+}
+
 struct kin__gate {
     _Atomic kin__id owner;
     struct kin__event sleepers;

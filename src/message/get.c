@@ -61,13 +61,16 @@ static bool is_empty(const kin_queue *queue)
 /* Under no gate: until the queue looks different, or for a while. */
 static bool spin(kin_queue *queue)
 {
-    for (int look = 0; look < LOOKS; look++) {
+    static _Thread_local struct kin__habit habit __attribute__((tls_model("initial-exec")));
+    uint32_t most = kin__habit_looks(&habit, LOOKS), came = 0;
+    for (uint32_t look = 1; look <= most && !came; look++) {
         for (int i = 0; i < PAUSES; i++)
             kin__os_pause();
         if (!is_empty(queue))
-            return true;
+            came = look;
     }
-    return false;
+    kin__habit_learn(&habit, LOOKS, came);
+    return came != 0;
 }
 
 static bool looks_over(kin_queue *queue)

@@ -13,7 +13,7 @@
 #define FETCH_AHEAD 512
 
 #define BATCH_BYTES 4096   /* of many, made visible at once */
-#define SPINS_FOR_ROOM 200 /* looks before the ring grows or the producer sleeps */
+#define LOOKS_FOR_ROOM 32  /* before the ring grows or the producer sleeps: some 20 us in all */
 #define PAUSES_FOR_ROOM 16 /* between looks */
 #define RECORD(kind, size) ((uint64_t)(kind) << KIN__RECORD_SHIFT | (size))
 
@@ -131,13 +131,16 @@ static int grow(kin_queue *queue, uint64_t need, kin__id me, struct kin__patienc
 /* Under the put gate, which is released meanwhile. Consumers are at it if head moves: then it pays to wait a little. */
 static bool spin_for_room(kin_queue *queue, kin__point tail, uint64_t bytes)
 {
-    for (int i = 0; i < SPINS_FOR_ROOM; i++) {
+    static _Thread_local struct kin__habit habit __attribute__((tls_model("initial-exec")));
+    uint32_t most = kin__habit_looks(&habit, LOOKS_FOR_ROOM), came = 0;
+    for (uint32_t look = 1; look <= most && !came; look++) {
         if (has_room(queue, tail, bytes))
-            return true;
-        for (int pause = 0; pause < PAUSES_FOR_ROOM; pause++)
+            came = look;
+        for (int pause = 0; pause < PAUSES_FOR_ROOM && !came; pause++)
             kin__os_pause();
     }
-    return false;
+    kin__habit_learn(&habit, LOOKS_FOR_ROOM, came);
+    return came != 0;
 }
 
 /* Sleep until something was taken out, without the gate. */
