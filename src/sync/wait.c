@@ -15,6 +15,8 @@
 #define SPIN_TURNS 200u
 #define LINE 64u
 
+double kin__look_again = 0.1;
+
 bool kin__name_gone(uint64_t name)
 {
     kin__id member = kin__thread_member(name);
@@ -49,7 +51,7 @@ void kin__waits_end(struct kin__thread *thread)
 void kin__waits_sleep(const _Atomic uint32_t *word, uint32_t seen, double deadline)
 {
     double left = kin__os_left(deadline);
-    kin__os_futex_wait(word, seen, left < KIN__LOOK_AGAIN ? left : KIN__LOOK_AGAIN);
+    kin__os_futex_wait(word, seen, left < kin__look_again ? left : kin__look_again);
 }
 
 int kin__waits_none(const void *object)

@@ -3,7 +3,7 @@
  *
  * Owner words name threads (family/thread.h). Whether that one is still there is looked up where it matters, by who
  * finds the word taken: nobody keeps lists of what is held. A sleeper cannot miss anything for good:
- *   W1  it looks again by itself every KIN__LOOK_AGAIN seconds: at the word, and whether the owner lives
+ *   W1  it looks again by itself every kin__look_again seconds: at the word, and whether the owner lives
  *   W2  before it sleeps it writes in its thread's slot what it sleeps on; whoever recovers a dead member wakes all that
  *       sleep, after the dead one's slots tell so, and each looks again
  * So it does not matter where a releaser dies between its store and its wake, or whom a wake was given to.
@@ -23,7 +23,6 @@
 #include "family/thread.h"
 #include "os/os.h"
 
-#define KIN__LOOK_AGAIN 0.1
 #define KIN__NAME_MAX 24u /* an object's, with its end */
 
 /* The calling thread, for the fast ways. NULL: the record is set. */
@@ -41,6 +40,9 @@ bool kin__sync_spin(unsigned *turns);
 /* A wait that begins to be a sleep; and its end. */
 void kin__waits_begin(struct kin__thread *thread, const void *object, const _Atomic uint32_t *word);
 void kin__waits_end(struct kin__thread *thread);
+
+/* 0.1. Tests that prove W2, and that without a death no wake is lost at all, do without W1. */
+extern double kin__look_again;
 
 /* Sleep while *word == seen, until the deadline or the next look. Between those two. */
 void kin__waits_sleep(const _Atomic uint32_t *word, uint32_t seen, double deadline);
