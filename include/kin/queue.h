@@ -40,6 +40,7 @@ typedef struct kin_queue_options {
     int producers; /* how many members will put: when so many are done (kin_queue_done) or dead, the queue closes
                        by itself. 0: it does not */
     const char *name; /* copied, up to 23 bytes, for messages and reports; NULL: "" */
+    bool redeliver;   /* joinable, and what a dead consumer had got and not finished is delivered again */
 } kin_queue_options;
 
 #define KIN_QUEUE_OPTIONS(...) (&(kin_queue_options){.size = sizeof(kin_queue_options), ##__VA_ARGS__})
@@ -115,6 +116,19 @@ KIN_API bool kin_queue_closed(const kin_queue *queue);
  */
 KIN_API int kin_queue_task_done(kin_queue *queue);
 KIN_API int kin_queue_join(kin_queue *queue, size_t *lost, double timeout) KIN_CHECKED;
+
+/*
+ * Queues with .redeliver. A message that was got is kept until it is done. Each kin_queue_task_done finishes the oldest that the
+ * calling thread has got and not finished; if there is none, the oldest that its process has (KIN_EINVAL: none). When a
+ * thread or process ends with some unfinished, others get them before all that is new, in the order in which they were put; so a
+ * message may be delivered more than once, and never to two that live. kin_queue_get says KIN_ECLOSED only when all is done but what
+ * the caller itself has. kin_queue_join waits until all is done, and never says KIN_ELOST. Only copies are got: take and
+ * give_arena are KIN_EINVAL, give works. What is finished out of turn keeps its place in the ring until all before it is done.
+ *
+ * How often the message was delivered that the calling thread has got last and not finished: 1, or more if others died over
+ * it. 0: it has none.
+ */
+KIN_API unsigned kin_queue_deliveries(kin_queue *queue);
 
 /*
  * Queues with .producers: the calling member will put no more. A member counts as a producer from its first put on; one that

@@ -32,7 +32,7 @@ unsigned char *kin__queue_next(kin_queue *queue, kin__point *point)
     kin__point at = atomic_load_explicit(&queue->head, memory_order_relaxed);
     unsigned char *record = record_at(queue, at);
     if (__builtin_expect(head_word(record) >> KIN__RECORD_SHIFT == KIN__SKIP, 0)) {
-        at = kin__point_after(at, 0, kin__record_bytes(head_word(record)));
+        at = kin__point_after(at, 0, kin__record_bytes(queue, head_word(record)));
         record = record_at(queue, at);
     }
     *point = at;
@@ -42,6 +42,8 @@ unsigned char *kin__queue_next(kin_queue *queue, kin__point *point)
 /* Under the get gate. */
 static inline bool has_message(kin_queue *queue)
 {
+    if (queue->redeliver && kin__redeliver_pending(queue))
+        return true;
     kin__point head = atomic_load_explicit(&queue->head, memory_order_relaxed);
     if (head != queue->tail_seen)
         return true;
@@ -73,17 +75,17 @@ static bool spin(kin_queue *queue)
     return came != 0;
 }
 
-static bool looks_over(kin_queue *queue)
+static bool looks_different(kin_queue *queue, bool closed)
 {
-    return atomic_load(&queue->closed) || atomic_load(&queue->tail) != atomic_load(&queue->head);
+    return atomic_load(&queue->closed) != closed || atomic_load(&queue->tail) != atomic_load(&queue->head);
 }
 
-static int sleep_for_message(kin_queue *queue, kin__id me, struct kin__patience *patience)
+static int sleep_for_message(kin_queue *queue, kin__id me, bool closed, struct kin__patience *patience)
 {
     if (queue->wanted && kin__producers_over(queue, me))
         return 0;
     struct kin__nap nap = kin__event_prepare(&queue->items);
-    if (looks_over(queue))
+    if (looks_different(queue, closed))
         return 0;
     int error = kin__event_sleep(&queue->items, queue, nap, kin__patience_deadline(patience));
     return error ? kin__fail(error, "the queue was empty for %g seconds", patience->timeout) : 0;
@@ -109,18 +111,20 @@ int kin__queue_await(kin_queue *queue, kin__id me, struct kin__patience *patienc
         if (has_message(queue))
             return 0;
         /* Closed is looked at first: nothing comes after it. */
-        bool closed = atomic_load(&queue->closed);
-        if (closed && !has_message(queue))
+        bool closed = atomic_load(&queue->closed), over = closed;
+        if (closed && queue->redeliver)
+            over = !kin__redeliver_others_have(queue, me); /* else they may die, and it comes to us */
+        if (over && !has_message(queue))
             error = kin__fail(KIN_ECLOSED, "the queue is closed, and empty");
         kin__gate_release(&queue->get);
-        if (!error && !closed && patience->timeout <= 0) {
+        if (!error && !over && patience->timeout <= 0) {
             if (queue->wanted && kin__producers_over(queue, me))
                 continue;
             error = kin__fail(KIN_ETIMEDOUT, "the queue is empty");
         }
-        slept = !error && !closed && !spin(queue);
+        slept = !error && !over && !spin(queue);
         if (slept)
-            error = sleep_for_message(queue, me, patience);
+            error = sleep_for_message(queue, me, closed, patience);
         if (error)
             return error;
     }
@@ -216,6 +220,8 @@ int kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size,
     error = kin__queue_await(queue, me, &patience);
     if (error)
         return error;
+    if (queue->redeliver)
+        return kin__redeliver_get(queue, buffer, capacity, size, false);
     kin__point at;
     const unsigned char *record = kin__queue_next(queue, &at);
     uint64_t head = head_word(record), bytes = head & KIN__RECORD_SIZE;
@@ -232,7 +238,7 @@ int kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size,
         memcpy(buffer, record + 8, 8);
     else if (bytes)
         memcpy(buffer, record + 8, bytes);
-    kin__queue_pass(queue, kin__point_after(at, 1, kin__record_bytes(head)), 1);
+    kin__queue_pass(queue, kin__point_after(at, 1, kin__record_bytes(queue, head)), 1);
     return 0;
 }
 
@@ -247,7 +253,7 @@ static kin__point get_batch(kin_queue *queue, unsigned char *messages, size_t si
         const unsigned char *record = record_at(queue, at);
         uint64_t head = head_word(record);
         if (head >> KIN__RECORD_SHIFT == KIN__SKIP) {
-            at = kin__point_after(at, 0, kin__record_bytes(head));
+            at = kin__point_after(at, 0, kin__record_bytes(queue, head));
             continue;
         }
         if (head >> KIN__RECORD_SHIFT != KIN__INLINE || (head & KIN__RECORD_SIZE) != size)
@@ -256,7 +262,7 @@ static kin__point get_batch(kin_queue *queue, unsigned char *messages, size_t si
             memcpy(messages + n * 8, record + 8, 8);
         else if (size)
             memcpy(messages + n * size, record + 8, size);
-        at = kin__point_after(at, 1, kin__record_bytes(head));
+        at = kin__point_after(at, 1, kin__record_bytes(queue, head));
         n++;
     }
     *got = n;
@@ -269,6 +275,9 @@ static int get_some(kin_queue *queue, unsigned char *messages, size_t size, size
     int error = kin__queue_await(queue, me, patience);
     if (error)
         return error;
+    *got = 1;
+    if (queue->redeliver)
+        return kin__redeliver_get(queue, messages, size, NULL, true);
     kin__point after = get_batch(queue, messages, size, count, got);
     if (*got) {
         kin__queue_pass(queue, after, (int)*got);

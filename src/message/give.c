@@ -34,6 +34,9 @@ int kin_queue_give_arena(kin_queue *queue, kin_arena *arena, void *root, double 
         error = kin__arena_check(arena, "give an arena to a queue");
     if (error)
         return error;
+    if (queue->redeliver)
+        return kin__fail(KIN_EINVAL,
+                         "cannot give an arena to a queue that delivers again: only copies are got");
     if (kin__arena_owner(arena) != me)
         return kin__fail(KIN_EPERM, "cannot give an arena to a queue: it belongs to another");
     return kin__queue_post(queue, &(struct kin__parcel){KIN__ARENA, arena, (uint64_t)(uintptr_t)root}, me,
@@ -42,10 +45,11 @@ int kin_queue_give_arena(kin_queue *queue, kin_arena *arena, void *root, double 
 
 /* ---- taking ---------------------------------------------------------------------------------- */
 
-static void read_reference(const unsigned char *record, uint64_t *word, uint64_t *second)
+static void read_reference(const kin_queue *queue, const unsigned char *record, uint64_t *word,
+                           uint64_t *second)
 {
-    memcpy(word, record + 8, 8);
-    memcpy(second, record + 16, 8);
+    memcpy(word, record + 8 + queue->extra, 8);
+    memcpy(second, record + 16 + queue->extra, 8);
 }
 
 /* Ours in one transaction with `kept`; then out by the store of head. If we die between, it goes: mend.c passes over it. */
@@ -94,6 +98,9 @@ int kin_queue_take(kin_queue *queue, kin_message *out, double timeout)
     int error = kin__queue_enter(queue, "take from a queue", timeout, &me);
     if (!error && !out)
         return kin__fail(KIN_EINVAL, "cannot take from a queue: no place for the message");
+    if (!error && queue->redeliver)
+        return kin__fail(KIN_EINVAL,
+                         "cannot take from a queue that delivers again: it keeps what it has, get it");
     if (!error && !kin__thread_self())
         error = kin_error_code();
     struct kin__patience patience = {.timeout = timeout};
@@ -105,10 +112,10 @@ int kin_queue_take(kin_queue *queue, kin_message *out, double timeout)
     kin__point at;
     const unsigned char *record = kin__queue_next(queue, &at);
     uint64_t head = *(const uint64_t *)record, word = 0, second = 0;
-    kin__point after = kin__point_after(at, 1, kin__record_bytes(head));
+    kin__point after = kin__point_after(at, 1, kin__record_bytes(queue, head));
     enum kin__record kind = (enum kin__record)(head >> KIN__RECORD_SHIFT);
     if (kind != KIN__INLINE)
-        read_reference(record, &word, &second);
+        read_reference(queue, record, &word, &second);
     if (kind == KIN__ARENA && (error = take_arena(queue, word)) != 0) {
         kin__gate_release(&queue->get);
         return error;
@@ -137,7 +144,7 @@ void kin__queue_drop(kin_queue *queue)
     uint64_t head = *(const uint64_t *)record, word = 0, second = 0;
     enum kin__record kind = (enum kin__record)(head >> KIN__RECORD_SHIFT);
     if (kind != KIN__INLINE)
-        read_reference(record, &word, &second);
+        read_reference(queue, record, &word, &second);
     bool ours = kind == KIN__ARENA && take_arena(queue, word) == 0;
     if (kind == KIN__COPY) {
         queue->kept_at = atomic_load(&queue->head);
@@ -145,7 +152,7 @@ void kin__queue_drop(kin_queue *queue)
         kin__poke(&queue->kept, word);
         kin__crash_fence();
     }
-    atomic_store(&queue->head, kin__point_after(at, 1, kin__record_bytes(head)));
+    atomic_store(&queue->head, kin__point_after(at, 1, kin__record_bytes(queue, head)));
     kin__crash_fence();
     if (kind == KIN__COPY)
         kin__queue_mend_get(queue); /* as if who moved head had died: the block is freed once */

@@ -71,7 +71,7 @@ static int32_t unfinished(kin_queue *queue, bool settled, uint32_t *lost)
 
 static int check_joinable(const kin_queue *queue, const char *what)
 {
-    if (queue->consumers)
+    if (queue->consumers || queue->redeliver)
         return 0;
     return kin__fail(KIN_EINVAL, "cannot %s: the queue is not joinable (set .joinable in its options)", what);
 }
@@ -87,6 +87,8 @@ int kin_queue_task_done(kin_queue *queue)
     error = kin__queue_get_gate(queue, me, &(struct kin__patience){.timeout = KIN_FOREVER});
     if (error)
         return error;
+    if (queue->redeliver)
+        return kin__redeliver_done(queue, me);
     uint32_t lost;
     int32_t left = unfinished(queue, false, &lost);
     if (left > 0)
@@ -105,8 +107,8 @@ static int look(kin_queue *queue, kin__id me, struct kin__patience *patience, bo
     int error = kin__queue_get_gate(queue, me, patience);
     if (error)
         return error;
-    uint32_t all;
-    *over = unfinished(queue, true, &all) <= 0;
+    uint32_t all = 0;
+    *over = queue->redeliver ? kin__redeliver_all_done(queue) : unfinished(queue, true, &all) <= 0;
     if (*over) {
         *lost = (uint32_t)(all - queue->told);
         queue->told = all;

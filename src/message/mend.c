@@ -45,9 +45,9 @@ void kin__queue_mend_put(kin_queue *queue)
         kin_arena_free(arena); /* ours: should we die in it, recovery frees it */
 }
 
-static void mend_kept(kin_queue *queue)
+void kin__queue_mend_kept(kin_queue *queue)
 {
-    bool out = atomic_load(&queue->head) != queue->kept_at;
+    bool out = atomic_load(queue->redeliver ? &queue->floor : &queue->head) != queue->kept_at;
     bool arena = (queue->kept & WORD_KIND) == KIN__ARENA;
     if (out && !arena) {
         free_named(&queue->kept);
@@ -72,5 +72,7 @@ void kin__queue_mend_get(kin_queue *queue)
         queue->taking = 0;
     }
     if (queue->kept)
-        mend_kept(queue);
+        kin__queue_mend_kept(queue);
+    if (queue->redeliver)
+        kin__redeliver_settle(queue);
 }

@@ -46,19 +46,28 @@ static bool fits(const kin_queue *queue, kin__point head, kin__point tail, uint6
 
 static bool has_room(kin_queue *queue, kin__point tail, uint64_t bytes)
 {
-    if (count_allows(queue, queue->head_seen, tail) && fits(queue, queue->head_seen, tail, bytes))
+    kin__point past = queue->redeliver ? queue->floor_seen : queue->head_seen;
+    if (count_allows(queue, queue->head_seen, tail) && fits(queue, past, tail, bytes))
         return true;
     /* Acquire: who took the records has copied them out. */
-    queue->head_seen = atomic_load_explicit(&queue->head, memory_order_acquire);
-    return count_allows(queue, queue->head_seen, tail) && fits(queue, queue->head_seen, tail, bytes);
+    past = queue->head_seen = atomic_load_explicit(&queue->head, memory_order_acquire);
+    if (queue->redeliver)
+        past = queue->floor_seen = atomic_load_explicit(&queue->floor, memory_order_acquire);
+    return count_allows(queue, queue->head_seen, tail) && fits(queue, past, tail, bytes);
+}
+
+static inline uint64_t bytes_of(const kin_queue *queue, const struct kin__parcel *parcel)
+{
+    uint64_t bytes =
+        parcel->kind == KIN__INLINE ? 8 + ((parcel->size + 7) & ~UINT64_C(7)) : KIN__BY_REFERENCE;
+    return bytes + queue->extra;
 }
 
 /* Write a record at `tail`, which has room; returns the tail after it. */
 static inline kin__point write_record(kin_queue *queue, kin__point tail, const struct kin__parcel *parcel)
 {
     uint64_t offset = offset_of(queue, tail);
-    uint64_t bytes =
-        parcel->kind == KIN__INLINE ? 8 + ((parcel->size + 7) & ~UINT64_C(7)) : KIN__BY_REFERENCE;
+    uint64_t bytes = bytes_of(queue, parcel);
     if (bytes > queue->bytes - offset) {
         uint64_t rest = queue->bytes - offset;
         *(uint64_t *)(queue->ring + offset) = RECORD(KIN__SKIP, rest);
@@ -67,16 +76,17 @@ static inline kin__point write_record(kin_queue *queue, kin__point tail, const s
     }
     unsigned char *at = queue->ring + offset;
     __builtin_prefetch(queue->ring + ((offset + FETCH_AHEAD) & (queue->bytes - 1)), 1, 3);
+    unsigned char *data = at + 8 + queue->extra;
     if (parcel->kind == KIN__INLINE) {
         *(uint64_t *)at = RECORD(KIN__INLINE, parcel->size);
         if (parcel->size == 8) /* the compiler makes one instruction of it */
-            memcpy(at + 8, parcel->data, 8);
+            memcpy(data, parcel->data, 8);
         else if (parcel->size)
-            memcpy(at + 8, parcel->data, parcel->size);
+            memcpy(data, parcel->data, parcel->size);
     } else {
         *(uint64_t *)at = RECORD(parcel->kind, 0);
-        memcpy(at + 8, &parcel->data, 8);
-        memcpy(at + 16, &parcel->size, 8);
+        memcpy(data, &parcel->data, 8);
+        memcpy(data + 8, &parcel->size, 8);
     }
     return kin__point_after(tail, 1, bytes);
 }
@@ -111,9 +121,9 @@ static int grow(kin_queue *queue, uint64_t need, kin__id me, struct kin__patienc
         return error;
     unsigned char *ring = kin__heap_open(bytes, NULL);
     if (ring) {
-        kin__point head = atomic_load(&queue->head), tail = atomic_load(&queue->tail);
+        kin__point from = atomic_load(queue->redeliver ? &queue->floor : &queue->head);
         struct kin__thread *thread = kin__thread_mine;
-        copy_ring(queue, ring, bytes, head, tail);
+        copy_ring(queue, ring, bytes, from, atomic_load(&queue->tail));
         const void *old = queue->ring == queue->first_ring ? NULL : queue->ring;
         kin__journal_begin();
         kin__journal_set_pointer(&queue->ring, ring);
@@ -236,8 +246,7 @@ int kin__queue_post(kin_queue *queue, const struct kin__parcel *parcel, kin__id 
     int error = kin__queue_put_gate(queue, me, &patience);
     if (error)
         return error;
-    uint64_t bytes =
-        parcel->kind == KIN__INLINE ? 8 + ((parcel->size + 7) & ~UINT64_C(7)) : KIN__BY_REFERENCE;
+    uint64_t bytes = bytes_of(queue, parcel);
     kin__point tail = atomic_load_explicit(&queue->tail, memory_order_relaxed);
     if (queue->wanted)
         error = kin__producer_note(queue, me);
@@ -320,7 +329,7 @@ int kin_queue_put(kin_queue *queue, const void *message, size_t size, double tim
 static size_t put_batch(kin_queue *queue, const unsigned char *messages, size_t size, size_t count)
 {
     kin__point tail = atomic_load_explicit(&queue->tail, memory_order_relaxed);
-    uint64_t bytes = 8 + ((size + 7) & ~(uint64_t)7);
+    uint64_t bytes = bytes_of(queue, &(struct kin__parcel){.kind = KIN__INLINE, .size = size});
     size_t most = 1 + BATCH_BYTES / bytes, put = 0;
     while (put < count && put < most && has_room(queue, tail, bytes)) {
         tail = write_record(queue, tail, &(struct kin__parcel){KIN__INLINE, messages + put * size, size});
@@ -340,7 +349,8 @@ static int put_some(kin_queue *queue, const unsigned char *messages, size_t size
         kin__gate_release(&queue->put);
         return error;
     }
-    error = make_room(queue, 8 + ((size + 7) & ~(uint64_t)7), me, patience);
+    error = make_room(queue, bytes_of(queue, &(struct kin__parcel){.kind = KIN__INLINE, .size = size}), me,
+                      patience);
     if (error)
         return error;
     *put = put_batch(queue, messages, size, count);

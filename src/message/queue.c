@@ -78,7 +78,8 @@ kin_queue *kin_queue_new(const kin_queue_options *given)
     if (kin__options_read(&options, sizeof options, given, "queue options") || check_options(&options) ||
         !kin__self_id())
         return NULL;
-    size_t consumers = options.joinable ? KIN__MEMBERS_MAX * sizeof(struct kin__consumer) : 0;
+    size_t consumers =
+        options.joinable && !options.redeliver ? KIN__MEMBERS_MAX * sizeof(struct kin__consumer) : 0;
     size_t producers = options.producers ? KIN__MEMBERS_MAX * sizeof(struct kin__producer) : 0;
     size_t size = sizeof(kin_queue) + KIN__RING_LEAST + consumers + producers;
     kin_queue *queue = kin__heap_open_aligned(size, _Alignof(kin_queue), NULL);
@@ -95,7 +96,9 @@ kin_queue *kin_queue_new(const kin_queue_options *given)
         queue->consumers = (struct kin__consumer *)tables;
     if (producers)
         queue->producers = (struct kin__producer *)(tables + consumers);
-    queue->joinable = options.joinable;
+    queue->joinable = consumers != 0;
+    queue->redeliver = options.redeliver;
+    queue->extra = options.redeliver ? 8 : 0;
     if (options.name)
         strncpy(queue->sync.name, options.name, KIN__NAME_MAX - 1);
     kin__sync_publish(queue, KIN__QUEUE_MAGIC);
@@ -139,6 +142,10 @@ static int hold_both(kin_queue *queue, kin__id me)
 
 static void free_contents(kin_queue *queue)
 {
+    if (queue->redeliver) {
+        atomic_store(&queue->head, atomic_load(&queue->floor));
+        queue->redeliver = 0;
+    }
     while (atomic_load(&queue->head) != atomic_load(&queue->tail))
         kin__queue_drop(queue);
 }

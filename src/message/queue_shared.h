@@ -22,6 +22,7 @@
  *   taking...      under the get gate    what `taken` will be: before head      mend.c: so it is, if head has moved
  *   records        put gate              beyond tail: void
  *   events         see message/gate.h
+ *   floor, deaths  see redeliver.c
  *
  *   Q1  head to tail there are whole records, count(tail) - count(head) of them that are no SKIP
  *   Q2  a record is in one piece: where it would cross the ring's end a SKIP fills the rest
@@ -88,9 +89,11 @@ struct kin__producer {
 
 struct kin_queue {
     _Alignas(128) struct kin__sync sync;
-    uint32_t joinable;
-    uint32_t maxsize; /* 0: none */
-    uint32_t wanted;  /* producers; 0: it doesn't close by itself */
+    uint32_t joinable;  /* counts in `consumers` */
+    uint32_t redeliver; /* see redeliver.c */
+    uint32_t extra;     /* bytes of a record's state, between its head and what follows: 8 if redeliver */
+    uint32_t maxsize;   /* 0: none */
+    uint32_t wanted;    /* producers; 0: it doesn't close by itself */
     unsigned char *ring;
     uint64_t bytes; /* of the ring, a power of two */
     struct kin__consumer *consumers;
@@ -99,7 +102,8 @@ struct kin_queue {
 
     _Alignas(128) struct kin__gate put;
     kin__point head_seen;
-    uint64_t offered; /* address | enum kin__record */
+    kin__point floor_seen; /* what is before it may be written again */
+    uint64_t offered;      /* address | enum kin__record */
     kin__point offered_at;
     uint32_t producers_top;
     uint32_t producers_gone; /* were done or dead when their slots were used again */
@@ -114,7 +118,9 @@ struct kin_queue {
     uint32_t taking_taken;
     kin__point taking_at;
     uint32_t consumers_top;
-    uint32_t told; /* lost messages that a join has told of */
+    _Atomic kin__point floor; /* with redeliver */
+    uint64_t deaths;          /* of the family, when it was last looked for what the dead had */
+    uint32_t told;            /* lost messages that a join has told of */
 
     _Alignas(128) _Atomic kin__point head;
 
@@ -150,6 +156,7 @@ int kin__queue_get_gate(kin_queue *queue, kin__id me, struct kin__patience *pati
 /* mend.c, each under its gate. */
 void kin__queue_mend_put(kin_queue *queue);
 void kin__queue_mend_get(kin_queue *queue);
+void kin__queue_mend_kept(kin_queue *queue);
 
 /* put.c. What a record is made of. */
 struct kin__parcel {
@@ -181,21 +188,31 @@ void kin__consumer_begin(kin_queue *queue, uint32_t messages);
 void kin__consumer_end(kin_queue *queue);
 struct kin__consumer *kin__consumer_of(kin_queue *queue, kin__id me);
 
+/* redeliver.c, all under the get gate; kin__redeliver_get, on a queue that has a message for us, and kin__redeliver_done
+ * release it. `exact`: of another size than the buffer's is KIN_EINVAL. */
+bool kin__redeliver_pending(kin_queue *queue);
+bool kin__redeliver_others_have(const kin_queue *queue, kin__id me);
+int kin__redeliver_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size, bool exact);
+int kin__redeliver_done(kin_queue *queue, kin__id me);
+bool kin__redeliver_all_done(const kin_queue *queue);
+void kin__redeliver_settle(kin_queue *queue); /* R2 */
+
 /* producers.c, under the put gate. */
 int kin__producer_note(kin_queue *queue, kin__id me);
 /* Close it if all producers are done or dead. Under no gate. */
 bool kin__producers_over(kin_queue *queue, kin__id me);
 
-static inline uint64_t kin__record_bytes(uint64_t head)
+/* Bytes of a record, by its first word. */
+static inline uint64_t kin__record_bytes(const kin_queue *queue, uint64_t head)
 {
     uint64_t size = head & KIN__RECORD_SIZE;
     switch (head >> KIN__RECORD_SHIFT) {
     case KIN__SKIP:
         return size;
     case KIN__INLINE:
-        return 8 + ((size + 7) & ~UINT64_C(7));
+        return 8 + queue->extra + ((size + 7) & ~UINT64_C(7));
     default:
-        return KIN__BY_REFERENCE;
+        return KIN__BY_REFERENCE + queue->extra;
     }
 }
 
