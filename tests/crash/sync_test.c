@@ -72,7 +72,7 @@ struct sync_world {
     uint32_t given;          /* notifications, releases by the survivor */
     /* what was so when the victim died */
     uint64_t waited_at;
-    bool was_notified, had_lock;
+    bool was_notified, owned_lock, owned_rlock;
     char fault[200];
 };
 
@@ -249,10 +249,18 @@ static void others_try_rlock(struct sync_world *w)
     }
 }
 
+static uint64_t owner_of(const void *lock)
+{
+    return kin__mutex_owner(lock);
+}
+
+/* Once if the victim was the owner when it died. */
 static void told_rightly(bool died)
 {
     if (world->told > died)
         wrong("%u were told of an owner's death", world->told);
+    if (died && (world->owned_lock || world->owned_rlock) && !world->told)
+        wrong("nobody was told of an owner's death");
 }
 
 static void lock_is_usable(struct sync_world *w, bool died)
@@ -701,7 +709,7 @@ static void condition_is_empty(struct sync_world *w, bool died)
 /* The notification is the waiter's if the victim died before it had the lock again, or with the notification in its note. */
 static void notification_is_not_lost(struct sync_world *w, bool died)
 {
-    if (died && w->given && (w->was_notified || !w->had_lock)) {
+    if (died && w->given && (w->was_notified || !w->owned_lock)) {
         for (double deadline = now() + PATIENCE; !is_done(0); usleep(20))
             if (now() > deadline) {
                 wrong("a notification is lost with who had it");
@@ -883,14 +891,15 @@ static size_t watch(void *arg, struct step_area *areas)
     return 9;
 }
 
+/* Without a death, waiters go on without any recovery, too. */
 static const char *check(void *arg, const struct step_end *end)
 {
     struct sync_world *w = arg;
     w->waited_at = atomic_load(&w->slot->waits.object);
     w->was_notified = note_of(w->slot) == NOTE_NOTIFIED;
-    w->had_lock =
-        w->inside || kin__mutex_owner((const struct kin__mutex *)(const void *)w->lock) == w->slot->name;
-    if (!w->plan.looks && !recovered(w->victim))
+    w->owned_lock = owner_of(w->lock) == w->slot->name;
+    w->owned_rlock = owner_of(w->rlock) == w->slot->name;
+    if (end->died && !w->plan.looks && !recovered(w->victim))
         return "the victim cannot be recovered";
     w->plan.judge(w, end->died);
     if (!recovered(w->victim))
