@@ -95,19 +95,12 @@ void test_init(void)
     leftovers_list_descriptors(&the.before);
 }
 
-/* The new template's descriptor is another one, and no leftover. */
 void test_surroundings_changed(void)
 {
-    static struct descriptors now;
     if (the.method != KIN_START_FORKSERVER)
         return;
     int err = kin_forkserver_prepare(NULL, NULL, 0, test_time_left());
     ck_assert_msg(err == 0, "forkserver: %d: %s", err, kin_error_message());
-    leftovers_list_descriptors(&now);
-    for (size_t i = 0; i < now.count; i++)
-        if (strstr(now.at[i].target, "pidfd") &&
-            the.before.count < sizeof the.before.at / sizeof *the.before.at)
-            the.before.at[the.before.count++] = now.at[i];
 }
 
 int test_method(void)
@@ -145,7 +138,7 @@ static const char *unfit(const struct test *test)
     if (test->flags & TEST_NOT_ASAN)
         return "not under AddressSanitizer";
 #endif
-    if ((test->flags & (TEST_NOT_VALGRIND | TEST_EACH_METHOD)) && under_valgrind())
+    if ((test->flags & (TEST_NOT_VALGRIND | TEST_EACH_METHOD | TEST_BY_FORKSERVER)) && under_valgrind())
         return "valgrind 3.19 has no pidfd_open";
     return NULL;
 }
@@ -325,6 +318,8 @@ static void make_runs(const struct test *tests, size_t count)
                 add_run(&tests[i], method);
         } else {
             add_run(&tests[i], 0);
+            if (tests[i].flags & TEST_BY_FORKSERVER)
+                the.runs[the.count - 1].method = KIN_START_FORKSERVER;
         }
     }
 }

@@ -45,12 +45,12 @@
 #endif
 
 enum test_flags {
-    TEST_EACH_METHOD =
-        1, /* run it once under each start method, fork, spawn and forkserver: see test_method() */
+    TEST_EACH_METHOD = 1,       /* run it under fork, under spawn and under forkserver: see test_method() */
     TEST_KEEPS_DESCRIPTORS = 2, /* descriptors are not counted (say why at the table's entry) */
     TEST_LONG_ONLY = 4,         /* run with --long only */
     TEST_NOT_VALGRIND = 8,      /* skipped under valgrind: 3.19 has no pidfd_open, so it starts no children.
                                    TEST_EACH_METHOD implies it */
+    TEST_BY_FORKSERVER = 32,    /* run it under forkserver alone. Implies TEST_NOT_VALGRIND too */
     TEST_NOT_ASAN = 16          /* skipped under AddressSanitizer (say why at the table's entry) */
 };
 

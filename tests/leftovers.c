@@ -445,6 +445,19 @@ static const struct descriptor *find(const struct descriptors *in, int fd)
     return NULL;
 }
 
+#define PIDFD "anon_inode:[pidfd]"
+
+/* Of processes that were replaced by others: so many pidfds were closed. */
+static int closed_pidfds(const struct descriptors *before, const struct descriptors *after)
+{
+    int count = 0;
+    for (size_t i = 0; i < before->count; i++) {
+        const struct descriptor *now = find(after, before->at[i].fd);
+        count += strcmp(before->at[i].target, PIDFD) == 0 && (!now || strcmp(now->target, PIDFD) != 0);
+    }
+    return count;
+}
+
 int leftovers_new_descriptors(const struct descriptors *before, struct report *report)
 {
     /* The region; the guardian's ways to wait and to be woken, made with the first child. */
@@ -453,11 +466,12 @@ int leftovers_new_descriptors(const struct descriptors *before, struct report *r
     static struct descriptors after;
     int count = 0;
     leftovers_list_descriptors(&after);
+    int replaced = closed_pidfds(before, &after);
     for (size_t i = 0; i < after.count; i++) {
         const struct descriptor *old = find(before, after.at[i].fd);
         if (old && strcmp(old->target, after.at[i].target) == 0)
             continue;
-        bool allowed = false;
+        bool allowed = strcmp(after.at[i].target, PIDFD) == 0 && replaced-- > 0;
         for (size_t k = 0; !allowed && k < sizeof kept / sizeof kept[0]; k++)
             if (!seen[k] && strncmp(after.at[i].target, kept[k], strlen(kept[k])) == 0)
                 allowed = seen[k] = true;

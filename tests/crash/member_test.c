@@ -15,6 +15,7 @@
 
 #include "kin/error.h"
 #include "kin/process.h"
+#include "kin/start_method.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -109,6 +110,20 @@ static void run_spawn(void *arg)
     (void)arg;
     scene->process =
         kin_process_start(stay, "an argument", 12, KIN_PROCESS_OPTIONS(.start_method = KIN_START_SPAWN));
+}
+
+static void have_template(void *arg)
+{
+    heap_be_member(arg);
+    if (kin_forkserver_prepare(NULL, NULL, 0, PATIENCE) != 0)
+        abort();
+}
+
+static void run_by_forkserver(void *arg)
+{
+    (void)arg;
+    scene->process =
+        kin_process_start(stay, "an argument", 12, KIN_PROCESS_OPTIONS(.start_method = KIN_START_FORKSERVER));
 }
 
 static void free_child_after(void *arg)
@@ -213,6 +228,20 @@ static void process_is_spawned(void)
                                     .work = start_and_end_a_child,
                                     .after = free_child_after,
                                     .others_dead = 2,
+                                    .points = 12});
+}
+
+static void process_is_forked_by_a_template(void)
+{
+    heap_survive((struct heap_plan){.name = "process start (forkserver)",
+                                    .size = SIZE,
+                                    .found = found_family,
+                                    .settle_in = start_and_end_a_child,
+                                    .prepare = have_template,
+                                    .run = run_by_forkserver,
+                                    .work = start_and_end_a_child,
+                                    .after = free_child_after,
+                                    .others_dead = 3,
                                     .points = 12});
 }
 
@@ -506,6 +535,7 @@ static void parent_is_recovered(void)
 static const struct test tests[] = {
     {"process_is_forked", process_is_forked, 600, 0},
     {"process_is_spawned", process_is_spawned, 900, 0},
+    {"process_is_forked_by_a_template", process_is_forked_by_a_template, 900, 0},
     {"second_process_is_started", second_process_is_started, 600, 0},
     {"process_is_joined", process_is_joined, 600, 0},
     {"process_is_freed", process_is_freed, 600, 0},
