@@ -53,6 +53,11 @@ const struct bench_entry bench_entries[] = {
     {"start-spawn", "start-spawn", "start-spawn",          "posix_spawn",     "run_c",      BENCH_MICROSECONDS, 0,       50, 0, false},
     {"start-spawn", "start-spawn", "start-spawn",          "mp.Process",      "run_mp.py",  BENCH_MICROSECONDS, 0,       3, 0, false},
 
+    {"start-forkserver", "start-forkserver", "start-forkserver", "kin",         "run_kin",    BENCH_MICROSECONDS, 0,       100, 0, false},
+    {"start-forkserver", "start-forkserver", "start-forkserver", "kin-spawn",   "run_kin",    BENCH_MICROSECONDS, 0,       50, 0, false},
+    {"start-forkserver", "start-forkserver", "start-forkserver", "posix_spawn", "run_c",      BENCH_MICROSECONDS, 0,       50, 0, false},
+    {"start-forkserver", "start-forkserver", "start-forkserver", "mp.Process",  "run_mp.py",  BENCH_MICROSECONDS, 0,       10, 0, false},
+
     {"round-trip-awake",  "round-trip", "round-trip-awake",  "kin",          "run_kin",    BENCH_MICROSECONDS, 0,       200000, 0, false},
     {"round-trip-awake",  "round-trip", "round-trip-awake",  "openmp",       "run_openmp", BENCH_MICROSECONDS, 0,       200000, 0, false},
     {"round-trip-asleep", "round-trip", "round-trip-asleep", "kin",          "run_kin",    BENCH_MICROSECONDS, 0,       200, 0, false},
@@ -173,6 +178,8 @@ const struct bench_target bench_targets[] = {
     {"process start by fork against fork + wait", "start-fork", "kin", "start-fork", "bare", false, 1.5},
     {"with 1 GiB in the heap against small fork + wait", "start-fork-1gib", "kin", "start-fork-1gib", "bare",
      false, 3},
+    {"process start by forkserver against kin's spawn", "start-forkserver", "kin", "start-forkserver",
+     "kin-spawn", false, 0.5},
     {"one task to a worker awake against OpenMP's", "round-trip-awake", "kin", "round-trip-awake", "openmp",
      false, 3},
     {"one task to a worker asleep against a futex's", "round-trip-asleep", "kin", "round-trip-asleep",
@@ -269,6 +276,8 @@ const char *bench_title(const char *name)
         {"start-fork-1gib", "the same where 1 GiB of the heap is in use\n"
                             "  (bare: a small process; bare-1gib: one with as much private memory in use)"},
         {"start-spawn", "a process started as a new image and joined"},
+        {"start-forkserver", "a process forked from a template that is ready, and joined\n"
+                             "  (kin-spawn, posix_spawn: started as a new image)"},
         {"round-trip-awake", "one task through an idle pool and back, one after the other"},
         {"round-trip-asleep", "the same after a rest of 2 ms, all asleep\n"
                               "  (futex: two processes on two CPUs that hand one word to and fro)"},

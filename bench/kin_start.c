@@ -85,3 +85,16 @@ double kin_start_spawn_run(const struct bench_request *request)
 {
     return start_and_join(request->repeats, KIN_START_SPAWN);
 }
+
+/* The template is there, as it is from the second start on. */
+void kin_start_forkserver_open(const char *who)
+{
+    (void)who;
+    if (kin_forkserver_prepare(NULL, NULL, 0, KIN_FOREVER))
+        bench_fail("%s", kin_error_message());
+}
+
+double kin_start_forkserver_run(const struct bench_request *request)
+{
+    return start_and_join(request->repeats, KIN_START_FORKSERVER);
+}

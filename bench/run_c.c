@@ -52,6 +52,7 @@ int main(int argc, char **argv)
         {"start-fork-1gib", "bare", NULL, bare_fork_run, NULL},
         {"start-fork-1gib", "bare-1gib", bare_fork_1gib_open, bare_fork_run, bare_fork_1gib_close},
         {"start-spawn", "posix_spawn", NULL, bare_spawn_run, NULL},
+        {"start-forkserver", "posix_spawn", NULL, bare_spawn_run, NULL},
         {"round-trip", "futex", futex_round_trip_open, futex_round_trip_run, futex_round_trip_close},
         {"queue-wake", "futex", futex_round_trip_open, futex_round_trip_run, futex_round_trip_close},
         {"queue-*", "pipe", c_stream_open, bench_stream_run, bench_stream_close},

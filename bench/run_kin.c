@@ -20,6 +20,8 @@ int main(int argc, char **argv)
         {"start-fork", "kin", NULL, kin_start_fork_run, NULL},
         {"start-fork-1gib", "kin", kin_start_fork_1gib_open, kin_start_fork_run, kin_start_fork_1gib_close},
         {"start-spawn", "kin", NULL, kin_start_spawn_run, NULL},
+        {"start-forkserver", "kin", kin_start_forkserver_open, kin_start_forkserver_run, NULL},
+        {"start-forkserver", "kin-spawn", NULL, kin_start_spawn_run, NULL},
         {"round-trip", "kin", kin_round_trip_open, kin_round_trip_run, kin_round_trip_close},
         {"malloc-64", "kin", NULL, kin_malloc_run, NULL},
         {"malloc-64-remote", "kin", kin_remote_threads_open, kin_remote_threads_run,

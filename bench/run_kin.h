@@ -9,12 +9,14 @@ void kin_tasks_open(const char *who);
 double kin_tasks_run(const struct bench_request *request);
 void kin_tasks_close(void);
 
-/* kin_start.c: pool-start, start-fork, start-fork-1gib, start-spawn */
+/* kin_start.c: pool-start, start-fork, start-fork-1gib, start-spawn, start-forkserver */
 double kin_pool_start_run(const struct bench_request *request);
 double kin_start_fork_run(const struct bench_request *request);
 void kin_start_fork_1gib_open(const char *who);
 void kin_start_fork_1gib_close(void);
 double kin_start_spawn_run(const struct bench_request *request);
+void kin_start_forkserver_open(const char *who);
+double kin_start_forkserver_run(const struct bench_request *request);
 
 /* kin_arrays.c: map-8mib, hand-over */
 void kin_sums_open(const char *who);

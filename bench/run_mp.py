@@ -197,6 +197,7 @@ CONTESTANTS = {
     ("hand-over", "mp.Pool"): HandOver,
     ("start-fork", "mp.Process"): lambda: Process("fork"),
     ("start-spawn", "mp.Process"): lambda: Process("spawn"),
+    ("start-forkserver", "mp.Process"): lambda: Process("forkserver"),
 }
 
 
