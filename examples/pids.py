@@ -1,6 +1,6 @@
 """What runs in which process. Beside it, pids.c.
 
-    pids.py [fork|spawn]
+    pids.py [fork|spawn|forkserver]
 """
 
 import os

@@ -1,4 +1,4 @@
-/* forkserver_test.c - kin/start_method.h: templates and what is prepared in them, their deaths; default methods. What is true
+/* start_method_test.c - kin/start_method.h: templates and what is prepared in them, their deaths; default methods. What is true
  * of children under each method is tested where it is told of, by TEST_EACH_METHOD. */
 #include "harness.h"
 
@@ -689,4 +689,4 @@ static const struct test tests[] = {
     {"fork_beside_threads_is_told_once", fork_beside_threads_is_told_once, 20,
      TEST_NOT_VALGRIND | TEST_KEEPS_DESCRIPTORS},
 };
-TEST_MAIN("forkserver", tests)
+TEST_MAIN("start_method", tests)
