@@ -80,7 +80,7 @@ _Noreturn static void ask(void)
     child_assert(atomic_load(&scene->children) == 2);
     while (!atomic_load(&scene->may_end))
         usleep(200);
-    start_one(); /* whatever has become of the template */
+    start_one();                                   /* whatever has become of the template */
     child_assert(waitpid(-1, NULL, WNOHANG) == 0); /* no zombie; the template lives */
     kin_heap_get_stats(&after);
     child_assert(after.small_blocks <= before.small_blocks + (after.possibly_lost - before.possibly_lost));
