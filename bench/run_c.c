@@ -2,6 +2,7 @@
 #include "run_c.h"
 #include "mallocs.h"
 #include "streams.h"
+#include "syncs.h"
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -58,6 +59,11 @@ int main(int argc, char **argv)
         {"queue-*", "pipe", c_stream_open, bench_stream_run, bench_stream_close},
         {"queue-*", "mqueue", c_stream_open, bench_stream_run, bench_stream_close},
         {"queue-*", "ring", c_stream_open, bench_stream_run, bench_stream_close},
+        {"lock-*", "pthread-robust", c_sync_open, bench_sync_run, bench_sync_close},
+        {"semaphore", "sem_t", c_sync_open, bench_sync_run, bench_sync_close},
+        {"wake", "pthread-robust", c_sync_open, bench_sync_run, bench_sync_close},
+        {"wake", "sem_t", c_sync_open, bench_sync_run, bench_sync_close},
+        {"wake", "futex", c_sync_open, bench_sync_run, bench_sync_close},
         {"malloc-64", "glibc", NULL, glibc_run, NULL},
         {"malloc-64-remote", "glibc", glibc_remote_open, glibc_remote_run, bench_remote_threads_close},
         {"malloc-8mib", "glibc", NULL, glibc_large_run, NULL},

@@ -23,6 +23,9 @@ void one_process_close(void);
 /* c_streams.c: the queue cases, with streams.h */
 void c_stream_open(const char *who);
 
+/* c_syncs.c: the lock cases, semaphore, wake, with syncs.h */
+void c_sync_open(const char *who);
+
 /* futex_round_trip.c */
 void futex_round_trip_open(const char *who);
 double futex_round_trip_run(const struct bench_request *request);

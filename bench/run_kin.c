@@ -2,6 +2,7 @@
 #include "run_kin.h"
 #include "mallocs.h"
 #include "streams.h"
+#include "syncs.h"
 
 #include <kin.h>
 
@@ -31,6 +32,13 @@ int main(int argc, char **argv)
         {"malloc-mixed", "kin", NULL, kin_mixed_run, NULL},
         {"recovery", "kin", kin_recovery_open, kin_recovery_run, NULL},
         {"recovery", "kin-4gib", kin_recovery_open, kin_recovery_run, NULL},
+        {"lock-*", "kin", kin_sync_open, bench_sync_run, bench_sync_close},
+        {"lock-*", "kin-rlock", kin_sync_open, bench_sync_run, bench_sync_close},
+        {"semaphore", "kin", kin_sync_open, bench_sync_run, bench_sync_close},
+        {"semaphore", "kin-owned", kin_sync_open, bench_sync_run, bench_sync_close},
+        {"wake", "kin", kin_sync_open, bench_sync_run, bench_sync_close},
+        {"wake", "kin-signal", kin_sync_open, bench_sync_run, bench_sync_close},
+        {"wake", "kin-event", kin_sync_open, bench_sync_run, bench_sync_close},
         {"queue-give", "kin", kin_echo_open, kin_echo_run, kin_echo_close},
         {"queue-wake", "kin", kin_echo_open, kin_echo_run, kin_echo_close},
         {"queue-*", "kin", kin_stream_open, bench_stream_run, bench_stream_close},

@@ -44,6 +44,9 @@ void kin_echo_open(const char *who);
 double kin_echo_run(const struct bench_request *request);
 void kin_echo_close(void);
 
+/* kin_syncs.c: the lock cases, semaphore, wake, with syncs.h */
+void kin_sync_open(const char *who);
+
 /* kin_round_trip.c */
 void kin_round_trip_open(const char *who);
 double kin_round_trip_run(const struct bench_request *request);
