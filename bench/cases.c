@@ -318,7 +318,8 @@ const char *bench_title(const char *name)
         {"lock-uncontended", "acquire and release, nobody else there"},
         {"lock-contended", "two processes that each acquire, count, release: the time for one of all these"},
         {"semaphore", "acquire and release of one permit, nobody else there"},
-        {"wake", "a release that wakes a process, until it runs and has what it slept for (the median of 300)"},
+        {"wake",
+         "a release that wakes a process, until it runs and has what it slept for (the median of 300)"},
         {"queue-1-1-8", "8 bytes from one process to another through a queue\n  (ring: two processes that "
                         "only spin, the limit)"},
         {"queue-1-1-64", "the same, 64 bytes"},
