@@ -5,6 +5,7 @@
 #include "kin/api.h"
 #include "kin/arena.h"
 #include "kin/barrier.h"
+#include "kin/broadcast.h"
 #include "kin/condition.h"
 #include "kin/error.h"
 #include "kin/event.h"

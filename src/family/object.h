@@ -27,7 +27,9 @@
     X(CONDITION, 0x646e6f63u, "condition") \
     X(EVENT, 0x746e7665u, "event")         \
     X(BARRIER, 0x72726162u, "barrier")     \
-    X(QUEUE, 0x65756575u, "queue")
+    X(QUEUE, 0x65756575u, "queue")         \
+    X(BROADCAST, 0x64637262u, "broadcast") \
+    X(READER, 0x64616572u, "reader")
 
 #define KIN__OBJECT_ENUM(kind, magic, text) KIN__##kind##_MAGIC = (magic),
 enum kin__object_magic { KIN__OBJECT_LIST(KIN__OBJECT_ENUM) };

@@ -2,7 +2,7 @@
  * Synchronization", 2001. */
 #include "message/gate.h"
 
-#include "kin/error.h"
+#include "base/failure.h"
 
 #define LOOK_AT_ONCE 1e-3 /* where the kernel makes no barriers for us */
 
@@ -32,7 +32,7 @@ static bool spin(struct kin__gate *gate, kin__id me)
     return false;
 }
 
-int kin__gate_wait(struct kin__gate *gate, const void *object, kin__id me, double deadline)
+static int wait_for(struct kin__gate *gate, const void *object, kin__id me, double deadline)
 {
     bool slept = false;
     for (;;) {
@@ -51,6 +51,24 @@ int kin__gate_wait(struct kin__gate *gate, const void *object, kin__id me, doubl
     if (slept)
         atomic_store(&gate->sleepers.asleep, 1); /* others may sleep still: our release wakes the next */
     return 0;
+}
+
+/* A gate is held for a moment, but its owner may have been preempted in it, which is nothing that a caller with no time
+ * should be told of: "empty" or "full" would be wrong. So whoever needs a gate waits this long at least. */
+#define GRACE 0.1
+
+int kin__gate_acquire(struct kin__gate *gate, const void *object, kin__id me, struct kin__patience *patience)
+{
+    kin__id nobody = 0;
+    if (atomic_compare_exchange_strong_explicit(&gate->owner, &nobody, me, memory_order_acquire,
+                                                memory_order_relaxed))
+        return 0;
+    double deadline = kin__patience_deadline(patience), grace = kin__os_deadline(GRACE);
+    int error = wait_for(gate, object, me, deadline > grace ? deadline : grace);
+    if (error == KIN_ETIMEDOUT)
+        kin__fail(KIN_ETIMEDOUT, "%s was in use by another process for %g seconds (stopped?)",
+                  kin__title(object).text, patience->timeout > GRACE ? patience->timeout : GRACE);
+    return error;
 }
 
 struct kin__nap kin__event_prepare(struct kin__event *event)

@@ -88,11 +88,21 @@ struct kin__gate {
     struct kin__event sleepers;
 };
 
-/*
- * Acquire it, where the first CAS did not. `object` is what it is a part of. 0; KIN_EDIED: acquired, from a dead one;
- * KIN_ETIMEDOUT: not acquired. No record is set.
- */
-int kin__gate_wait(struct kin__gate *gate, const void *object, kin__id me, double deadline);
+/* How long a call may still wait; the clock is only asked if it must. */
+struct kin__patience {
+    double timeout;
+    double deadline; /* 0: not asked yet */
+};
+
+static inline double kin__patience_deadline(struct kin__patience *patience)
+{
+    if (patience->deadline == 0)
+        patience->deadline = kin__os_deadline(patience->timeout);
+    return patience->deadline;
+}
+
+/* Acquire it. 0; KIN_EDIED: acquired, from a dead one, and there may be something to mend; KIN_ETIMEDOUT, with its record. */
+int kin__gate_acquire(struct kin__gate *gate, const void *object, kin__id me, struct kin__patience *patience);
 
 static inline void kin__gate_release(struct kin__gate *gate)
 {

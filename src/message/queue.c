@@ -24,28 +24,9 @@ int kin__queue_enter(const kin_queue *queue, const char *what, double timeout, k
     return *me ? 0 : kin_error_code();
 }
 
-/* A gate is held for a moment, but its owner may have been preempted in it, which is nothing that a caller with no time
- * should be told of: "empty" or "full" would be wrong. So whoever needs a gate waits this long at least. */
-#define GRACE 0.1
-
-/* 0; KIN_EDIED: acquired, and there may be something to mend; KIN_ETIMEDOUT, with its record. */
-static int acquire(const kin_queue *queue, struct kin__gate *gate, kin__id me, struct kin__patience *patience)
-{
-    kin__id nobody = 0;
-    if (atomic_compare_exchange_strong_explicit(&gate->owner, &nobody, me, memory_order_acquire,
-                                                memory_order_relaxed))
-        return 0;
-    double deadline = kin__patience_deadline(patience), grace = kin__os_deadline(GRACE);
-    int error = kin__gate_wait(gate, queue, me, deadline > grace ? deadline : grace);
-    if (error == KIN_ETIMEDOUT)
-        kin__fail(KIN_ETIMEDOUT, "%s was in use by another process for %g seconds (stopped?)",
-                  kin__title(queue).text, patience->timeout > GRACE ? patience->timeout : GRACE);
-    return error;
-}
-
 int kin__queue_put_gate(kin_queue *queue, kin__id me, struct kin__patience *patience)
 {
-    int error = acquire(queue, &queue->put, me, patience);
+    int error = kin__gate_acquire(&queue->put, queue, me, patience);
     if (error == KIN_EDIED)
         kin__queue_mend_put(queue);
     return error == KIN_EDIED ? 0 : error;
@@ -53,7 +34,7 @@ int kin__queue_put_gate(kin_queue *queue, kin__id me, struct kin__patience *pati
 
 int kin__queue_get_gate(kin_queue *queue, kin__id me, struct kin__patience *patience)
 {
-    int error = acquire(queue, &queue->get, me, patience);
+    int error = kin__gate_acquire(&queue->get, queue, me, patience);
     if (error == KIN_EDIED)
         kin__queue_mend_get(queue);
     return error == KIN_EDIED ? 0 : error;

@@ -131,19 +131,6 @@ struct kin_queue {
     _Alignas(128) unsigned char first_ring[];
 };
 
-/* How long a call may still wait; the clock is only asked if it must. */
-struct kin__patience {
-    double timeout;
-    double deadline; /* 0: not asked yet */
-};
-
-static inline double kin__patience_deadline(struct kin__patience *patience)
-{
-    if (patience->deadline == 0)
-        patience->deadline = kin__os_deadline(patience->timeout);
-    return patience->deadline;
-}
-
 /* NULL, or something else than a queue: an error that says so. */
 int kin__queue_check(const kin_queue *queue, const char *what);
 /* The same, and the timeout, and that we are a member: our id goes to *me. */
