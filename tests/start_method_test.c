@@ -280,7 +280,8 @@ static int use_libc_and_die_with_a_lock(void *arg)
     pthread_mutexattr_init(&how);
     pthread_mutexattr_settype(&how, PTHREAD_MUTEX_ERRORCHECK);
     pthread_mutex_init(&own, &how);
-    child_assert(pthread_mutex_lock(&own) == 0 && pthread_mutex_lock(&own) == EDEADLK);
+    child_assert(pthread_mutex_lock(&own) == 0);
+    child_assert(pthread_mutex_lock(&own) == EDEADLK);
     child_assert(pthread_mutex_unlock(&own) == 0);
     child_assert(pthread_create(&thread, NULL, in_a_thread, NULL) == 0 && pthread_join(thread, NULL) == 0);
     child_assert(pthread_kill(pthread_self(), 0) == 0);
@@ -532,6 +533,67 @@ static void template_ends_in_order_with_its_process(void)
     await_end_of(atomic_load(&board->template));
 }
 
+/* A pool's workers are replaced by whoever watches them, which a template's end must not stop. */
+static int double_it(kin_task *task, const void *item, void *result)
+{
+    const int *in = item;
+    int *out = result;
+    (void)task;
+    *out = *in * 2 + loaded;
+    return *in == 3 && !atomic_exchange(&prepared_with->stop, 1) ? raise(SIGKILL) : 0;
+}
+
+static void pool_works_though_its_template_is_killed(void)
+{
+    begin();
+    kin_log_set_level(KIN_LOG_ERROR);
+    prepare();
+    for (int i = 0; i < 10; i++) {
+        int pid = atomic_load(&board->template), in[] = {1, 2, 3, 4, 5}, out[5];
+        kill(pid, SIGKILL);
+        await_end_of(pid);
+        atomic_store(&board->stop, 0);
+        kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 1, .start_method = KIN_START_FORKSERVER));
+        ck_assert_msg(pool != NULL, "%s", kin_error_message());
+        kill(atomic_load(&board->template), SIGKILL);
+        int error = kin_pool_map(pool, double_it,
+                                 KIN_MAP_ARGS(.in = in, .in_size = sizeof *in, .out = out,
+                                              .out_size = sizeof *out, .count = 5, .retries = 1));
+        ck_assert_msg(error == 0, "%s", kin_error_message());
+        ck_assert_int_eq(out[4], 52);
+        ck_assert_int_eq(kin_pool_finish(pool, TOP), 0);
+        kin_pool_free(pool);
+    }
+}
+
+static int hang_to_load(void *arg)
+{
+    atomic_store(&(*(struct board **)arg)->pid, (int)getpid());
+    wait_for_ever(NULL);
+    return 0;
+}
+
+static void *prepare_for_ever(void *arg)
+{
+    return kin_forkserver_prepare(hang_to_load, &arg, sizeof arg, KIN_FOREVER) ? arg : NULL;
+}
+
+static int exit_while_it_prepares(void *arg)
+{
+    pthread_t thread;
+    child_assert(pthread_create(&thread, NULL, prepare_for_ever, arg) == 0);
+    while (!atomic_load(&((struct board *)arg)->pid))
+        usleep(1000);
+    return 3;
+}
+
+static void process_can_end_while_it_prepares(void)
+{
+    begin();
+    exits_with(start(exit_while_it_prepares, board), 3);
+    await_end_of(atomic_load(&board->pid));
+}
+
 static int detach_one(void *arg)
 {
     struct board *its = arg;
@@ -677,6 +739,9 @@ static const struct test tests[] = {
      TEST_BY_FORKSERVER},
     {"template_ends_in_order_with_its_process", template_ends_in_order_with_its_process, 20,
      TEST_BY_FORKSERVER},
+    {"pool_works_though_its_template_is_killed", pool_works_though_its_template_is_killed, 30,
+     TEST_BY_FORKSERVER},
+    {"process_can_end_while_it_prepares", process_can_end_while_it_prepares, 20, TEST_BY_FORKSERVER},
     {"detached_child_outlives_starter_and_template", detached_child_outlives_starter_and_template, 20,
      TEST_BY_FORKSERVER},
     {"interrupt_is_for_children_not_for_the_template", interrupt_is_for_children_not_for_the_template, 20,

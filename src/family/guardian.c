@@ -232,7 +232,7 @@ void kin__guardian_remove(struct kin__watch *watch)
     *watch->link = watch->next;
     if (watch->next)
         watch->next->link = watch->link;
-    if (!needs_thread())
+    if (!watch->quiet && !needs_thread())
         stop();
 }
 

@@ -82,7 +82,7 @@ static int prepare(struct kin__template *own)
         return 1;
     }
     /* What children start by forkserver in their turn is prepared the same way. */
-    atomic_store(&preparation, new_preparation(&own->prepare, own->arg, own->arg_size, KIN_FOREVER));
+    atomic_store(&preparation, new_preparation(&own->prepare, own->arg, own->arg_size, own->patience));
     return 0;
 }
 
@@ -170,6 +170,7 @@ static kin_process *start_template(void)
     }
     if (first) {
         begin->prepare = first->function;
+        begin->patience = first->patience;
         begin->arg_size = size;
         memcpy(begin->arg, first->arg, size);
     }
@@ -304,7 +305,8 @@ pid_t kin__forkserver_member(struct kin__member *member)
 
 void kin__forkserver_quit(void)
 {
-    pthread_mutex_lock(&mutex);
+    if (pthread_mutex_trylock(&mutex) != 0)
+        return; /* a thread waits for a template, perhaps for long: that one is killed, as daemons are in the end */
     if (template)
         ask_to_quit(template);
     pthread_mutex_unlock(&mutex);

@@ -8,8 +8,8 @@
  *
  *   field      written by   rule                                  when the writer dies there
  *   --------   ----------   -----------------------------------   -------------------------------------------
- *   prepare,   requester    before the template begins            no template
- *   arg
+ *   prepare    requester    before the template begins            no template
+ *   to arg
  *   ready      template     0 to 1, when it has prepared itself   its end is seen instead, and tells why
  *   wanted     requester    the member to be made, before asked   not asked; the template ends with it
  *   pid        requester,   0 before asked; the kernel stores     0: no child was made, another template may be
@@ -38,6 +38,7 @@ struct kin__template {
     int32_t error; /* errno, if pid is 0 */
     kin__id wanted;
     struct kin__function prepare; /* all zero: nothing to prepare */
+    double patience;              /* seconds; for templates that the children make */
     uint64_t arg_size;
     _Alignas(16) unsigned char arg[];
 };
