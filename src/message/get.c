@@ -130,22 +130,32 @@ int kin__queue_await(kin_queue *queue, kin__id me, struct kin__patience *patienc
     }
 }
 
-/* Head goes past `messages` records, the gate is released, and who waits for room is told. Whoever was woken for a message
- * and leaves more behind passes the wake on. */
-void kin__queue_pass(kin_queue *queue, kin__point head, int messages)
+/* Head goes past `messages` records: they are out. */
+static inline void move_head(kin_queue *queue, kin__point head, int messages)
 {
-    bool more = head != queue->tail_seen;
     if (queue->joinable)
         kin__consumer_begin(queue, (uint32_t)messages);
     atomic_store_explicit(&queue->head, head, memory_order_release); /* partner: the acquire in has_room */
     kin__crash_fence();
-    kin__poke(&queue->kept, 0);
+}
+
+/* The gate is released, and who waits for room is told. Whoever was woken for a message and leaves more behind passes the wake on. */
+static inline void leave(kin_queue *queue, kin__point head, int messages)
+{
+    bool more = head != queue->tail_seen;
     if (queue->joinable)
         kin__consumer_end(queue);
     kin__gate_release(&queue->get);
     kin__event_tell(&queue->room, messages); /* partner: the barrier in put.c */
     if (more)
         kin__event_tell(&queue->items, 1);
+}
+
+void kin__queue_pass(kin_queue *queue, kin__point head, int messages)
+{
+    move_head(queue, head, messages);
+    kin__poke(&queue->kept, 0);
+    leave(queue, head, messages);
 }
 
 /* ---- one ------------------------------------------------------------------------------------- */
@@ -161,18 +171,44 @@ static int too_large(size_t size, size_t capacity)
  * The gate is released before the copy is made, so that large messages are copied side by side. `kept`, then an OPEN intent
  * which is linked as long as the block is the queue's: so it is freed once, by us, by our recovery or by mend.c.
  */
-void kin__queue_get_copy(kin_queue *queue, kin__point after, void *block, void *buffer, size_t size)
+void kin__queue_keep(kin_queue *queue, void *block)
 {
-    struct kin__thread *thread = kin__thread_mine;
     queue->kept_at = atomic_load_explicit(&queue->head, memory_order_relaxed);
     kin__crash_fence();
     kin__poke(&queue->kept, (uint64_t)(uintptr_t)block);
     kin__crash_fence();
+}
+
+void kin__queue_pass_block(kin_queue *queue, kin__point after, void *block)
+{
+    struct kin__thread *thread = kin__thread_mine;
+    kin__queue_keep(queue, block);
     thread->link = (uint64_t)(uintptr_t)&queue->kept;
     kin__intend(thread, KIN__INTENT_OPEN, block);
     kin__queue_pass(queue, after, 1); /* and kept = 0 */
+}
+
+void kin__queue_get_copy(kin_queue *queue, kin__point after, void *block, void *buffer, size_t size)
+{
+    kin__queue_pass_block(queue, after, block);
     memcpy(buffer, block, size);
     kin__heap_drop(block);
+}
+
+/* What a user gave may be a small block, in another thread's span: that is nothing for an OPEN intent. So it is copied and freed under
+ * the gate, while `kept` names it. */
+static void get_small(kin_queue *queue, kin__point after, void *block, void *buffer, size_t size)
+{
+    struct kin__thread *thread = kin__thread_mine;
+    kin__queue_keep(queue, block);
+    move_head(queue, after, 1);
+    memcpy(buffer, block, size);
+    kin__journal_begin();
+    kin__heap_free_in(thread, block);
+    kin__journal_set(&queue->kept, 0);
+    kin__journal_end();
+    kin__heap_free_finish(thread);
+    leave(queue, after, 1);
 }
 
 static int get_reference(kin_queue *queue, const unsigned char *record, kin__point at, void *buffer,
@@ -198,12 +234,14 @@ static int get_reference(kin_queue *queue, const unsigned char *record, kin__poi
         kin__event_tell(&queue->items, 1); /* another may have a larger buffer */
         return error;
     }
-    if (kind == KIN__COPY) {
-        kin__queue_get_copy(queue, after, block, buffer, second);
-    } else {
+    if (kind == KIN__GIVEN && kin__checks_heap()) { /* it has guards, and a history */
         kin__queue_pass(queue, after, 1);
         memcpy(buffer, block, second);
         kin_free(block);
+    } else if (kin__spot_of(block).kind == KIN__SPOT_SMALL) {
+        get_small(queue, after, block, buffer, second);
+    } else {
+        kin__queue_get_copy(queue, after, block, buffer, second);
     }
     return 0;
 }

@@ -66,8 +66,9 @@ static int take_copy(kin_queue *queue, kin__point after, uint64_t word, uint64_t
 {
     void *block = (void *)(uintptr_t)word;
     if (!kin__checks_heap()) {
-        kin__queue_pass(queue, after, 1);
+        kin__queue_pass_block(queue, after, block);
         *out = block;
+        kin__heap_close(); /* the user's, until here it goes with its thread */
         return 0;
     }
     *out = kin_malloc(size);
@@ -82,13 +83,16 @@ static int take_copy(kin_queue *queue, kin__point after, uint64_t word, uint64_t
 static int take_inline(kin_queue *queue, kin__point after, const unsigned char *record, kin_message *out)
 {
     out->size = *(const uint64_t *)record & KIN__RECORD_SIZE;
-    out->data = kin_malloc(out->size);
+    bool checked = kin__checks_heap();
+    out->data = checked ? kin_malloc(out->size) : kin__heap_open(out->size ? out->size : 1, NULL);
     if (!out->data) {
         kin__gate_release(&queue->get);
         return kin_error_code();
     }
     memcpy(out->data, record + 8, out->size);
     kin__queue_pass(queue, after, 1);
+    if (!checked)
+        kin__heap_close(); /* the user's, until here it goes with its thread */
     return 0;
 }
 

@@ -161,7 +161,12 @@ unsigned char *kin__queue_next(kin_queue *queue, kin__point *point);
 
 /* Head goes to a point `messages` further, the get gate is released, and others are told. */
 void kin__queue_pass(kin_queue *queue, kin__point head, int messages);
-/* The same for a COPY, whose block is copied out after that, and freed. */
+/* The same for a message in a block, which goes with the calling thread from then on, until kin__heap_drop or
+ * kin__heap_close; it is a large one. */
+void kin__queue_pass_block(kin_queue *queue, kin__point after, void *block);
+/* `kept` names the block, before head moves: who dies after that has it freed. */
+void kin__queue_keep(kin_queue *queue, void *block);
+/* The same for one that is copied out after that, and freed. */
 void kin__queue_get_copy(kin_queue *queue, kin__point after, void *block, void *buffer, size_t size);
 
 /* give.c. Free the next message; under both gates, for who frees the queue. */

@@ -403,5 +403,5 @@ void heap_survive(struct heap_plan plan)
                                        .watch = heap_watch,
                                        .others = heap_others,
                                        .check = heap_check};
-    step_must_survive(&operation, test_long() ? 0 : plan.points ? plan.points : SHORT_POINTS);
+    step_must_survive(&operation, test_long() ? plan.long_points : plan.points ? plan.points : SHORT_POINTS);
 }

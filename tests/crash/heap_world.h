@@ -91,8 +91,9 @@ struct heap_plan {
     bool (*start)(void *world, struct step_victim *victim); /* see struct step_operation */
     void (*after)(void *);                                  /* NULL: heap_after */
     uint32_t others_dead;
-    bool ends;       /* the operation is the victim's end */
-    unsigned points; /* to try in the short form; 0: SHORT_POINTS */
+    bool ends;            /* the operation is the victim's end */
+    unsigned points;      /* to try in the short form; 0: SHORT_POINTS */
+    unsigned long_points; /* in the long form; 0: all */
 };
 
 #define SHORT_POINTS 25

@@ -39,7 +39,7 @@ struct plan {
     unsigned puts, gets; /* by the victim's call, at most */
     int result;          /* what it returns if all goes well */
     bool keeps_blocks;   /* what the victim takes is a block of its own */
-    unsigned points;
+    bool slow;           /* many instructions: fewer points are tried */
 };
 
 struct scene {
@@ -473,7 +473,8 @@ static void survive(const struct plan *what)
                                     .run = run,
                                     .work = what->others,
                                     .settle = settle,
-                                    .points = what->points ? what->points : 16});
+                                    .points = what->slow ? 5 : 16,
+                                    .long_points = what->slow ? 60 : 0});
 }
 
 /* ---- putting ----------------------------------------------------------------------------------- */
@@ -486,13 +487,13 @@ static void inline_message_is_put(void)
                            .prepare = fill_many,
                            .run = run_put,
                            .others = put_and_get,
-                           .puts = 1,
-                           .points = 24});
+                           .puts = 1});
 }
 
 static void large_message_is_put(void)
 {
     survive(&(struct plan){.name = "put, by a block",
+                           .slow = true,
                            .size = KIN__INLINE_MAX + 64,
                            .before = 1,
                            .prepare = fill_many,
@@ -504,6 +505,7 @@ static void large_message_is_put(void)
 static void many_messages_are_put(void)
 {
     survive(&(struct plan){.name = "put many",
+                           .slow = true,
                            .size = 1800, /* two batches, and past the ring's end */
                            .before = 4,
                            .prepare = fill_many,
@@ -527,6 +529,7 @@ static void message_is_put_when_there_is_room(void)
 static void ring_grows(void)
 {
     survive(&(struct plan){.name = "growth of the ring",
+                           .slow = true,
                            .size = 1800,
                            .before = 9,
                            .prepare = fill_many,
@@ -538,6 +541,7 @@ static void ring_grows(void)
 static void ring_that_has_grown_grows_again(void)
 {
     survive(&(struct plan){.name = "second growth of the ring",
+                           .slow = true,
                            .size = 1800,
                            .before = 18,
                            .prepare = fill_many,
@@ -574,18 +578,14 @@ static void arena_is_given(void)
 
 static void inline_message_is_got(void)
 {
-    survive(&(struct plan){.name = "get, inline",
-                           .size = 24,
-                           .before = 2,
-                           .run = run_get,
-                           .others = put_and_get,
-                           .gets = 1,
-                           .points = 24});
+    survive(&(struct plan){
+        .name = "get, inline", .size = 24, .before = 2, .run = run_get, .others = put_and_get, .gets = 1});
 }
 
 static void large_message_is_got(void)
 {
     survive(&(struct plan){.name = "get, from a block",
+                           .slow = true,
                            .size = KIN__INLINE_MAX + 64,
                            .before = 2,
                            .run = run_get,
@@ -607,6 +607,7 @@ static void small_given_block_is_got(void)
 static void large_given_block_is_got(void)
 {
     survive(&(struct plan){.name = "get, from a large block that was given",
+                           .slow = true,
                            .form = GIVEN,
                            .size = KIN__INLINE_MAX + 64,
                            .before = 2,
@@ -650,6 +651,7 @@ static void inline_message_is_taken(void)
 static void large_message_is_taken(void)
 {
     survive(&(struct plan){.name = "take, a copy",
+                           .slow = true,
                            .size = KIN__INLINE_MAX + 64,
                            .before = 2,
                            .run = run_take,
