@@ -15,6 +15,7 @@
 #include "family/units.h"
 
 #include "kin/heap.h"
+#include "kin/log.h"
 #include "kin/process.h"
 
 #include <stdatomic.h>
@@ -36,6 +37,7 @@ struct tree {
     uint64_t places[PLACES];           /* the journal's; addresses of blocks */
     kin_arena *_Atomic arenas[ARENAS]; /* of the family while they are here */
     _Atomic uint64_t turns, starts, arenas_made;
+    bool templates; /* some members start by forkserver */
     _Atomic uint32_t broken;
     char what[240];
 };
@@ -178,9 +180,13 @@ static void use_child(struct member *me)
         return;
     if (!*child) {
         struct branch branch = {me->tree, me->depth + 1};
-        *child = kin_process_start(grow, &branch, sizeof(branch), NULL);
+        /* Not the root, whose template would stand when the tree is felled. */
+        bool fresh = me->tree->templates && me->depth > 0 && random_next(&me->seed) % 2;
+        *child = kin_process_start(
+            grow, &branch, sizeof(branch),
+            KIN_PROCESS_OPTIONS(.start_method = fresh ? KIN_START_FORKSERVER : KIN_START_FORK));
         atomic_fetch_add(&me->tree->starts, 1);
-        if (!*child)
+        if (!*child && !(fresh && kin_error_code() == KIN_EDIED)) /* its template was killed, as may be */
             broken(me->tree, "could not start a child");
         return;
     }
@@ -286,13 +292,14 @@ static void judge(struct tree *tree, const kin_heap_stats *before)
     ck_assert_uint_le(lost, after.deaths - before->deaths);
 }
 
-static void whoever_is_killed_the_tree_grows_again(void)
+static void storm(bool templates)
 {
     struct killer *killer = killer_start(1000, 20261123);
     uint32_t kills = test_long() ? 10000 : 300;
     test_init();
     struct member root = {.tree = kin_calloc(1, sizeof(struct tree)), .seed = 4242};
     ck_assert_ptr_nonnull(root.tree);
+    root.tree->templates = templates;
     root.children[0] =
         kin_process_start(grow, &(struct branch){root.tree, DEPTH}, sizeof(struct branch), NULL);
     fell(&root); /* its object's span and the like are there before it is counted */
@@ -319,7 +326,19 @@ static void whoever_is_killed_the_tree_grows_again(void)
     kin_free(root.tree);
 }
 
+static void whoever_is_killed_the_tree_grows_again(void)
+{
+    storm(false);
+}
+
+static void templates_among_them_too(void)
+{
+    kin_log_set_level(KIN_LOG_ERROR);
+    storm(true);
+}
+
 static const struct test tests[] = {
     {"whoever_is_killed_the_tree_grows_again", whoever_is_killed_the_tree_grows_again, 600, 0},
+    {"templates_among_them_too", templates_among_them_too, 600, 0},
 };
 TEST_MAIN("storm_tree", tests)
