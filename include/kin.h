@@ -4,6 +4,7 @@
 
 #include "kin/api.h"
 #include "kin/arena.h"
+#include "kin/array.h"
 #include "kin/barrier.h"
 #include "kin/broadcast.h"
 #include "kin/condition.h"
@@ -20,5 +21,6 @@
 #include "kin/rlock.h"
 #include "kin/semaphore.h"
 #include "kin/start_method.h"
+#include "kin/value.h"
 
 #endif

@@ -27,6 +27,8 @@
     X(CONDITION, 0x646e6f63u, "condition") \
     X(EVENT, 0x746e7665u, "event")         \
     X(BARRIER, 0x72726162u, "barrier")     \
+    X(VALUE, 0x756c6176u, "value")         \
+    X(ARRAY, 0x61727261u, "array")         \
     X(QUEUE, 0x65756575u, "queue")         \
     X(BROADCAST, 0x64637262u, "broadcast") \
     X(READER, 0x64616572u, "reader")

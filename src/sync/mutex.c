@@ -139,7 +139,7 @@ bool kin__mutex_is_locked(const struct kin__mutex *mutex)
     return owner && !kin__name_gone(owner);
 }
 
-int kin__mutex_free(struct kin__mutex *mutex)
+int kin__mutex_end(struct kin__mutex *mutex)
 {
     uint64_t word = atomic_load(&mutex->word);
     do {
@@ -152,6 +152,17 @@ int kin__mutex_free(struct kin__mutex *mutex)
         if (error)
             return error;
     } while (!atomic_compare_exchange_strong(&mutex->word, &word, KIN__ENDED));
-    kin__sync_free(mutex);
+    atomic_store(&mutex->sync.head.magic, 0);
     return 0;
+}
+
+int kin__mutex_free(struct kin__mutex *mutex)
+{
+    if (mutex->sync.part)
+        return kin__fail(KIN_EINVAL, "cannot free %s: it is a part of what it guards, and goes with that",
+                         kin__title(mutex).text);
+    int error = kin__mutex_end(mutex);
+    if (!error)
+        kin__sync_free(mutex);
+    return error;
 }

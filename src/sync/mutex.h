@@ -67,8 +67,11 @@ int kin__mutex_refuse_release(const struct kin__mutex *mutex, uint64_t owner);
 /* Whether a living thread has it. */
 bool kin__mutex_is_locked(const struct kin__mutex *mutex);
 
-/* Free the object, unless it is in use: KIN_EBUSY. */
+/* Free the object, unless it is in use (KIN_EBUSY) or a part of another (KIN_EINVAL). */
 int kin__mutex_free(struct kin__mutex *mutex);
+
+/* The same for one that is a part of another object: nobody acquires it any more. */
+int kin__mutex_end(struct kin__mutex *mutex);
 
 /* "process "w3" (pid 1234)", or "another thread of this process". */
 struct kin__who {

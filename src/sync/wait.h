@@ -67,7 +67,7 @@ static inline int kin__timeout_check(double timeout)
 /* What each object of this floor begins with. */
 struct kin__sync {
     struct kin__object head;
-    uint32_t unused;
+    uint32_t part; /* 1: it lies in another object, which frees it */
     char name[KIN__NAME_MAX];
 };
 
