@@ -92,6 +92,9 @@ void kin__broadcast_drop(kin_broadcast *broadcast)
         kin__poke(&broadcast->kept, block);
         kin__crash_fence();
     }
+    if (kind != KIN__SPREAD_SKIP)
+        kin__poke(&broadcast->gone, record->sequence + 1);
+    kin__crash_fence();
     atomic_store_explicit(&broadcast->floor, floor + kin__spread_bytes(word), memory_order_relaxed);
     /* What is given free is written after that. Partner: the fence in untouched(), broadcast_read.c. */
     atomic_thread_fence(memory_order_seq_cst);

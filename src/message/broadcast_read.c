@@ -8,6 +8,7 @@
 #include "message/broadcast_shared.h"
 
 #include "base/failure.h"
+#include "family/journal.h"
 
 #include <string.h>
 
@@ -126,6 +127,22 @@ static bool is_over(const kin_broadcast *broadcast)
             (!kin__member_find(writer) || kin__member_recover(writer) == 0));
 }
 
+static int cut_off(const kin_reader *reader)
+{
+    return kin__fail(KIN_ELOST, "this reader of %s was too slow, and is cut off",
+                     kin__title(reader->broadcast).text);
+}
+
+/* Numbers are missing before this one. */
+static int tell_missed(kin_reader *reader, uint64_t sequence)
+{
+    uint64_t missed = sequence - reader->sequence;
+    reader->lost += missed;
+    reader->sequence = sequence;
+    return kin__fail(KIN_ELOST, "this reader of %s was too slow, and has missed %zu messages",
+                     kin__title(reader->broadcast).text, (size_t)missed);
+}
+
 static int await(kin_reader *reader, struct kin__patience *patience)
 {
     kin_broadcast *broadcast = reader->broadcast;
@@ -138,6 +155,8 @@ static int await(kin_reader *reader, struct kin__patience *patience)
         bool over = is_over(broadcast); /* before the last look: what was written before it counts */
         if (!is_empty(reader))
             break;
+        if (over && kin__peek(&broadcast->gone) > reader->sequence)
+            return tell_missed(reader, kin__peek(&broadcast->gone));
         if (over)
             return kin__fail(KIN_ECLOSED, "%s is closed, and all is read", kin__title(broadcast).text);
         if (patience->timeout <= 0)
@@ -176,31 +195,15 @@ struct found {
     uint64_t end;
 };
 
-static int cut_off(const kin_reader *reader)
-{
-    return kin__fail(KIN_ELOST, "this reader of %s was too slow, and is cut off",
-                     kin__title(reader->broadcast).text);
-}
-
-/* Numbers are missing before this one. */
-static int tell_missed(kin_reader *reader, uint64_t sequence)
-{
-    uint64_t missed = sequence - reader->sequence;
-    reader->lost += missed;
-    reader->sequence = sequence;
-    return kin__fail(KIN_ELOST, "this reader of %s was too slow, and has missed %zu messages",
-                     kin__title(reader->broadcast).text, (size_t)missed);
-}
-
 static int find(kin_reader *reader, struct kin__patience *patience, struct found *found)
 {
     kin_broadcast *broadcast = reader->broadcast;
     for (;;) {
+        if (atomic_load_explicit(&reader->cut, memory_order_relaxed))
+            return cut_off(reader);
         int error = await(reader, patience);
         if (error)
             return error;
-        if (atomic_load_explicit(&reader->cut, memory_order_relaxed))
-            return cut_off(reader);
         uint64_t position = atomic_load_explicit(&reader->position, memory_order_relaxed), block = 0;
         const struct kin__spread_head *record = kin__spread_at(broadcast, position);
         found->head.word = record->word;

@@ -22,6 +22,8 @@
  *   kept, kept_at  under the gate         a block that goes out: before floor;   freed if floor has moved, else it stays
  *                                         0 after
  *   held           under the gate         bytes in blocks between the two        made anew by who mends
+ *   gone           under the gate         number after the last that floor       not read, but where all is read
+ *                                         passes, before floor
  *   least_seen     under the gate         an older value of the least position   older than need be
  *   events         see message/gate.h
  *
@@ -84,6 +86,7 @@ struct kin_broadcast {
     uint64_t kept_at;
     uint64_t held;
     uint64_t least_seen;
+    uint64_t gone;
 
     _Alignas(128) _Atomic uint64_t tail;
     _Atomic uint64_t floor;

@@ -1,0 +1,193 @@
+/*
+ * redeliver_test.c - queues that deliver again, at every point where who gets or finishes may die: what is not done comes
+ * again, in order and whole, what is done does not, and no block is left.
+ */
+#include "crash/heap_world.h"
+#include "harness.h"
+
+#include "family/heap.h"
+#include "message/queue_shared.h"
+
+#include "kin/error.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LARGE 33000 /* a block */
+#define COUNT 3
+
+static kin_queue *queue_of(struct heap_world *world)
+{
+    return (kin_queue *)(uintptr_t)world->object;
+}
+
+static void wrong(struct heap_world *world, const char *what)
+{
+    if (world->fault)
+        return;
+    snprintf(world->text, sizeof world->text, "%s: %.150s", what, kin_error_message());
+    world->fault = world->text;
+}
+
+static size_t size_of(int number)
+{
+    return number == 1 ? LARGE : 64;
+}
+
+/* The next one: whole. -1: none. */
+static int get(kin_queue *queue)
+{
+    static char message[LARGE];
+    size_t size;
+    if (kin_queue_get(queue, message, sizeof message, &size, 0))
+        return -1;
+    bool whole = size == size_of(message[0]) && memcmp(message, message + 1, size - 1) == 0;
+    return whole ? message[0] : -2;
+}
+
+static void have(struct heap_world *world)
+{
+    static char message[LARGE];
+    kin_queue *queue = kin_queue_new(KIN_QUEUE_OPTIONS(.redeliver = true));
+    world->object = queue;
+    world->object_size = sizeof *queue + 1024;
+    for (int i = 0; queue && i < COUNT; i++) {
+        memset(message, i, size_of(i));
+        if (kin_queue_put(queue, message, size_of(i), 0))
+            wrong(world, "could not put");
+    }
+}
+
+static void *get_two(void *queue)
+{
+    return get(queue) == 0 && get(queue) == 1 ? queue : NULL;
+}
+
+/* A thread that has ended had the first two. */
+static void have_abandoned(struct heap_world *world)
+{
+    pthread_t thread;
+    void *got = NULL;
+    have(world);
+    if (pthread_create(&thread, NULL, get_two, queue_of(world)) || pthread_join(thread, &got) || !got)
+        wrong(world, "the first two were not got");
+    int last = get(queue_of(world)); /* nothing is new then: what was abandoned is looked for */
+    if (last != 2 || kin_queue_task_done(queue_of(world)))
+        wrong(world, "the last one was not got");
+}
+
+/* ---- victims --------------------------------------------------------------------------------- */
+
+static void must(bool well)
+{
+    if (!well) {
+        fprintf(stderr, "the victim: %s\n", kin_error_message());
+        abort();
+    }
+}
+
+static void run_get(void *arg)
+{
+    must(get(queue_of(arg)) == 0 && get(queue_of(arg)) == 1);
+}
+
+static void have_all(void *arg)
+{
+    heap_be_member(arg);
+    for (int i = 0; i < COUNT; i++)
+        must(get(queue_of(arg)) == i);
+}
+
+static void run_done(void *arg)
+{
+    must(kin_queue_task_done(queue_of(arg)) == 0 && kin_queue_task_done(queue_of(arg)) == 0);
+}
+
+/* ---- the survivor ---------------------------------------------------------------------------- */
+
+/* From `first` to `last` come, and are finished. */
+static void rest_comes(struct heap_world *world, int first, int last, unsigned most)
+{
+    kin_queue *queue = queue_of(world);
+    for (int i = first; i <= last; i++) {
+        int number = get(queue);
+        unsigned times = kin_queue_deliveries(queue);
+        if (number != i)
+            wrong(world, "not the next in order");
+        if (times < 1 || times > most)
+            wrong(world, "the number of deliveries is wrong");
+        if (kin_queue_task_done(queue))
+            wrong(world, "could not finish it");
+    }
+    if (get(queue) != -1 || kin_queue_join(queue, NULL, 0))
+        wrong(world, "something is left");
+    if (queue->kept || queue->offered || atomic_load(&queue->floor) != atomic_load(&queue->tail))
+        wrong(world, "Q3, R2");
+    if (kin_queue_free(queue))
+        wrong(world, "could not free the queue");
+    world->object = NULL;
+}
+
+static void all_come(struct heap_world *world, const struct step_end *end)
+{
+    (void)end;
+    rest_comes(world, 0, COUNT - 1, 2);
+}
+
+static void both_come_again(struct heap_world *world, const struct step_end *end)
+{
+    (void)end;
+    rest_comes(world, 0, 1, 3);
+}
+
+static void what_is_not_done_comes(struct heap_world *world, const struct step_end *end)
+{
+    kin_queue *queue = queue_of(world);
+    kin__queue_get_gate(queue, kin__self_id(), &(struct kin__patience){.timeout = 1}); /* mends it */
+    kin__gate_release(&queue->get);
+    uint32_t done = kin__point_count(atomic_load(&queue->floor));
+    if (!end->died && done != 2)
+        wrong(world, "it was done");
+    rest_comes(world, (int)done, COUNT - 1, 2);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void get_survives(void)
+{
+    heap_survive((struct heap_plan){.name = "queue_get, to be delivered again",
+                                    .size = 48,
+                                    .arrange = have,
+                                    .prepare = heap_be_member,
+                                    .run = run_get,
+                                    .settle = all_come});
+}
+
+static void get_of_what_comes_again_survives(void)
+{
+    heap_survive((struct heap_plan){.name = "queue_get, delivered again",
+                                    .size = 48,
+                                    .arrange = have_abandoned,
+                                    .prepare = heap_be_member,
+                                    .run = run_get,
+                                    .settle = both_come_again});
+}
+
+static void task_done_survives(void)
+{
+    heap_survive((struct heap_plan){.name = "queue_task_done",
+                                    .size = 48,
+                                    .arrange = have,
+                                    .prepare = have_all,
+                                    .run = run_done,
+                                    .settle = what_is_not_done_comes});
+}
+
+static const struct test tests[] = {
+    {"get_survives", get_survives, 600, 0},
+    {"get_of_what_comes_again_survives", get_of_what_comes_again_survives, 600, 0},
+    {"task_done_survives", task_done_survives, 600, 0},
+};
+TEST_MAIN("crash_redeliver", tests)
