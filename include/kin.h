@@ -20,6 +20,7 @@
 #include "kin/queue.h"
 #include "kin/rlock.h"
 #include "kin/semaphore.h"
+#include "kin/shared_memory.h"
 #include "kin/start_method.h"
 #include "kin/value.h"
 

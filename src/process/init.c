@@ -7,6 +7,7 @@
 #include "family/region.h"
 #include "kin/process.h"
 #include "kin/start_method.h"
+#include "os/segment.h"
 #include "process/child.h"
 #include "process/function.h"
 #include "process/start.h"
@@ -110,6 +111,7 @@ static int found_family(const kin_init_options *given)
         error = kin_error_code();
     if (!error) {
         kin__child_setup();
+        kin__segments_sweep(); /* what programs before us have left of kin/shared_memory.h */
         return 0;
     }
     kin__member_leave(); /* so that a second try is a first one */
