@@ -307,9 +307,9 @@ static int count_phases(void *arg)
 static int wait_and_note(void *arg)
 {
     struct world *world = arg;
-    atomic_store(&world->step, 1);
     world->value = kin_barrier_wait(world->barrier, KIN_FOREVER, NULL);
-    atomic_store(&world->step, 2);
+    atomic_store(&world->step, 1);
+    await(&world->step, 2); /* it does not end while it is stopped: LeakSanitizer cannot bear that */
     return 0;
 }
 
@@ -327,13 +327,11 @@ static void who_wakes_up_late_learns_how_its_phase_ended(void)
             ck_assert_int_eq(kin_barrier_wait(world->barrier, TOP, NULL), 0);
         kin_process *others[2] = {start(count_phases, world), start(count_phases, world)};
         await(&world->awake, 100);
-        if (atomic_load(&world->step) == 1) { /* or else it was about to go on when it was stopped */
-            ck_assert_int_eq(kill(kin_process_pid(late), SIGCONT), 0);
-            await(&world->step, 2);
-        }
+        ck_assert_int_eq(kill(kin_process_pid(late), SIGCONT), 0);
+        await(&world->step, 1);
+        atomic_store(&world->step, 2);
         ck_assert_int_eq(world->value, broken ? KIN_EBROKEN : 0);
         ck_assert_int_eq(kin_barrier_abort(world->barrier), 0);
-        kill(kin_process_pid(late), SIGCONT);
         for (int i = 0; i < 2; i++)
             join(others[i]);
         join(late);
