@@ -23,5 +23,6 @@
 #include "kin/shared_memory.h"
 #include "kin/start_method.h"
 #include "kin/value.h"
+#include "kin/waits.h"
 
 #endif

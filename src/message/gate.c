@@ -78,6 +78,28 @@ struct kin__nap kin__event_prepare(struct kin__event *event)
     return (struct kin__nap){seen, kin__os_barrier()}; /* partner: kin__event_tell, which has no fence */
 }
 
+/* A wait is many naps. Reports are to tell since when it is one: nobody has woken anybody since, and the last nap has just
+ * ended. */
+#define JUST_NS 1000000
+static _Thread_local struct {
+    const struct kin__event *event;
+    uint32_t seen;
+    uint64_t since, ended;
+} last;
+
+static void begin(struct kin__thread *thread, const void *object, const struct kin__event *event,
+                  uint32_t seen)
+{
+    bool same = last.event == event && last.seen == seen && kin__os_now_ns() - last.ended < JUST_NS;
+    kin__waits_begin(thread, object, &event->signal);
+    if (same)
+        atomic_store_explicit(&thread->waits.since, last.since, memory_order_relaxed);
+    else
+        last.since = atomic_load_explicit(&thread->waits.since, memory_order_relaxed);
+    last.event = event;
+    last.seen = seen;
+}
+
 int kin__event_sleep(struct kin__event *event, const void *object, struct kin__nap nap, double deadline)
 {
     double left = kin__os_left(deadline);
@@ -88,9 +110,10 @@ int kin__event_sleep(struct kin__event *event, const void *object, struct kin__n
         kin__os_futex_wait(&event->signal, nap.seen, left < LOOK_AT_ONCE ? left : LOOK_AT_ONCE);
         return 0;
     }
-    kin__waits_begin(thread, object, &event->signal);
+    begin(thread, object, event, nap.seen);
     kin__waits_sleep(&event->signal, nap.seen, deadline);
     kin__waits_end(thread);
+    last.ended = kin__os_now_ns();
     return 0;
 }
 

@@ -148,6 +148,9 @@ int kin__os_pidfd_signal(int pidfd, int signal);
  * (*gone tells which). `code` and `status` as in siginfo_t: CLD_EXITED, CLD_KILLED, CLD_DUMPED. */
 bool kin__os_reap(int pidfd, int *code, int *status, bool *gone);
 
+/* Its state as /proc/PID/stat has it: 'R', 'S', 'D', 'T' (stopped), 'Z' (has ended); 0: there is no such process. */
+char kin__os_process_state(pid_t pid);
+
 /* How a process that has ended, and that its parent has not collected yet, ended: seen by others. False: it
  * lives, is gone, or is not ours to look at. */
 bool kin__os_zombie_status(pid_t pid, int *code, int *status);

@@ -51,6 +51,13 @@ uint64_t kin__os_start_time(pid_t pid)
     return field ? strtoull(field, NULL, 10) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK)) : 0;
 }
 
+char kin__os_process_state(pid_t pid)
+{
+    char text[1024];
+    const char *state = stat_field(pid, 3, text, sizeof text);
+    return state ? *state : '\0';
+}
+
 bool kin__os_zombie_status(pid_t pid, int *code, int *status)
 {
     char text[1024];

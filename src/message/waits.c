@@ -1,0 +1,51 @@
+/* message/waits.c - what a report of waits (kin/waits.h) tells of those that wait at queues and broadcasts. */
+#include "sync/waits.h"
+#include "message/broadcast_shared.h"
+#include "message/queue_shared.h"
+
+#include <stdio.h>
+
+static void tell(struct kin__held *held, const char *what)
+{
+    snprintf(held->what, sizeof held->what, "%s", what);
+}
+
+static bool at_gate(const struct kin__gate *gate, uint64_t word, struct kin__held *held)
+{
+    if (word != (uintptr_t)&gate->sleepers.signal)
+        return false;
+    held->member = atomic_load_explicit(&gate->owner, memory_order_relaxed);
+    return true;
+}
+
+static void of_queue(const void *object, uint64_t word, struct kin__held *held)
+{
+    const struct kin_queue *queue = object;
+    if (word == (uintptr_t)&queue->items.signal)
+        tell(held, "a message");
+    else if (word == (uintptr_t)&queue->room.signal)
+        tell(held, "room");
+    else if (word == (uintptr_t)&queue->finished.signal)
+        tell(held, "all to be done");
+    else if (at_gate(&queue->put, word, held))
+        tell(held, "its turn to put");
+    else if (at_gate(&queue->get, word, held))
+        tell(held, "its turn to get");
+}
+
+static void of_broadcast(const void *object, uint64_t word, struct kin__held *held)
+{
+    const struct kin_broadcast *broadcast = object;
+    if (word == (uintptr_t)&broadcast->items.signal)
+        tell(held, "a message");
+    else if (word == (uintptr_t)&broadcast->room.signal)
+        tell(held, "room");
+    else if (at_gate(&broadcast->gate, word, held))
+        tell(held, "its turn to write");
+}
+
+__attribute__((constructor)) static void set_up(void)
+{
+    kin__waits_register(KIN__QUEUE_MAGIC, of_queue);
+    kin__waits_register(KIN__BROADCAST_MAGIC, of_broadcast);
+}

@@ -1,0 +1,361 @@
+/* waits_test.c - kin/waits.h: who waits for what. */
+#include "sync_common.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define MOST 64
+
+static kin_waiter waiters[MOST];
+
+static size_t read_waiters(void)
+{
+    size_t count;
+    ck_assert_int_eq(kin_waits_get(waiters, MOST, &count), 0);
+    ck_assert_uint_le(count, MOST);
+    return count;
+}
+
+/* Look until so many wait, so many of them in deadlocks. */
+static void await_waiters(size_t count, size_t in_deadlocks)
+{
+    for (;;) {
+        size_t found = read_waiters(), dead = 0;
+        for (size_t i = 0; i < found; i++)
+            dead += waiters[i].deadlock != 0;
+        if (found == count && dead == in_deadlocks)
+            return;
+        usleep(500);
+    }
+}
+
+static const kin_waiter *waiter_for(const char *name)
+{
+    for (size_t i = 0; i < MOST; i++)
+        if (strcmp(waiters[i].name, name) == 0)
+            return &waiters[i];
+    ck_abort_msg("nobody waits for \"%s\"", name);
+}
+
+static void read_report(char *text, size_t size)
+{
+    int fd = memfd_create("report", MFD_CLOEXEC);
+    ck_assert_int_eq(kin_report_waits(fd), 0);
+    ssize_t length = pread(fd, text, size - 1, 0);
+    ck_assert_int_gt(length, 0);
+    text[length] = '\0';
+    close(fd);
+}
+
+static kin_process *start_as(const char *name, kin_process_fn fn, void *arg)
+{
+    kin_process *process =
+        kin_process_start_shared(fn, arg, KIN_PROCESS_OPTIONS(.name = name, .start_method = test_method()));
+    ck_assert_msg(process != NULL, "%s", kin_error_message());
+    return process;
+}
+
+static void end(kin_process *process)
+{
+    ck_assert_int_eq(kin_process_kill(process), 0);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    kin_process_free(process);
+}
+
+/* ---- each kind ------------------------------------------------------------------------------- */
+
+struct kinds {
+    kin_lock *lock;
+    kin_rlock *rlock;
+    kin_semaphore *semaphore, *owned;
+    kin_condition *condition;
+    kin_event *event;
+    kin_barrier *barrier;
+    kin_queue *items, *room;
+};
+static struct kinds *all;
+
+static int for_lock(void *arg)
+{
+    struct kinds *kinds = arg;
+    return kin_lock_acquire(kinds->lock, KIN_FOREVER);
+}
+
+static int for_rlock(void *arg)
+{
+    struct kinds *kinds = arg;
+    return kin_rlock_acquire(kinds->rlock, KIN_FOREVER);
+}
+
+static int for_semaphore(void *arg)
+{
+    struct kinds *kinds = arg;
+    return kin_semaphore_acquire(kinds->semaphore, KIN_FOREVER);
+}
+
+static int for_owned(void *arg)
+{
+    struct kinds *kinds = arg;
+    return kin_semaphore_acquire(kinds->owned, KIN_FOREVER);
+}
+
+static int for_condition(void *arg)
+{
+    struct kinds *kinds = arg;
+    return kin_condition_acquire(kinds->condition, KIN_FOREVER) ||
+           kin_condition_wait(kinds->condition, KIN_FOREVER);
+}
+
+static int for_event(void *arg)
+{
+    struct kinds *kinds = arg;
+    return kin_event_wait(kinds->event, KIN_FOREVER);
+}
+
+static int for_barrier(void *arg)
+{
+    struct kinds *kinds = arg;
+    return kin_barrier_wait(kinds->barrier, KIN_FOREVER, NULL);
+}
+
+static int for_items(void *arg)
+{
+    struct kinds *kinds = arg;
+    int item;
+    return kin_queue_get(kinds->items, &item, sizeof item, NULL, KIN_FOREVER);
+}
+
+static int for_room(void *arg)
+{
+    struct kinds *kinds = arg;
+    int item = 1;
+    return kin_queue_put(kinds->room, &item, sizeof item, KIN_FOREVER);
+}
+
+static void all_kinds_of_waits_are_told(void)
+{
+    static const kin_process_fn fns[] = {for_lock,  for_rlock,   for_semaphore, for_owned, for_condition,
+                                         for_event, for_barrier, for_items,     for_room};
+    enum { COUNT = sizeof fns / sizeof *fns };
+    kin_process *processes[COUNT];
+    char name[16], text[8000];
+    int item = 0;
+    test_init();
+    all = kin_calloc(1, sizeof *all);
+    all->lock = kin_lock_new(KIN_LOCK_OPTIONS(.name = "l"));
+    all->rlock = kin_rlock_new(KIN_RLOCK_OPTIONS(.name = "r"));
+    all->semaphore = kin_semaphore_new(0, KIN_SEMAPHORE_OPTIONS(.name = "s"));
+    all->owned = kin_semaphore_new(1, KIN_SEMAPHORE_OPTIONS(.name = "o", .owned = true));
+    all->condition = kin_condition_new(NULL, KIN_CONDITION_OPTIONS(.name = "c"));
+    all->event = kin_event_new(KIN_EVENT_OPTIONS(.name = "e"));
+    all->barrier = kin_barrier_new(3, KIN_BARRIER_OPTIONS(.name = "b"));
+    all->items = kin_queue_new(NULL);
+    all->room = kin_queue_new(KIN_QUEUE_OPTIONS(.maxsize = 1));
+    ck_assert_int_eq(kin_lock_acquire(all->lock, 0), 0);
+    ck_assert_int_eq(kin_rlock_acquire(all->rlock, 0), 0);
+    ck_assert_int_eq(kin_semaphore_acquire(all->owned, 0), 0);
+    ck_assert_int_eq(kin_queue_put(all->room, &item, sizeof item, 0), 0);
+    ck_assert_uint_eq(read_waiters(), 0);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(name, sizeof name, "w%d", i);
+        processes[i] = start_as(name, fns[i], all);
+    }
+    do
+        await_waiters(COUNT, 0); /* queues' naps have gaps, and a waiter may be seen twice in short */
+    while (read_waiters() != COUNT);
+
+    const kin_waiter *waiter = waiter_for("l");
+    ck_assert_str_eq(waiter->kind, "lock");
+    ck_assert_str_eq(waiter->process, "w0");
+    ck_assert_int_eq(waiter->pid, kin_process_pid(processes[0]));
+    ck_assert_ptr_eq(waiter->object, all->lock);
+    ck_assert_int_eq(waiter->holders, 1);
+    ck_assert_int_eq(waiter->holder_pid, getpid());
+    ck_assert(!waiter->stuck && waiter->seconds >= 0 && waiter->seconds < 60);
+    ck_assert_str_eq(waiter_for("r")->kind, "rlock");
+    ck_assert_int_eq(waiter_for("r")->holder_pid, getpid());
+    ck_assert_int_eq(waiter_for("s")->holders, 0);
+    ck_assert_int_eq(waiter_for("o")->holder_pid, getpid());
+    ck_assert_str_eq(waiter_for("c")->what, "a notification");
+    ck_assert_str_eq(waiter_for("e")->kind, "event");
+    ck_assert_str_eq(waiter_for("b")->what, "1 of 3 have come");
+    int messages = 0, rooms = 0;
+    for (int i = 0; i < COUNT; i++) {
+        messages += strcmp(waiters[i].what, "a message") == 0 && waiters[i].object == all->items;
+        rooms += strcmp(waiters[i].what, "room") == 0 && waiters[i].object == all->room;
+    }
+    ck_assert_int_eq(messages, 1);
+    ck_assert_int_eq(rooms, 1);
+    read_report(text, sizeof text);
+    ck_assert_msg(strstr(text, "process \"w0\" (pid ") &&
+                      strstr(text, ": for lock \"l\", held by process \"") &&
+                      strstr(text, ": for barrier \"b\" (1 of 3 have come), since "),
+                  "%s", text);
+    for (int i = 0; i < COUNT; i++)
+        end(processes[i]);
+    while (read_waiters())
+        usleep(500);
+}
+
+/* ---- deadlocks ------------------------------------------------------------------------------- */
+
+struct circle {
+    kin_lock *lock[3];
+    int count;
+    _Atomic uint32_t started, holding;
+};
+
+static int take(kin_lock *lock)
+{
+    int error = kin_lock_acquire(lock, KIN_FOREVER);
+    return error && error != KIN_EOWNERDIED;
+}
+
+static int take_two(void *arg)
+{
+    struct circle *circle = arg;
+    int me = (int)atomic_fetch_add(&circle->started, 1), count = circle->count;
+    kin_lock **locks = circle->lock;
+    child_assert(kin_lock_acquire(locks[me], KIN_FOREVER) == 0);
+    atomic_fetch_add(&circle->holding, 1);
+    await(&circle->holding, (uint32_t)count);
+    return take(locks[(me + 1) % count]);
+}
+
+static int wait_for_the_first(void *arg)
+{
+    struct circle *circle = arg;
+    return take(circle->lock[0]);
+}
+
+static void deadlock_of_several_is_told(void)
+{
+    char text[8000];
+    test_init();
+    for (int count = 2; count <= 3; count++) {
+        struct circle *circle = kin_calloc(1, sizeof *circle);
+        kin_process *processes[4];
+        static const char *const names[] = {"x", "y", "z"};
+        circle->count = count;
+        for (int i = 0; i < count; i++)
+            circle->lock[i] = kin_lock_new(KIN_LOCK_OPTIONS(.name = names[i]));
+        for (int i = 0; i < count; i++)
+            processes[i] = start_as(names[i], take_two, circle);
+        await_waiters((size_t)count, (size_t)count);
+        processes[count] = start_as("outside", wait_for_the_first, circle);
+        await_waiters((size_t)count + 1, (size_t)count);
+        int at = 0, steps = 0;
+        while (!waiters[at].deadlock)
+            at++;
+        for (int i = at; steps == 0 || i != at; i = waiters[i].next, steps++) {
+            ck_assert_int_eq(waiters[i].deadlock, 1);
+            ck_assert_int_eq(waiters[i].holder_pid, waiters[waiters[i].next].pid);
+        }
+        ck_assert_int_eq(steps, count);
+        for (int i = 0; i <= count; i++)
+            ck_assert(waiters[i].stuck);
+        read_report(text, sizeof text);
+        ck_assert_msg(strstr(text, "deadlock 1: process \"") && strstr(text, "; it waits for a deadlock") &&
+                          strstr(text, "-> the first\n") && !strstr(text, "deadlock 2"),
+                      "%s", text);
+        ck_assert_int_eq(kin_process_kill(processes[0]), 0); /* one dies, all others go on */
+        for (int i = 0; i <= count; i++) {
+            ck_assert_int_eq(kin_process_join(processes[i], TOP), 0);
+            kin_process_free(processes[i]);
+        }
+        ck_assert_uint_eq(read_waiters(), 0);
+        for (int i = 0; i < count; i++)
+            ck_assert_int_eq(kin_lock_free(circle->lock[i]), 0);
+        kin_free(circle);
+    }
+}
+
+static int hold_it(void *arg)
+{
+    struct world *world = arg;
+    child_assert(kin_lock_acquire(world->lock, 0) == 0);
+    atomic_store(&world->step, 1);
+    pause();
+    return 0;
+}
+
+static int wait_for_it(void *arg)
+{
+    struct world *world = arg;
+    return take(world->lock);
+}
+
+static void stopped_holder_is_told(void)
+{
+    char text[8000];
+    struct world *world = new_world();
+    world->lock = kin_lock_new(KIN_LOCK_OPTIONS(.name = "l"));
+    kin_process *holder = start_as("holder", hold_it, world);
+    await(&world->step, 1);
+    kin_process *waiter = start_as("waiter", wait_for_it, world);
+    await_waiters(1, 0);
+    ck_assert_int_eq(kill(kin_process_pid(holder), SIGSTOP), 0);
+    do
+        read_report(text, sizeof text);
+    while (!strstr(text, "held by process \"holder\" (pid ") || !strstr(text, ", stopped)"));
+    end(holder);
+    ck_assert_int_eq(kin_process_join(waiter, TOP), 0);
+    kin_process_free(waiter);
+    ck_assert_int_eq(kin_lock_free(world->lock), 0);
+    kin_free(world);
+}
+
+/* Locks taken in one order, by members that are killed all the while: nobody is ever told to be in a deadlock. */
+static int take_in_order(void *arg)
+{
+    struct circle *circle = arg;
+    for (;;) {
+        for (int i = 0; i < 3; i++)
+            child_assert(take(circle->lock[i]) == 0);
+        for (int i = 0; i < 3; i++)
+            (void)kin_lock_release(circle->lock[i]);
+    }
+    return 0;
+}
+
+static void what_is_no_deadlock_is_never_told_as_one(void)
+{
+    test_init();
+    struct circle *circle = kin_calloc(1, sizeof *circle);
+    kin_process *processes[4];
+    for (int i = 0; i < 3; i++)
+        circle->lock[i] = kin_lock_new(NULL);
+    for (int i = 0; i < 4; i++)
+        processes[i] = start_as("taker", take_in_order, circle);
+    for (int turn = 0; turn < (test_long() ? 3000 : 100); turn++) {
+        for (int look = 0; look < 20; look++)
+            for (size_t i = 0, count = read_waiters(); i < count; i++)
+                ck_assert_int_eq(waiters[i].deadlock, 0);
+        end(processes[turn % 4]);
+        processes[turn % 4] = start_as("taker", take_in_order, circle);
+    }
+    for (int i = 0; i < 4; i++)
+        end(processes[i]);
+    kin_free(circle);
+}
+
+static void report_needs_a_family(void)
+{
+    size_t count;
+    ck_assert_int_eq(kin_waits_get(NULL, 0, &count), KIN_ENOINIT);
+    ck_assert_int_eq(kin_report_waits(2), KIN_ENOINIT);
+    test_init();
+    ck_assert_int_eq(kin_waits_get(NULL, 1, &count), KIN_EINVAL);
+    ck_assert_int_eq(kin_report_waits(-1), KIN_ESYSTEM);
+}
+
+static const struct test tests[] = {
+    {"report_needs_a_family", report_needs_a_family, 5, 0},
+    {"all_kinds_of_waits_are_told", all_kinds_of_waits_are_told, 20, TEST_EACH_METHOD},
+    {"deadlock_of_several_is_told", deadlock_of_several_is_told, 20, TEST_EACH_METHOD},
+    {"stopped_holder_is_told", stopped_holder_is_told, 20, 0},
+    {"what_is_no_deadlock_is_never_told_as_one", what_is_no_deadlock_is_never_told_as_one, 60, 0},
+};
+TEST_MAIN("waits", tests)
