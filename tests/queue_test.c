@@ -381,6 +381,48 @@ static void producers_are_heard_in_their_order(void)
     free_queue(queue);
 }
 
+#define TURNS 2000
+
+static int take_turns(void *arg)
+{
+    kin_queue **queues = arg;
+    int value, got = 0, error = kin_queue_put(queues[1], &got, sizeof got, 20); /* it is there */
+    child_assert(error == 0);
+    while ((error = kin_queue_get(queues[0], &value, sizeof value, NULL, 20)) == 0) {
+        got++;
+        usleep(100); /* it works on it: meanwhile it is another's turn */
+    }
+    child_assert(error == KIN_ECLOSED);
+    return kin_queue_put(queues[1], &got, sizeof got, 20);
+}
+
+/* None starves, and none has most of them. */
+static void consumers_get_their_share(void)
+{
+    enum { CONSUMERS = 4 };
+    test_init();
+    kin_queue *queues[2] = {new_queue(10), new_queue(0)};
+    kin_process *processes[CONSUMERS];
+    int sum = 0;
+    for (int i = 0; i < CONSUMERS; i++)
+        processes[i] = start(take_turns, queues, 2);
+    for (int i = 0; i < CONSUMERS; i++)
+        ck_assert_int_eq(get_int(queues[1]), 0);
+    for (int i = 0; i < TURNS; i++)
+        put_int(queues[0], i);
+    ck_assert_int_eq(kin_queue_close(queues[0]), 0);
+    for (int i = 0; i < CONSUMERS; i++) {
+        int got = get_int(queues[1]);
+        ck_assert_msg(got >= TURNS / CONSUMERS / 4, "one has got %d of %d", got, TURNS);
+        sum += got;
+    }
+    ck_assert_int_eq(sum, TURNS);
+    for (int i = 0; i < CONSUMERS; i++)
+        join(processes[i]);
+    free_queue(queues[0]);
+    free_queue(queues[1]);
+}
+
 static int echo(void *arg)
 {
     kin_queue **queues = arg;
@@ -631,6 +673,7 @@ static const struct test tests[] = {
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},
     {"producers_are_heard_in_their_order", producers_are_heard_in_their_order, 60,
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},
+    {"consumers_get_their_share", consumers_get_their_share, 60, TEST_EACH_METHOD | TEST_NOT_VALGRIND},
     {"queue_goes_through_a_queue", queue_goes_through_a_queue, 30, TEST_EACH_METHOD | TEST_NOT_VALGRIND},
     {"join_waits_for_every_task_done", join_waits_for_every_task_done, 60,
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},

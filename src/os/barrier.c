@@ -12,5 +12,6 @@ bool kin__os_barrier_join(void)
 
 bool kin__os_barrier(void)
 {
+    kin__os_count_call();
     return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0;
 }

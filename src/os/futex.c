@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+_Atomic uint64_t kin__os_waiting_calls;
+
 int kin__os_futex_wait(const _Atomic uint32_t *word, uint32_t seen, double timeout)
 {
     struct timespec limit, *at = NULL;
@@ -20,6 +22,7 @@ int kin__os_futex_wait(const _Atomic uint32_t *word, uint32_t seen, double timeo
         limit.tv_nsec = (long)((timeout - (double)limit.tv_sec) * 1e9);
         at = &limit;
     }
+    kin__os_count_call();
     if (syscall(SYS_futex, word, FUTEX_WAIT, seen, at, NULL, 0) == 0 || errno == EAGAIN)
         return 0;
     if (errno == ETIMEDOUT)
@@ -29,5 +32,6 @@ int kin__os_futex_wait(const _Atomic uint32_t *word, uint32_t seen, double timeo
 
 int kin__os_futex_wake(const _Atomic uint32_t *word, int count)
 {
+    kin__os_count_call();
     return (int)syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }

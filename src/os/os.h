@@ -57,6 +57,15 @@ bool kin__os_barrier(void);
 
 /* ---- futex.c ------------------------------------------------------------------------------- */
 
+/* System calls that this process has made to sleep, to wake others, and for fences on all CPUs: so that a test can tell that
+ * what is busy makes none. */
+extern _Atomic uint64_t kin__os_waiting_calls;
+
+static inline void kin__os_count_call(void)
+{
+    atomic_fetch_add_explicit(&kin__os_waiting_calls, 1, memory_order_relaxed);
+}
+
 /*
  * Sleep while *word == seen, up to `timeout` seconds, in shared memory. 0: woken, or the value
  * differs, or for no reason (look again); KIN_ETIMEDOUT; KIN_EINTR: a signal handler ran. No record
