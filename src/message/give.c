@@ -61,6 +61,12 @@ static int take_arena(kin_queue *queue, uint64_t word)
                                     word | KIN__ARENA);
 }
 
+/* From now on it is the user's, as after kin_malloc; until here it goes with its thread. */
+static void hand_out(const void *block)
+{
+    kin__intend(kin__thread_mine, KIN__INTENT_LAST, block);
+}
+
 /* The user will free it by kin_free, which under KIN_CHECK=heap knows only blocks that kin_malloc made. */
 static int take_copy(kin_queue *queue, kin__point after, uint64_t word, uint64_t size, void **out)
 {
@@ -68,7 +74,7 @@ static int take_copy(kin_queue *queue, kin__point after, uint64_t word, uint64_t
     if (!kin__checks_heap()) {
         kin__queue_pass_block(queue, after, block);
         *out = block;
-        kin__heap_close(); /* the user's, until here it goes with its thread */
+        hand_out(block);
         return 0;
     }
     *out = kin_malloc(size);
@@ -92,7 +98,7 @@ static int take_inline(kin_queue *queue, kin__point after, const unsigned char *
     memcpy(out->data, record + 8, out->size);
     kin__queue_pass(queue, after, 1);
     if (!checked)
-        kin__heap_close(); /* the user's, until here it goes with its thread */
+        hand_out(out->data);
     return 0;
 }
 

@@ -23,6 +23,7 @@
 #define WATCHED_RING 256
 #define PATIENCE 8.0
 #define NOT_BACK 1000 /* the victim's call has not returned */
+#define FRESH 400     /* more than the spans have that the messages lie in */
 #define SIZE_MOST (KIN__INLINE_MAX + 512)
 
 enum form { COPIED, GIVEN, ARENA };
@@ -438,8 +439,25 @@ static void judge_producers(struct heap_world *world)
         fault(world, "all producers are done or dead, and the queue is not closed");
 }
 
+/* Blocks like those of the messages, with something else in them: if one of those was freed and is in the queue still, it is torn. */
+static void write_over_what_is_free(bool free)
+{
+    static void *blocks[FRESH];
+    for (unsigned i = 0; i < (plan->size > KIN__INLINE_MAX ? 3 : FRESH); i++) {
+        if (free) {
+            kin_free(blocks[i]);
+            continue;
+        }
+        blocks[i] = kin_malloc(plan->size);
+        if (!blocks[i])
+            abort();
+        memset(blocks[i], 0xee, plan->size);
+    }
+}
+
 static void settle(struct heap_world *world, const struct step_end *end)
 {
+    write_over_what_is_free(false);
     if (scene->torn)
         fault(world, "the victim got a torn message");
     if (!end->died && scene->result != plan->result) {
@@ -449,6 +467,7 @@ static void settle(struct heap_world *world, const struct step_end *end)
     if (plan->run == run_close && scene->result == 0 && !kin_queue_closed(scene->queue))
         fault(world, "it was closed, and is not");
     drain(world);
+    write_over_what_is_free(true);
     judge_survivors(world, end->died && scene->result == NOT_BACK ? plan->gets : 0);
     judge_victims(world);
     if (plan->options.joinable)
