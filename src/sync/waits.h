@@ -8,7 +8,7 @@
 
 struct kin__held {
     char what[32];
-    uint32_t count; /* threads that hold it: some may be beyond the array */
+    uint32_t count;  /* threads that hold it: some may be beyond the array */
     uint32_t unused; /* 0: no bytes between fields, as two looks are compared */
     uint64_t name[KIN__HOLDERS_MAX];
     kin__id member; /* or a member that does */
