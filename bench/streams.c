@@ -128,7 +128,7 @@ static void await_processes(void)
 
 double bench_stream_run(const struct bench_request *request)
 {
-    size_t sides = (size_t)(stream.producers * stream.consumers);
+    size_t sides = (size_t)stream.producers * (size_t)stream.consumers;
     size_t wanted = request->count * request->repeats, count = (wanted + sides - 1) / sides * sides;
     int processes = stream.producers + stream.consumers;
     uint64_t sum = 0;

@@ -30,9 +30,8 @@ static void die(const char *what)
 static int add(kin_arena *arena, struct counter *counter, int value)
 {
     struct entry *entry = kin_arena_malloc(arena, sizeof *entry);
-    int error = entry ? kin_lock_acquire(counter->lock, KIN_FOREVER) : kin_error_code();
-    if (error)
-        return error;
+    if (!entry || kin_lock_acquire(counter->lock, KIN_FOREVER))
+        return kin_error_code();
     *entry = (struct entry){.next = counter->entries, .value = value};
     counter->entries = entry;
     counter->count++;

@@ -467,7 +467,7 @@ static void readers_of_a_dead_writer_get_the_rest_and_are_told(void)
 static void *read_in_thread(void *arg)
 {
     struct world *world = arg;
-    char *buffer = malloc(LARGE);
+    static _Thread_local char buffer[LARGE];
     kin_reader *reader = kin_broadcast_join(world->broadcast, 20);
     if (!reader || kin_queue_put(world->ready, "", 1, 20))
         return NULL;
@@ -476,7 +476,6 @@ static void *read_in_thread(void *arg)
         if (kin_reader_read(reader, buffer, LARGE, &size, 20) || !is_right(buffer, size, number))
             return NULL;
     }
-    free(buffer);
     return kin_reader_leave(reader) ? NULL : world;
 }
 

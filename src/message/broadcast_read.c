@@ -241,7 +241,7 @@ int kin_reader_read(kin_reader *reader, void *buffer, size_t capacity, size_t *s
     if (!buffer && capacity)
         return kin__fail(KIN_EINVAL, "cannot read from %s: the buffer is NULL", kin__title(reader).text);
     struct kin__patience patience = {.timeout = timeout};
-    struct found found;
+    struct found found = {0};
     do {
         error = find(reader, &patience, &found);
         if (error)
@@ -268,7 +268,7 @@ int kin_reader_look(kin_reader *reader, const void **data, size_t *size, double 
         return kin__fail(KIN_EINVAL, "cannot look at %s without copying: %s", kin__title(reader).text,
                          data ? "it does not wait for slow readers" : "no place for the answer");
     struct kin__patience patience = {.timeout = timeout};
-    struct found found;
+    struct found found = {0};
     error = find(reader, &patience, &found);
     if (error)
         return error;
@@ -281,7 +281,7 @@ int kin_reader_look(kin_reader *reader, const void **data, size_t *size, double 
 int kin_reader_pass(kin_reader *reader)
 {
     int error = check_reader(reader, "pass a message");
-    struct found found;
+    struct found found = {0};
     if (!error)
         error = find(reader, &(struct kin__patience){.timeout = 0}, &found);
     if (error)

@@ -60,7 +60,7 @@ static bool read_number(struct heap_world *world, int *number)
     size_t size;
     if (kin_reader_read(survivors, message, sizeof message, &size, 0))
         return false;
-    *number = message[0];
+    *number = (unsigned char)message[0];
     if (size != size_of(*number) || memcmp(message, message + 1, size - 1) != 0)
         wrong(world, "a message is torn");
     return true;
@@ -76,6 +76,8 @@ static void have(struct heap_world *world, kin_slow slow)
     next = 0;
     if (!survivors)
         wrong(world, "no broadcast");
+    else
+        memset(broadcast->ring, 0, broadcast->bytes); /* nothing is there from the victim before */
 }
 
 static void have_one(struct heap_world *world)
