@@ -238,10 +238,16 @@ static void queue_that_somebody_waits_for_is_not_freed(void)
     free_queue(queue);
 }
 
-static void *let_go(void *queue)
+static _Atomic bool ready;
+
+/* As soon as somebody waits for it. */
+static void *let_go(void *arg)
 {
-    usleep(20000);
-    kin__gate_release(&((kin_queue *)queue)->put);
+    kin_queue *queue = arg;
+    ready = true;
+    while (!atomic_load(&queue->put.sleepers.asleep))
+        kin__os_pause();
+    kin__gate_release(&queue->put);
     return queue;
 }
 
@@ -254,6 +260,8 @@ static void try_waits_for_who_is_just_putting(void)
     int value = 3;
     ck_assert_int_eq(kin__queue_put_gate(queue, kin__self_id(), &(struct kin__patience){.timeout = 0}), 0);
     ck_assert_int_eq(pthread_create(&thread, NULL, let_go, queue), 0);
+    while (!ready)
+        kin__os_pause();
     ck_assert_msg(kin_queue_put(queue, &value, sizeof value, 0) == 0, "%s", kin_error_message());
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert_int_eq(kin__queue_put_gate(queue, kin__self_id(), &(struct kin__patience){.timeout = 0}), 0);
