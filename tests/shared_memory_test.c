@@ -510,8 +510,8 @@ static const struct test tests[] = {
     {"missing_directory_is_told", missing_directory_is_told, 10, 0},
     {"without_proc_it_works_too", without_proc_it_works_too, 10, 0},
     {"python_and_kin_attach_to_each_others", python_and_kin_attach_to_each_others, 30, 0},
-    {"one_of_many_gets_a_dead_name", one_of_many_gets_a_dead_name, 60, 0},
+    {"one_of_many_gets_a_dead_name", one_of_many_gets_a_dead_name, 120, 0},
     {"whoever_is_killed_nothing_in_use_is_taken_and_nothing_stays",
-     whoever_is_killed_nothing_in_use_is_taken_and_nothing_stays, 60, 0},
+     whoever_is_killed_nothing_in_use_is_taken_and_nothing_stays, 300, 0},
 };
 TEST_MAIN("shared_memory", tests)
