@@ -86,11 +86,12 @@ static void others_notify_one(struct sync_world *w)
     }
 }
 
+/* Both have waited: one that does no longer was notified, whether it is on its way still or has ended. */
 static uint32_t notified(void)
 {
     uint32_t count = 0;
     for (int i = 0; i < WAITERS_MAX; i++)
-        count += waiters[i].used && (sync_is_done(i) || sync_note_of(waiters[i].slot) == SYNC_NOTIFIED);
+        count += waiters[i].used && !waits_at_condition(&waiters[i]);
     return count;
 }
 
