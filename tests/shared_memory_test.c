@@ -110,9 +110,9 @@ static void handles_of_one_name_are_one_memory(void)
 {
     kin_shared_memory *one = make("one", 512), *other = attach(kin_shared_memory_name(one));
     char *here = kin_shared_memory_buf(one), *there = kin_shared_memory_buf(other);
-    memcpy(here, "pickle", 6);
+    memcpy(here, "pickle", 7);
     ck_assert_mem_eq(there, "pickle", 6);
-    memcpy(there, "oldval", 6);
+    memcpy(there, "oldval", 7);
     ck_assert_mem_eq(here, "oldval", 6);
     kin_shared_memory_close(one);
     kin_shared_memory_close(other);
