@@ -185,7 +185,8 @@ static void task_done_survives(void)
                                     .arrange = have,
                                     .prepare = have_all,
                                     .run = run_done,
-                                    .settle = what_is_not_done_comes});
+                                    .settle = what_is_not_done_comes,
+                                    .points = 100}); /* all */
 }
 
 static const struct test tests[] = {
