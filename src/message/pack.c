@@ -99,9 +99,12 @@ static int wrong(kin_pack *pack, int code, const char *format, ...)
 
 static int check(kin_pack *pack)
 {
-    if (!pack)
-        return kin__fail(KIN_EINVAL, "cannot pack: there is no pack");
-    return pack->error ? kin__fail(pack->error, "%s", pack->why) : 0;
+    if (pack && !pack->error)
+        return 0;
+    if (pack)
+        return kin__fail(pack->error, "%s", pack->why);
+    kin__fail(KIN_EINVAL, "cannot pack: there is no pack");
+    return KIN_EINVAL;
 }
 
 static int grow(kin_pack *pack, size_t need)
@@ -258,9 +261,11 @@ int kin_pack_text(kin_pack *pack, const char *text, size_t length)
 int kin_pack_string(kin_pack *pack, const char *string)
 {
     int error = check(pack);
-    if (!error && !string)
-        error = wrong(pack, KIN_EINVAL, "cannot pack a string: it is NULL");
-    return error ? error : kin_pack_text(pack, string, strlen(string));
+    if (error)
+        return error;
+    if (!string)
+        return wrong(pack, KIN_EINVAL, "cannot pack a string: it is NULL");
+    return kin_pack_text(pack, string, strlen(string));
 }
 
 int kin_pack_bytes(kin_pack *pack, const void *bytes, size_t size)
@@ -280,15 +285,16 @@ int kin_pack_array(kin_pack *pack, kin_element element, const void *elements, si
 {
     size_t each = kin_element_size(element);
     int error = check(pack);
-    if (!error && !each)
-        error =
-            wrong(pack, KIN_EINVAL, "cannot pack an array: there are no elements of type %d", (int)element);
-    if (!error && (!elements && count))
-        error = wrong(pack, KIN_EINVAL, "cannot pack an array of %zu elements: it is NULL", count);
-    if (!error && count > KIN_MESSAGE_MAX / each)
-        error = wrong(pack, KIN_ETOOLARGE, "cannot pack an array of %zu elements of %zu bytes", count, each);
-    if (!error)
-        error = kin_pack_tag(pack, kin__tag_of(element));
+    if (error)
+        return error;
+    if (!each)
+        return wrong(pack, KIN_EINVAL, "cannot pack an array: there are no elements of type %d",
+                     (int)element);
+    if (!elements && count)
+        return wrong(pack, KIN_EINVAL, "cannot pack an array of %zu elements: it is NULL", count);
+    if (count > KIN_MESSAGE_MAX / each)
+        return wrong(pack, KIN_ETOOLARGE, "cannot pack an array of %zu elements of %zu bytes", count, each);
+    error = kin_pack_tag(pack, kin__tag_of(element));
     return error ? error : kin_pack_bytes(pack, elements, count * each);
 }
 
@@ -297,17 +303,17 @@ int kin_pack_array(kin_pack *pack, kin_element element, const void *elements, si
 static int open_frame(kin_pack *pack, size_t count, bool map)
 {
     unsigned char head[HEAD_MOST];
-    const struct kin__cbor *cbor = pack ? pack->cbor : NULL;
     bool open = count == KIN_PACK_OPEN;
     int error = check(pack);
-    if (!error && pack->depth == KIN_PACK_DEPTH)
-        error = wrong(pack, KIN_ELIMIT, "cannot pack lists and maps more than %d deep", KIN_PACK_DEPTH);
-    if (!error && !open && count > KIN_MESSAGE_MAX)
-        error = wrong(pack, KIN_ETOOLARGE, "cannot pack %zu entries", count);
-    if (!error)
-        error = begin(pack);
     if (error)
         return error;
+    if (pack->depth == KIN_PACK_DEPTH)
+        return wrong(pack, KIN_ELIMIT, "cannot pack lists and maps more than %d deep", KIN_PACK_DEPTH);
+    if (!open && count > KIN_MESSAGE_MAX)
+        return wrong(pack, KIN_ETOOLARGE, "cannot pack %zu entries", count);
+    if ((error = begin(pack)) != 0)
+        return error;
+    const struct kin__cbor *cbor = pack->cbor;
     pack->frame[pack->depth++] = (struct frame){.left = open  ? 0
                                                         : map ? 2 * (uint64_t)count
                                                               : count,

@@ -595,7 +595,7 @@ int kin_unpack_string(kin_unpack *unpack, const char **out, size_t *length)
 {
     kin_item item;
     int error = expect(unpack, out && length ? unpack : NULL, KIN_ITEM_STRING, KIN_ITEM_STRING, &item);
-    if (error)
+    if (error || !out || !length)
         return error;
     *out = item.data;
     *length = item.size;
@@ -606,7 +606,7 @@ int kin_unpack_bytes(kin_unpack *unpack, const void **out, size_t *size)
 {
     kin_item item;
     int error = expect(unpack, out && size ? unpack : NULL, KIN_ITEM_BYTES, KIN_ITEM_BYTES, &item);
-    if (error)
+    if (error || !out || !size)
         return error;
     *out = item.data;
     *size = item.size;

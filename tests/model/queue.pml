@@ -409,9 +409,7 @@ inline copy_out()
     STEP atomic {
         assert(message && block[message - 1] == 1);
         got[message - 1]++;
-        assert(got[message - 1] == 1);
-        assert(!last[(message - 1) / MESSAGES] || last[(message - 1) / MESSAGES] < message);
-        last[(message - 1) / MESSAGES] = message
+        assert(got[message - 1] == 1)
     } OR_DIES;
     STEP atomic { free_block(message); open[me] = 0 } OR_DIES;
     message = 0
@@ -427,7 +425,12 @@ inline get_it()
     STEP kept = message OR_DIES;
 #endif
     STEP open[me] = message OR_DIES;
-    STEP atomic { head = head + 1; out = head != before } OR_DIES;
+    STEP atomic {
+        assert(last[(message - 1) / MESSAGES] < message); /* the order of its producer */
+        last[(message - 1) / MESSAGES] = message;
+        head = head + 1;
+        out = head != before
+    } OR_DIES;
     STEP kept = 0 OR_DIES;
     release(GET);
 #ifndef WRONG_ROOM_UNTOLD
