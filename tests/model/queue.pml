@@ -24,7 +24,7 @@
  *   check    one_each              short   cycles  -DPRODUCERS=1 -DCONSUMERS=1 -DMESSAGES=2 -DMAXSIZE=1 -DDEATHS=1
  *   check    two_consumers         long    -DPRODUCERS=1 -DCONSUMERS=2 -DMESSAGES=1 -DMAXSIZE=2 -DDEATHS=0
  *   check    two_producers         long    -DPRODUCERS=2 -DCONSUMERS=1 -DMESSAGES=1 -DMAXSIZE=1 -DDEATHS=1
- *   check    two_consumers_die     long    -DPRODUCERS=1 -DCONSUMERS=2 -DMESSAGES=2 -DMAXSIZE=2 -DDEATHS=1
+ *   check    two_consumers_die     long    -DPRODUCERS=1 -DCONSUMERS=2 -DMESSAGES=1 -DMAXSIZE=1 -DDEATHS=1
  *   check    mender_dies           long    -DPRODUCERS=2 -DCONSUMERS=1 -DMESSAGES=1 -DMAXSIZE=2 -DDEATHS=2
  *
  *   variant  tell_inside           long    who puts tells before it releases the gate  -DPRODUCERS=1 -DCONSUMERS=1 -DMESSAGES=2 -DMAXSIZE=1 -DDEATHS=1
