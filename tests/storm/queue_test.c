@@ -346,7 +346,7 @@ static void every_message_is_accounted_for_whoever_is_killed(void)
     struct storm storm = {.killer = killer_start(1500, 2463534242)};
     test_init();
     heap_stats(&storm.before);
-    uint32_t numbers = test_long() ? 1u << 24 : 1u << 21;
+    uint32_t numbers = test_long() ? 1u << 25 : 1u << 21;
     storm.ledger = kin_calloc(1, sizeof *storm.ledger + (size_t)SIDE * numbers);
     ck_assert_msg(storm.ledger != NULL, "%s", kin_error_message());
     storm.ledger->numbers = numbers;
