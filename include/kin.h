@@ -19,6 +19,7 @@
 #include "kin/process.h"
 #include "kin/progress.h"
 #include "kin/queue.h"
+#include "kin/random.h"
 #include "kin/rlock.h"
 #include "kin/semaphore.h"
 #include "kin/shared_memory.h"

@@ -20,6 +20,7 @@
 #include "kin/error.h"
 #include "kin/process.h"
 #include "kin/progress.h"
+#include "kin/random.h"
 
 KIN_BEGIN
 
@@ -47,6 +48,13 @@ KIN_API void *kin_task_state(const kin_task *task);
 KIN_API int kin_task_worker(const kin_task *task);
 /* 0 the first time, 1 when it is retried after a death, ... */
 KIN_API int kin_task_attempt(const kin_task *task);
+
+/*
+ * This task's own stream of random numbers (kin/random.h), from its beginning: stream kin_task_index() of the map's seed. So
+ * results are the same with any number of workers, and a task that is tried again draws the same numbers again. Valid as
+ * long as the task. A pool made inside a task is to get its seed from here, or its tasks draw the same numbers in each.
+ */
+KIN_API kin_random *kin_task_random(kin_task *task);
 
 /*
  * Shared memory (aligned to 16) that goes with this task: if the task fails or dies, so does the
@@ -87,6 +95,8 @@ typedef struct kin_pool_options {
                           see kin_map_args. The inline kind takes none */
     bool sealed; /* workers are sealed processes (kin/process.h): tasks may write to their item's `out`, which
                           is a copy until they succeed, and to what kin_task_malloc gives. The inline kind is not */
+    uint64_t
+        seed; /* of its maps' random numbers; 0: the number of the pool, 1 for the first this process makes */
 } kin_pool_options;
 
 #define KIN_POOL_OPTIONS(...) (&(kin_pool_options){.size = sizeof(kin_pool_options), ##__VA_ARGS__})
@@ -154,6 +164,9 @@ typedef struct kin_map_args {
     size_t
         in_room; /* bytes that there are at `in`, and at `out`, as far as the caller knows (0 and SIZE_MAX: it */
     size_t out_room; /* does not): a map that would go beyond is refused. kin_map fills them in */
+    uint64_t
+        seed; /* of its tasks' random numbers (kin_task_random); 0: made of the pool's seed and the number
+                        of this map among the pool's, so each map draws others, and each run of the program the same */
 } kin_map_args;
 
 #define KIN_MAP_ARGS(...) (&(kin_map_args){.size = sizeof(kin_map_args), ##__VA_ARGS__})

@@ -2,6 +2,7 @@
 #include "pool/map.h"
 
 #include "base/failure.h"
+#include "base/random.h"
 #include "family/region.h"
 #include "kin/heap.h"
 #include "os/os.h"
@@ -86,6 +87,19 @@ static void *shared_view(struct kin__map *map, const void *array, size_t bytes, 
     return view;
 }
 
+/* Each map's tasks draw other numbers, unless it is given the seed of another. */
+static uint64_t seed_of(const struct kin__map *map)
+{
+    struct kin__local *local = map->local;
+    uint64_t number = ++local->maps;
+    if (map->args.seed)
+        return map->args.seed;
+    uint64_t block[4];
+    kin__philox((uint64_t[]){number, 0, 0, 1}, (uint64_t[]){local->seed, 0},
+                block); /* no block of a kin_random */
+    return block[0];
+}
+
 static int prepare_job(struct kin__map *map, bool is_for)
 {
     struct kin__job *job = &map->pool->job;
@@ -101,6 +115,7 @@ static int prepare_job(struct kin__map *map, bool is_for)
     job->out_size = args->out_size;
     job->chunk = args->chunk < KIN__WINDOW ? args->chunk : KIN__WINDOW; /* so that `next` cannot wrap */
     job->memory_limit = args->memory_limit;
+    job->seed = seed_of(map);
     job->stop_on_failure = args->on_failure == KIN_STOP;
     job->context = args->context;
     if (args->context_size) {

@@ -251,6 +251,7 @@ static void make_mutex(pthread_mutex_t *mutex)
 kin_pool *kin_pool_new(const kin_pool_options *given)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static _Atomic uint64_t pools;
     kin_pool_options options;
     if (read_options(given, &options) != 0 || !kin__self() || kin__sealed_refuse("make a pool"))
         return NULL;
@@ -269,6 +270,7 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
     local->finalizer = options.finalizer;
     local->limits = options.limits;
     local->sealed = options.sealed;
+    local->seed = options.seed ? options.seed : atomic_fetch_add(&pools, 1) + 1;
     make_mutex(&local->mutex);
     for (int i = 0; i < pool->workers; i++)
         local->posts[i].local = local;

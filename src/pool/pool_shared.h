@@ -95,6 +95,7 @@ struct kin__job {
     void *context;
     size_t chunk;
     size_t memory_limit;
+    uint64_t seed;  /* of the tasks' random numbers */
     int32_t chosen; /* how many seats take part */
     bool stop_on_failure;
 };

@@ -35,6 +35,14 @@ int kin_task_attempt(const kin_task *task)
     return task->attempt;
 }
 
+kin_random *kin_task_random(kin_task *task)
+{
+    if (!task->draws)
+        kin_random_start(&task->random, task->job->seed, kin_task_index(task));
+    task->draws = true;
+    return &task->random;
+}
+
 void *kin_task_malloc(kin_task *task, size_t size)
 {
     struct kin__seat *seat = task->seat;
@@ -136,7 +144,7 @@ bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index)
     struct kin__seat *seat = task->seat;
     task->index = index;
     task->attempt = (int)KIN__ATTEMPTS(job->status[index]);
-    task->failed = task->allocated = false;
+    task->failed = task->allocated = task->draws = false;
     unsigned serial = kin__error_serial;
     atomic_store_explicit(&seat->current, index + 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst); /* before the item: whoever dies in it has said so */

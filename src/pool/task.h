@@ -14,7 +14,9 @@ struct kin_task {
     kin__id maker;
     bool failed;    /* kin_task_fail was called */
     bool allocated; /* kin_task_malloc was called */
-    void *out;      /* in a sealed worker: an item's output until it is done */
+    bool draws;     /* kin_task_random was called */
+    kin_random random;
+    void *out; /* in a sealed worker: an item's output until it is done */
 };
 
 /* A round begins: `job` is set. False: no memory, the record tells. */
