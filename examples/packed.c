@@ -47,7 +47,7 @@ static void report(const kin_message *message)
     const char *mill;
     int64_t run;
     double speeds[100], sum = 0;
-    size_t length, count;
+    size_t length, count = 0;
     kin_unpack *unpack = kin_unpack_new(message->data, message->size);
     if (!unpack || kin_unpack_map(unpack, NULL) || kin_unpack_find(unpack, "mill") ||
         kin_unpack_string(unpack, &mill, &length) || kin_unpack_find(unpack, "run") ||

@@ -85,9 +85,9 @@ static void *fill(void *message, unsigned number, size_t size)
 static unsigned number_of(const void *message, size_t size)
 {
     const uint64_t *words = message;
-    unsigned number = words[0] < 2 * MESSAGES ? (unsigned)words[0] : 2 * MESSAGES;
-    if (size != plan->size)
+    if (!words || size != plan->size || words[0] >= 2 * MESSAGES)
         return 2 * MESSAGES;
+    unsigned number = (unsigned)words[0];
     for (size_t i = 0; i < size / 8; i++)
         if (words[i] != word_of(number, i))
             return 2 * MESSAGES;
