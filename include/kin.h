@@ -14,6 +14,7 @@
 #include "kin/init.h"
 #include "kin/lock.h"
 #include "kin/log.h"
+#include "kin/output.h"
 #include "kin/pack.h"
 #include "kin/pool.h"
 #include "kin/process.h"

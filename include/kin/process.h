@@ -38,6 +38,7 @@
 
 #include "kin/api.h"
 #include "kin/error.h"
+#include "kin/output.h"
 
 KIN_BEGIN
 
@@ -103,6 +104,7 @@ typedef struct kin_process_options {
     bool detached;     /* goes on when its parent dies; neither joined nor ended at the parent's exit */
     kin_limits limits; /* all zero: none but the starter's own */
     bool sealed;       /* it may read shared memory, and write only to its own arenas: see below */
+    int output; /* enum kin_output: where goes what it prints (kin/output.h). A detached one's passes */
 } kin_process_options;
 
 /*
@@ -217,7 +219,8 @@ KIN_API int kin_process_end(kin_process *process, kin_end *out);
 /*
  * The failure it left: what kin_error_* held in its main thread when its function returned non-zero, or,
  * if it died, the sentence about that, with the functions it was in: KIN_EDIED, or KIN_ETIMELIMIT or KIN_EMEMLIMIT if
- * it was a limit. `code` 0: none.
+ * it was a limit. With KIN_OUTPUT_CAPTURE the last line that it printed is added, and an exit code other than 0 alone is
+ * KIN_EFAILED. `code` 0: none.
  */
 KIN_API int kin_process_error(kin_process *process, kin_error *out);
 

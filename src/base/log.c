@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/failure.h"
+#include "base/screen.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -72,13 +73,13 @@ void kin_log(int at, const char *format, ...)
     }
     size_t end = strlen(line);
     line[end] = '\n';
-    /* A log line that cannot be written has nowhere to be reported. */
-    ssize_t written = write(STDERR_FILENO, line, end + 1);
-    (void)written;
+    kin__screen_write(STDERR_FILENO, line,
+                      end + 1); /* that it cannot be written has nowhere to be reported */
 }
 
 void kin__log_after_fork(void)
 {
     /* Not pthread_mutex_init, here and elsewhere in a child: each page of libc's text used first is a fault. */
     callback_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    kin__screen_after_fork();
 }

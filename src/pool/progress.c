@@ -1,6 +1,8 @@
 /* pool/progress.c - the ready-made progress bar. */
 #include "kin/progress.h"
 
+#include "base/screen.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -44,7 +46,6 @@ static int terminal_width(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col >= 20 ? window.ws_col : 80;
 }
 
-/* One write a picture, so that it is not torn by what others print. */
 static void draw_bar(const kin_progress *progress)
 {
     static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
@@ -53,7 +54,7 @@ static void draw_bar(const kin_progress *progress)
     int width = terminal_width() - length - (int)strlen(progress->name) - 6;
     if (width > 50)
         width = 50;
-    size_t at = (size_t)snprintf(line, sizeof line, "\r%s ", progress->name);
+    size_t at = (size_t)snprintf(line, sizeof line, "%s ", progress->name);
     if (width >= 5) {
         double part = progress->total ? (double)progress->done / (double)progress->total : 1;
         int steps = (int)(part * width * 8);
@@ -65,9 +66,8 @@ static void draw_bar(const kin_progress *progress)
         }
         at += (size_t)snprintf(line + at, sizeof line - at, "▏ ");
     }
-    at += (size_t)snprintf(line + at, sizeof line - at, "%s\033[K%s", text, progress->finished ? "\n" : "");
-    ssize_t written = write(STDERR_FILENO, line, at < sizeof line ? at : sizeof line - 1);
-    (void)written; /* a bar that cannot be drawn is no failure of the map */
+    at += (size_t)snprintf(line + at, sizeof line - at, "%s", text);
+    kin__screen_bar(line, at < sizeof line ? at : sizeof line - 1, progress->finished);
 }
 
 int kin_progress_bar(const kin_progress *progress, void *arg)

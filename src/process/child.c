@@ -18,6 +18,8 @@
 #include "process/children.h"
 #include "process/forkserver.h"
 #include "process/limits.h"
+#include "process/output.h"
+#include "process/printed.h"
 #include "process/start.h"
 #include "process/started.h"
 
@@ -103,8 +105,10 @@ static void end_children(void)
 {
     kin__id id;
     atomic_store(&kin__exiting, true);
-    if (!has_children())
+    if (!has_children()) {
+        kin__output_finish();
         return;
+    }
     kin__forkserver_quit(); /* it ends in order, not by the signal */
     signal_daemons(SIGTERM);
     double deadline = kin__os_deadline(DAEMON_PATIENCE);
@@ -118,6 +122,7 @@ static void end_children(void)
             killed = true;
         }
     }
+    kin__output_finish();
 }
 
 static void tell_end(struct kin__member *me, int code)
@@ -152,7 +157,8 @@ void kin__at_exit(int status, void *unused)
  * flushed before the fork all that the child will flush here. */
 static void flush_own(void)
 {
-    if (kin__flushed_all && (__libc_single_threaded || kin__os_thread_count() == 1 + kin__guardian_runs()))
+    if (kin__flushed_all &&
+        (__libc_single_threaded || kin__os_thread_count() == 1 + kin__guardian_runs() + kin__output_runs()))
         kin__os_flush_all();
     else
         kin__os_flush_output();
@@ -208,6 +214,10 @@ static kin_process *become(kin__id id, pid_t parent)
         watch_parent(parent);
     atomic_store(&((kin_process *)kin__own(process))->pid,
                  atomic_load_explicit(&kin__self()->pid, memory_order_relaxed));
+    if (!kin__printed_begin(process)) {
+        dprintf(STDERR_FILENO, "kin: [%d] error: %s\n", (int)getpid(), kin_error_message());
+        _exit(KIN__REFUSED_EXIT);
+    }
     return process;
 }
 
@@ -247,10 +257,12 @@ pid_t kin__child_parent(void)
 static void before_fork(void)
 {
     pthread_mutex_lock(&kin__guardian_mutex);
+    kin__output_before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
+    kin__output_after_fork();
     pthread_mutex_unlock(&kin__guardian_mutex);
 }
 
@@ -259,6 +271,8 @@ static void after_fork_in_child(void)
     /* The rest is done when the child first calls kin, or by kin__child_run_forked. */
     kin__guardian_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     kin__log_after_fork();
+    kin__output_after_fork();
+    kin__printed_forked();
     kin__init_forked();
     atomic_store(&kin__exiting, false);
     kin__start_warned = false;

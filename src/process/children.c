@@ -19,6 +19,7 @@
 #include "process/child.h"
 #include "process/forkserver.h"
 #include "process/limits.h"
+#include "process/output.h"
 #include "process/started.h"
 
 #include <limits.h>
@@ -151,7 +152,8 @@ static void recover_surely(struct kin_process *process)
             kin__error_fill(
                 &process->error, KIN_EMISMATCH,
                 "process \"%s\" (pid %d) could not join the family: it was started in another pid "
-                "namespace, its program has been replaced, or it could not be sealed",
+                "namespace, its program has been replaced, it could not be sealed, or its output not be "
+                "redirected",
                 process->name, (int)atomic_load(&process->pid));
         else if (process->end.how == KIN_END_EXITED && process->start_method == KIN_START_SPAWN)
             kin__error_fill(
@@ -209,6 +211,8 @@ static void child_ended(struct kin__watch *watch)
     struct kin__member *member = kin__member_find(process->id);
     if (member && member->children)
         kin__guardian_expect_orphans();
+    if (process->printed)
+        kin__output_ended(process->id);
     recover_surely(process);
     if (child->notify)
         child->notify(child->notify_arg);
@@ -311,6 +315,7 @@ void kin__children_forked(void)
 {
     struct kin__watch *watch = kin__guardian_list;
     kin__guardian_forked();
+    kin__output_forked();
     kin__forkserver_forked();
     while (watch) {
         struct kin__watch *next = watch->next;

@@ -7,6 +7,8 @@
 #include "kin/heap.h"
 #include "os/os.h"
 #include "process/children.h"
+#include "process/output.h"
+#include "process/printed.h"
 
 #include <errno.h>
 #include <math.h>
@@ -18,6 +20,7 @@
 /* A sleeper looks at the owner's life itself at least this often: the guardian dies too. */
 #define LOOK_AGAIN 0.1
 #define START_PATIENCE 1.0
+#define OUTPUT_PATIENCE 1.0
 
 int kin__process_check(const kin_process *process, const char *what)
 {
@@ -52,6 +55,13 @@ bool kin__process_wait(kin_process *process, kin__id id, double timeout)
     }
 }
 
+/* Whether what it prints is read by this process. */
+static bool own_output(const kin_process *process, kin__id id)
+{
+    return atomic_load(&process->magic) == KIN__PROCESS_MAGIC && process->id == id && process->printed &&
+           atomic_load(&process->starter) == kin__self_id();
+}
+
 int kin_process_join(kin_process *process, double timeout)
 {
     int error = kin__process_check(process, "join");
@@ -62,8 +72,11 @@ int kin_process_join(kin_process *process, double timeout)
     kin__id id = process->id;
     if (id == kin__self_id())
         return kin__fail(KIN_EINVAL, "process \"%s\" cannot join itself", process->name);
+    double deadline = kin__os_deadline(timeout);
     if (!kin__process_wait(process, id, timeout))
         return kin__fail(KIN_ETIMEDOUT, "process \"%s\" has not ended in time", process->name);
+    if (own_output(process, id))
+        kin__output_wait(id, deadline);
     return 0;
 }
 
@@ -169,6 +182,17 @@ int kin_process_end(kin_process *process, kin_end *out)
     return check_still(process, id, "how it ended");
 }
 
+/* One that ended with a code and no word of kin's may have said why all the same. */
+static void tell_code(const kin_process *process, kin_error *out)
+{
+    if (out->code || process->end.how != KIN_END_EXITED || !process->end.exit_code || !process->printed ||
+        process->printed->mode != KIN_OUTPUT_CAPTURE)
+        return;
+    kin__error_fill(out, KIN_EFAILED, "process \"%s\" (pid %d) ended with exit code %d", process->name,
+                    (int)atomic_load(&process->pid), process->end.exit_code);
+    out->pid = (int)atomic_load(&process->pid);
+}
+
 int kin_process_error(kin_process *process, kin_error *out)
 {
     int error = kin__process_check(process, "ask for its failure");
@@ -180,10 +204,16 @@ int kin_process_error(kin_process *process, kin_error *out)
     memset(out, 0, sizeof *out);
     kin__id id = process->id;
     if (kin__process_settle(process, id)) {
+        if (own_output(process, id))
+            kin__output_wait(id, kin__os_deadline(OUTPUT_PATIENCE));
         *out = process->error;
         out->message[sizeof out->message - 1] = '\0';
+        tell_code(process, out);
         size_t length = strlen(out->message);
         kin__crash_where(process, out->message + length, sizeof out->message - length);
+        length = strlen(out->message);
+        if (out->code)
+            kin__printed_last(process, 0, out->message + length, sizeof out->message - length);
     }
     return check_still(process, id, "its failure");
 }
@@ -248,6 +278,8 @@ void kin_process_free(kin_process *process)
         wait_for_death(process);
     else
         kin_log(KIN_LOG_ERROR, "process \"%s\" goes on unwatched: %s", process->name, kin_error_message());
+    if (process->printed)
+        kin__output_drop(process->id);
     pthread_mutex_lock(&kin__guardian_mutex);
     child = kin__child_find(process);
     if (child)

@@ -22,6 +22,7 @@
  *   oom_before        starter            before the child runs         not linked yet
  *   killed            starter            0 to 1, before the signal     told of a signal that was not sent
  *   crash             the process        see process/crash.h           see there
+ *   printed           starter            see process/printed.h         see there
  *   gone              journal            under its lock; the last one   undone
  *                                        frees in the same transaction
  *
@@ -45,6 +46,7 @@
 enum kin__gone { KIN__MEMBER_GONE = 1, KIN__STARTER_GONE = 2 };
 
 struct kin__limited;
+struct kin__printed;
 
 struct kin_process {
     _Atomic uint32_t magic;
@@ -77,6 +79,7 @@ struct kin_process {
     size_t arg_size;
     void *arg;                /* into data, or the shared pointer that was given */
     struct kin__crash *crash; /* in the same block, behind data; NULL: kin did not start it */
+    struct kin__printed *printed; /* the same; NULL: its output passes */
     _Alignas(16) unsigned char data[];
 };
 

@@ -11,6 +11,7 @@
 #include "family/region.h"
 #include "os/os.h"
 #include "process/child.h"
+#include "process/printed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,7 +69,7 @@ static char **child_environment(const char *mark)
     return copy;
 }
 
-static int spawn(const char *path, char **environment, pid_t *pid)
+static int spawn(const char *path, char **environment, const struct kin__printed *printed, pid_t *pid)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t how;
@@ -78,6 +79,9 @@ static int spawn(const char *path, char **environment, pid_t *pid)
     posix_spawn_file_actions_init(&files);
     posix_spawnattr_init(&how);
     posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    for (int i = 0; printed && i < 2; i++)
+        if (printed->write_fd[i] >= 0)
+            posix_spawn_file_actions_adddup2(&files, printed->write_fd[i], i + 1);
     posix_spawn_file_actions_adddup2(&files, kin__region_fd, CHILD_FD);
     posix_spawn_file_actions_addclosefrom_np(&files, CHILD_FD + 1);
     posix_spawnattr_setsigdefault(&how, &all);
@@ -102,7 +106,7 @@ pid_t kin__spawn_member(struct kin__member *member)
         return kin__fail(KIN_ENOMEM, "could not spawn process \"%s\": out of private memory", name);
     kin__os_flush_output();
     pid_t pid;
-    int error = spawn(path, environment, &pid);
+    int error = spawn(path, environment, member->process->printed, &pid);
     free(environment);
     if (error)
         return kin__fail_errno(KIN_ESYSTEM, error, "could not spawn process \"%s\" from %s", name, path);

@@ -11,7 +11,9 @@
 #include "process/children.h"
 #include "process/forkserver.h"
 #include "process/limits.h"
+#include "process/output.h"
 #include "process/pointers.h"
+#include "process/printed.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -24,7 +26,8 @@
 /* What the child may flush at its end must be empty when it begins, or it is printed twice. */
 static void flush_before_fork(void)
 {
-    kin__flushed_all = __libc_single_threaded || kin__os_thread_count() == 1 + kin__guardian_runs();
+    kin__flushed_all =
+        __libc_single_threaded || kin__os_thread_count() == 1 + kin__guardian_runs() + kin__output_runs();
     if (kin__flushed_all)
         kin__os_flush_all();
     else
@@ -38,12 +41,19 @@ static pid_t fork_member(struct kin__member *member)
     flush_before_fork();
     kin__id id = kin__member_id(member);
     pid_t parent = getpid();
+    const struct kin__printed *printed = member->process->printed;
+    int streams[2] = {-1, -1};
+    if (printed)
+        memcpy(streams, printed->write_fd, sizeof streams);
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* the parent's handlers must not run in the child */
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        if (printed)
+            kin__printed_redirect(streams);
         kin__child_run_forked(id, parent);
+    }
     int error = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0)
@@ -58,7 +68,9 @@ static kin_process *make_object(const struct kin__start *start, int method)
     bool limited = kin__limits_given(&start->options.limits);
     size_t limits_at = (copied + 63) & ~(size_t)63;
     size_t crash_at = limits_at + (limited ? (sizeof(struct kin__limited) + 63) & ~(size_t)63 : 0);
-    kin_process *process = kin__heap_open(sizeof *process + crash_at + sizeof(struct kin__crash), NULL);
+    size_t printed_at = crash_at + ((sizeof(struct kin__crash) + 63) & ~(size_t)63);
+    size_t printed = kin__printed_size(start->options.output);
+    kin_process *process = kin__heap_open(sizeof *process + printed_at + printed, NULL);
     if (!process)
         return NULL;
     memset(process, 0, sizeof *process);
@@ -88,6 +100,11 @@ static kin_process *make_object(const struct kin__start *start, int method)
         process->limited = (struct kin__limited *)(void *)(process->data + limits_at);
         memset(process->limited, 0, sizeof *process->limited);
         process->limited->limits = start->options.limits;
+    }
+    if (printed) {
+        process->printed = (struct kin__printed *)(void *)(process->data + printed_at);
+        memset(process->printed, 0, sizeof *process->printed);
+        process->printed->mode = start->options.output;
     }
     process->magic = KIN__PROCESS_MAGIC;
     if (method != KIN_START_FORK &&
@@ -121,9 +138,14 @@ static int cannot_watch(const kin_process *process, int error)
 
 static int launch(kin_process *process, struct kin__member *member)
 {
+    int failed = process->printed ? kin__output_open(process) : 0;
+    if (failed)
+        return failed;
     pid_t pid = process->start_method == KIN_START_SPAWN        ? kin__spawn_member(member)
                 : process->start_method == KIN_START_FORKSERVER ? kin__forkserver_member(member)
                                                                 : fork_member(member);
+    if (process->printed)
+        kin__output_started(process);
     if (pid < 0)
         return (int)pid;
     atomic_store_explicit(&member->attached, kin__os_since_boot_ns(), memory_order_relaxed);
@@ -179,6 +201,8 @@ kin_process *kin__process_start(const struct kin__start *start)
     kin__member_starting(member);
     if (launch(process, member) == 0)
         return process;
+    if (process->printed)
+        kin__output_drop(process->id);
     if (kin__member_find(process->id))
         kin__member_release_unborn(member);
     pthread_mutex_lock(&kin__guardian_mutex);
@@ -193,7 +217,15 @@ static int read_start(struct kin__start *start, kin_process_fn fn, const kin_pro
     if (!fn)
         return kin__fail(KIN_EINVAL, "cannot start a process without a function");
     start->fn = fn;
-    return kin__options_read(&start->options, sizeof start->options, options, "process options");
+    int error = kin__options_read(&start->options, sizeof start->options, options, "process options");
+    if (!error)
+        error = kin__output_check(start->options.output, "a process");
+    if (!error && start->options.detached && start->options.output > KIN_OUTPUT_PASS)
+        error = kin__fail(KIN_EINVAL,
+                          "cannot start a detached process with output %d: it outlives who would read that; "
+                          "let it pass, or have its function open a file of its own",
+                          start->options.output);
+    return error;
 }
 
 kin_process *kin_process_start(kin_process_fn fn, const void *arg, size_t arg_size,

@@ -1,0 +1,650 @@
+/* process/output.c - see output.h. */
+#include "process/output.h"
+
+#include "base/failure.h"
+#include "base/log.h"
+#include "base/screen.h"
+#include "os/os.h"
+#include "process/printed.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 65536u
+#define READ_MAX 4096u /* at a time, of what is printed again */
+#define PREFIX_MAX 40u
+#define LOOK_AGAIN_MS 10
+#define PERIOD 0.1 /* seconds */
+#define DROP_PATIENCE 1.0
+
+struct stream {
+    struct stream *next;
+    kin__id of;                   /* 0: the process is gone, others hold the pipe still */
+    int fd;                       /* -1: at its end */
+    int write_fd;                 /* -1: the process has it alone */
+    int to;                       /* STDOUT_FILENO, STDERR_FILENO; 0: it is captured */
+    bool begun;                   /* the process was made, or will not be */
+    bool ended;                   /* nothing more of the process itself */
+    bool stalled;                 /* what it goes to would make the relay wait */
+    bool busy;                    /* the relay is at it */
+    uint32_t asked, answered;     /* all that is there now is to be told, and was */
+    nfds_t slot;                  /* among what the relay waits for; 0: it does not */
+    struct kin__printed *printed; /* captured: until the object goes */
+    size_t prefix;
+    char name[PREFIX_MAX];
+    size_t length; /* of the half line */
+    char line[LINE_MAX_BYTES];
+};
+
+/* Beside each other, and all zero until something is relayed. */
+static struct {
+    pthread_mutex_t mutex;
+    pthread_mutex_t start_mutex; /* held while the relay is started or stopped; before the other */
+    pthread_cond_t told;
+    struct stream *first; /* by the mutex */
+    pthread_t thread;
+    _Atomic bool running; /* by start_mutex */
+    bool quit;
+    _Atomic int changing; /* threads that are about to take start_mutex, or have it */
+    bool forking;         /* the mutex is held by who forks */
+    bool dropped;         /* some of it could not be written: logged once */
+    int poke_fd;
+    char *whole; /* the relay's: room for a line and its prefix */
+} relay = {.mutex = PTHREAD_MUTEX_INITIALIZER, .start_mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void init_condition(void)
+{
+    pthread_condattr_t how;
+    pthread_condattr_init(&how);
+    pthread_condattr_setclock(&how, CLOCK_MONOTONIC);
+    pthread_cond_init(&relay.told, &how);
+    pthread_condattr_destroy(&how);
+}
+
+static void poke(void)
+{
+    if (kin__output_runs())
+        eventfd_write(relay.poke_fd, 1);
+}
+
+/* ---- the relay: what becomes of bytes ----------------------------------------------------------- */
+
+static void print(struct stream *stream, const char *text, size_t length)
+{
+    int error = kin__screen_write(stream->to, text, length);
+    if (!error || relay.dropped)
+        return;
+    relay.dropped = true;
+    char why[64];
+    kin_log(KIN_LOG_WARNING, "what processes print is dropped: it cannot be written to %s: %s",
+            stream->to == STDOUT_FILENO ? "stdout" : "stderr", strerror_r(error, why, sizeof why));
+}
+
+/* Whole lines, each behind the prefix, several in one write. */
+static void print_prefixed(struct stream *stream, const char *text, size_t length)
+{
+    char *whole = relay.whole;
+    size_t used = 0;
+    while (length > 0) {
+        const char *end = memchr(text, '\n', length);
+        size_t line = end ? (size_t)(end - text) + 1 : length;
+        if (used + stream->prefix + line > READ_MAX && used) {
+            print(stream, whole, used);
+            used = 0;
+        }
+        memcpy(whole + used, stream->name, stream->prefix);
+        memcpy(whole + used + stream->prefix, text, line);
+        used += stream->prefix + line;
+        text += line;
+        length -= line;
+    }
+    if (used)
+        print(stream, whole, used);
+}
+
+static void print_lines(struct stream *stream, size_t length)
+{
+    if (stream->prefix)
+        print_prefixed(stream, stream->line, length);
+    else
+        print(stream, stream->line, length);
+    stream->length -= length;
+    memmove(stream->line, stream->line + length, stream->length);
+}
+
+/* What has been read lies behind the half line. A line that does not fit goes as it is, in pieces. */
+static void add_lines(struct stream *stream, size_t count)
+{
+    const char *end = memrchr(stream->line + stream->length, '\n', count);
+    stream->length += count;
+    if (end)
+        print_lines(stream, (size_t)(end - stream->line) + 1);
+    else if (stream->length == LINE_MAX_BYTES - 1) {
+        stream->line[stream->length++] = '\n';
+        print_lines(stream, stream->length);
+    }
+}
+
+static void end_line(struct stream *stream)
+{
+    if (stream->length == 0)
+        return;
+    stream->line[stream->length++] = '\n'; /* add_lines leaves room */
+    print_lines(stream, stream->length);
+}
+
+static void keep(struct kin__printed *printed, const char *text, size_t count)
+{
+    uint64_t taken = atomic_load_explicit(&printed->taken, memory_order_relaxed);
+    for (size_t i = 0; i < count;) {
+        size_t at = (taken + i) % KIN__KEPT;
+        size_t part = KIN__KEPT - at < count - i ? KIN__KEPT - at : count - i;
+        memcpy(printed->kept + at, text + i, part);
+        i += part;
+    }
+    atomic_store_explicit(&printed->taken, taken + count, memory_order_relaxed);
+}
+
+/* Partners in kin__printed_so_far and copy_kept. */
+static void begin_turn(struct kin__printed *printed)
+{
+    atomic_store_explicit(&printed->turn, atomic_load_explicit(&printed->turn, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+}
+
+static void end_turn(struct kin__printed *printed)
+{
+    atomic_store_explicit(&printed->turn, atomic_load_explicit(&printed->turn, memory_order_relaxed) + 1,
+                          memory_order_release);
+}
+
+static ssize_t read_some(const struct stream *stream, char *to, size_t most)
+{
+    ssize_t count;
+    do
+        count = read(stream->fd, to, most);
+    while (count < 0 && errno == EINTR);
+    return count;
+}
+
+/* As read(2). */
+static ssize_t take(struct stream *stream)
+{
+    if (stream->to) {
+        size_t room = LINE_MAX_BYTES - 1 - stream->length;
+        ssize_t count = read_some(stream, stream->line + stream->length, room < READ_MAX ? room : READ_MAX);
+        if (count > 0)
+            add_lines(stream, (size_t)count);
+        return count;
+    }
+    if (stream->printed)
+        begin_turn(stream->printed);
+    ssize_t count = read_some(stream, stream->line, KIN__KEPT);
+    if (stream->printed) {
+        if (count > 0)
+            keep(stream->printed, stream->line, (size_t)count);
+        end_turn(stream->printed);
+    }
+    return count;
+}
+
+/* Whether writing there waits for nobody, as far as can be told; errors wait for nobody. */
+static bool is_ready(int fd)
+{
+    struct pollfd one = {.fd = fd, .events = POLLOUT};
+    return poll(&one, 1, 0) != 0;
+}
+
+/* One turn of a stream, under the mutex, which is given up meanwhile: some bytes, or all that were asked for. */
+static void serve(struct stream *stream)
+{
+    uint32_t asked = stream->asked;
+    bool ended = stream->ended, all = asked != stream->answered;
+    bool stalled = false, at_end = false, looked = false;
+    int unread = 0;
+    stream->busy = true;
+    pthread_mutex_unlock(&relay.mutex);
+    if (all)
+        ioctl(stream->fd, FIONREAD, &unread);
+    do {
+        stalled = stream->to && !is_ready(stream->to);
+        if (stalled)
+            break;
+        ssize_t count = take(stream);
+        at_end = count == 0 || (count < 0 && errno != EAGAIN);
+        unread = count > 0 ? unread - (int)count : 0;
+        if (unread <= 0 && ended && count > 0 && !looked) { /* mostly the end is right behind */
+            unread = 1;
+            looked = true;
+        }
+    } while (unread > 0);
+    if (stream->to && !stalled && (at_end || (ended && all)))
+        end_line(stream);
+    pthread_mutex_lock(&relay.mutex);
+    stream->busy = false;
+    stream->stalled = stalled;
+    if (all && !stalled)
+        stream->answered = asked;
+    if (at_end) {
+        close(stream->fd);
+        stream->fd = -1;
+    }
+    pthread_cond_broadcast(&relay.told);
+}
+
+/* ---- the relay: its loop ------------------------------------------------------------------------- */
+
+/* Private to the relay. */
+struct waits {
+    struct pollfd *polled; /* the poke, the streams in their order, what stalled ones go to */
+    size_t room;
+};
+
+/* Under the mutex. False: no memory; then all are looked at after a while. */
+static bool list_waits(struct waits *waits, nfds_t *count)
+{
+    bool stalled[3] = {false};
+    size_t needed = 3;
+    for (const struct stream *stream = relay.first; stream; stream = stream->next)
+        needed++;
+    if (needed > waits->room) {
+        struct pollfd *more = realloc(waits->polled, 2 * needed * sizeof *more);
+        if (!more)
+            return false;
+        waits->polled = more;
+        waits->room = 2 * needed;
+    }
+    nfds_t used = 0;
+    waits->polled[used++] = (struct pollfd){.fd = relay.poke_fd, .events = POLLIN};
+    for (struct stream *stream = relay.first; stream; stream = stream->next) {
+        bool wanted = stream->begun && stream->fd >= 0 && !stream->stalled;
+        stream->slot = wanted ? used : 0;
+        if (wanted)
+            waits->polled[used++] = (struct pollfd){.fd = stream->fd, .events = POLLIN};
+        if (stream->stalled && stream->fd >= 0)
+            stalled[stream->to] = true;
+    }
+    for (int to = STDOUT_FILENO; to <= STDERR_FILENO; to++)
+        if (stalled[to])
+            waits->polled[used++] = (struct pollfd){.fd = to, .events = POLLOUT};
+    *count = used;
+    return true;
+}
+
+/* Under the mutex; `polled` NULL: not known what there is. */
+static void serve_all(const struct pollfd *polled)
+{
+    for (struct stream *stream = relay.first; stream; stream = stream->next) {
+        bool may = !polled || stream->stalled || (stream->slot && polled[stream->slot].revents);
+        if (stream->begun && stream->fd >= 0 && (may || stream->asked != stream->answered))
+            serve(stream);
+    }
+}
+
+/* Those that have been told to their end go. Under the mutex. */
+static void sweep(void)
+{
+    for (struct stream **link = &relay.first; *link;) {
+        struct stream *stream = *link;
+        if (stream->fd < 0)
+            stream->answered = stream->asked;
+        if (stream->ended && stream->answered == stream->asked) {
+            stream->of = 0;
+            stream->printed = NULL;
+        }
+        if (stream->of || stream->fd >= 0) {
+            link = &stream->next;
+        } else {
+            *link = stream->next;
+            free(stream);
+        }
+    }
+    pthread_cond_broadcast(&relay.told);
+}
+
+static void *run(void *unused)
+{
+    struct waits waits = {0};
+    (void)unused;
+    pthread_setname_np(pthread_self(), "kin-output");
+    pthread_mutex_lock(&relay.mutex);
+    while (!relay.quit) {
+        nfds_t count = 0;
+        bool listed = list_waits(&waits, &count);
+        pthread_mutex_unlock(&relay.mutex);
+        poll(waits.polled, count, listed ? -1 : LOOK_AGAIN_MS);
+        eventfd_t pokes;
+        eventfd_read(relay.poke_fd, &pokes);
+        pthread_mutex_lock(&relay.mutex);
+        serve_all(listed ? waits.polled : NULL);
+        sweep();
+    }
+    pthread_mutex_unlock(&relay.mutex);
+    free(waits.polled);
+    return NULL;
+}
+
+/* ---- starting and stopping it -------------------------------------------------------------------- */
+
+static void lock_start(void)
+{
+    atomic_fetch_add(&relay.changing, 1);
+    pthread_mutex_lock(&relay.start_mutex);
+}
+
+static void unlock_start(void)
+{
+    pthread_mutex_unlock(&relay.start_mutex);
+    atomic_fetch_sub(&relay.changing, 1);
+}
+
+/* Under start_mutex. */
+static int start_relay(void)
+{
+    if (atomic_load(&relay.running))
+        return 0;
+    init_condition();
+    relay.quit = false;
+    relay.poke_fd = kin__os_high(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    int error = relay.poke_fd < 0 ? errno : 0;
+    relay.whole = malloc(LINE_MAX_BYTES + PREFIX_MAX);
+    if (!relay.whole)
+        error = ENOMEM;
+    if (!error) {
+        sigset_t every, before;
+        sigfillset(&every); /* SIGPIPE too: a write that nobody reads is an error, not the program's end */
+        pthread_sigmask(SIG_SETMASK, &every, &before);
+        error = pthread_create(&relay.thread, NULL, run, NULL);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    if (!error) {
+        atomic_store(&relay.running, true);
+        return 0;
+    }
+    if (relay.poke_fd >= 0)
+        close(relay.poke_fd);
+    free(relay.whole);
+    return kin__fail_errno(KIN_ESYSTEM, error, "could not start the thread that reads processes' output");
+}
+
+/* With the last stream its work is done; a fork beside a thread is dearer. `surely`: whatever is left. */
+static void stop_relay(bool surely)
+{
+    lock_start();
+    pthread_mutex_lock(&relay.mutex);
+    bool stop = atomic_load(&relay.running) && (surely || !relay.first);
+    if (stop) {
+        relay.quit = true;
+        poke();
+    }
+    pthread_mutex_unlock(&relay.mutex);
+    if (stop) {
+        pthread_join(relay.thread, NULL);
+        atomic_store(&relay.running, false);
+        close(relay.poke_fd);
+        free(relay.whole);
+    }
+    unlock_start();
+}
+
+bool kin__output_runs(void)
+{
+    return atomic_load_explicit(&relay.running, memory_order_relaxed);
+}
+
+/* ---- streams of a process ------------------------------------------------------------------------ */
+
+int kin__output_check(int mode, const char *what)
+{
+    if (mode >= KIN_OUTPUT_DEFAULT && mode <= KIN_OUTPUT_CAPTURE)
+        return 0;
+    return kin__fail(KIN_EINVAL, "cannot start %s with output %d: it is not one of enum kin_output", what,
+                     mode);
+}
+
+static int new_stream(const kin_process *process, int to, int *write_fd)
+{
+    int ends[2];
+    struct stream *stream = malloc(sizeof *stream);
+    if (!stream)
+        return kin__fail(KIN_ENOMEM, "could not start process \"%s\": out of private memory", process->name);
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        int error = errno;
+        free(stream);
+        return kin__fail_errno(KIN_ESYSTEM, error, "could not make a pipe for the output of process \"%s\"",
+                               process->name);
+    }
+    memset(stream, 0, offsetof(struct stream, line)); /* the rest is touched when it is used */
+    stream->of = process->id;
+    stream->fd = kin__os_high(ends[0]);
+    stream->write_fd = kin__os_high(ends[1]);
+    stream->to = to;
+    fcntl(stream->fd, F_SETFL, O_NONBLOCK);
+    if (process->printed->mode == KIN_OUTPUT_PREFIX) {
+        snprintf(stream->name, sizeof stream->name, "[%s] ", process->name);
+        stream->prefix = strlen(stream->name);
+    }
+    if (!to)
+        stream->printed = process->printed;
+    *write_fd = stream->write_fd;
+    pthread_mutex_lock(&relay.mutex);
+    stream->next = relay.first;
+    relay.first = stream;
+    pthread_mutex_unlock(&relay.mutex);
+    return 0;
+}
+
+/* Then one pipe serves both, and keeps the order. */
+static bool same_place(void)
+{
+    struct stat out, err;
+    return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev &&
+           out.st_ino == err.st_ino;
+}
+
+static int open_streams(const kin_process *process, struct kin__printed *printed)
+{
+    bool terminals = printed->mode == KIN__OUTPUT_TERMINAL;
+    int error = 0;
+    if (printed->mode == KIN_OUTPUT_CAPTURE || same_place()) {
+        int to = printed->mode == KIN_OUTPUT_CAPTURE ? 0 : STDOUT_FILENO;
+        if (!terminals || isatty(STDOUT_FILENO))
+            error = new_stream(process, to, &printed->write_fd[0]);
+        printed->write_fd[1] = printed->write_fd[0];
+        return error;
+    }
+    for (int i = 0; i < 2 && !error; i++)
+        if (!terminals || isatty(i + 1))
+            error = new_stream(process, i + 1, &printed->write_fd[i]);
+    return error;
+}
+
+int kin__output_open(kin_process *process)
+{
+    struct kin__printed *printed = process->printed;
+    printed->write_fd[0] = printed->write_fd[1] = -1;
+    printed->starter = (int32_t)getpid();
+    lock_start();
+    int error = start_relay();
+    if (!error)
+        error = open_streams(process, printed);
+    unlock_start();
+    if (error) {
+        kin__output_started(process);
+        kin__output_drop(process->id);
+    }
+    return error;
+}
+
+static void close_write_end(struct stream *stream)
+{
+    if (stream->write_fd >= 0)
+        close(stream->write_fd);
+    stream->write_fd = -1;
+}
+
+/* A template's child comes for it by itself, when it gets to it: there it stays until the child's end. */
+void kin__output_started(const kin_process *process)
+{
+    pthread_mutex_lock(&relay.mutex);
+    for (struct stream *stream = relay.first; stream; stream = stream->next)
+        if (stream->of == process->id && !stream->begun) {
+            if (process->start_method != KIN_START_FORKSERVER)
+                close_write_end(stream);
+            stream->begun = true;
+        }
+    poke();
+    pthread_mutex_unlock(&relay.mutex);
+}
+
+/* Under the mutex. */
+static void ask_last(kin__id id)
+{
+    for (struct stream *stream = relay.first; stream; stream = stream->next)
+        if (stream->of == id && !stream->ended) {
+            close_write_end(stream);
+            stream->ended = true;
+            stream->asked++;
+            poke();
+        }
+}
+
+void kin__output_ended(kin__id id)
+{
+    pthread_mutex_lock(&relay.mutex);
+    ask_last(id);
+    pthread_mutex_unlock(&relay.mutex);
+}
+
+/* Under the mutex. `id` 0: of any process. */
+static bool owes(kin__id id)
+{
+    for (const struct stream *stream = relay.first; stream; stream = stream->next)
+        if (stream->asked != stream->answered && (!id || stream->of == id))
+            return true;
+    return false;
+}
+
+static bool wait_until_told(kin__id id, double deadline)
+{
+    bool owed;
+    while ((owed = owes(id)) && kin__os_left(deadline) > 0) {
+        struct timespec until;
+        double left = kin__os_left(deadline);
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += (long)((left < PERIOD ? left : PERIOD) * 1e9);
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&relay.told, &relay.mutex, &until);
+    }
+    return !owed;
+}
+
+bool kin__output_wait(kin__id id, double deadline)
+{
+    pthread_mutex_lock(&relay.mutex);
+    ask_last(id); /* whoever settled its end may have been somebody else */
+    bool told = wait_until_told(id, deadline);
+    pthread_mutex_unlock(&relay.mutex);
+    return told;
+}
+
+bool kin__output_sync(double deadline)
+{
+    pthread_mutex_lock(&relay.mutex);
+    for (struct stream *stream = relay.first; stream; stream = stream->next)
+        if (stream->of)
+            stream->asked++;
+    poke();
+    bool told = wait_until_told(0, deadline);
+    pthread_mutex_unlock(&relay.mutex);
+    return told;
+}
+
+static bool is_kept(kin__id id)
+{
+    for (struct stream *stream = relay.first; stream; stream = stream->next)
+        if (stream->of == id) {
+            if (!stream->busy)
+                stream->printed = NULL;
+            else if (stream->printed)
+                return true;
+        }
+    return false;
+}
+
+void kin__output_drop(kin__id id)
+{
+    kin__output_wait(id, kin__os_deadline(DROP_PATIENCE));
+    pthread_mutex_lock(&relay.mutex);
+    while (is_kept(id)) /* the relay copies, which waits for nobody */
+        pthread_cond_wait(&relay.told, &relay.mutex);
+    for (struct stream *stream = relay.first; stream; stream = stream->next)
+        if (stream->of == id)
+            stream->of = 0; /* what is in its pipe yet is told all the same */
+    pthread_mutex_unlock(&relay.mutex);
+    stop_relay(false);
+}
+
+void kin__output_finish(void)
+{
+    if (!kin__output_runs())
+        return;
+    pthread_mutex_lock(&relay.mutex);
+    wait_until_told(0, KIN_FOREVER);
+    pthread_mutex_unlock(&relay.mutex);
+    stop_relay(true);
+}
+
+/* ---- fork ---------------------------------------------------------------------------------------- */
+
+void kin__output_before_fork(void)
+{
+    if (!kin__output_runs())
+        return;
+    pthread_mutex_lock(&relay.mutex);
+    relay.forking = true;
+}
+
+void kin__output_after_fork(void)
+{
+    if (!relay.forking)
+        return;
+    relay.forking = false;
+    pthread_mutex_unlock(&relay.mutex);
+}
+
+void kin__output_forked(void)
+{
+    if (!kin__output_runs() && !relay.first && !atomic_load(&relay.changing))
+        return;
+    relay.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    relay.start_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    atomic_store(&relay.changing, 0);
+    relay.forking = false;
+    if (kin__output_runs()) {
+        close(relay.poke_fd);
+        free(relay.whole);
+    }
+    atomic_store(&relay.running, false);
+    while (relay.first) {
+        struct stream *stream = relay.first;
+        relay.first = stream->next;
+        if (stream->fd >= 0)
+            close(stream->fd);
+        close_write_end(stream);
+        free(stream);
+    }
+}
