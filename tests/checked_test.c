@@ -398,6 +398,23 @@ static void deaths_leave_at_most_a_block_behind(void)
     ck_assert_msg(told[0] == '\0', "%s", told);
 }
 
+/* Its own object is no block of the user's: who recovers it frees it all the same. */
+static void plain_fork_leaves_nothing_of_its_own(void)
+{
+    begin_checked();
+    size_t before = in_use();
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(kin_current_process() ? 0 : 1);
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(kin__members_sweep(), 0);
+    expect_silence();
+    ck_assert_int_eq(in_use(), before);
+    check_heap();
+}
+
 static void unknown_checks_are_refused(void)
 {
     setenv("KIN_CHECK", "heap,rubbish", 1);
@@ -424,6 +441,7 @@ static const struct test tests[] = {
     {"thread_that_ends_leaves_nothing_in_quarantine", thread_that_ends_leaves_nothing_in_quarantine, 10, 0},
     {"end_of_a_process_looks_at_what_rests", end_of_a_process_looks_at_what_rests, 20, TEST_EACH_METHOD},
     {"deaths_leave_at_most_a_block_behind", deaths_leave_at_most_a_block_behind, 60, TEST_NOT_VALGRIND},
+    {"plain_fork_leaves_nothing_of_its_own", plain_fork_leaves_nothing_of_its_own, 10, TEST_NOT_VALGRIND},
     {"unknown_checks_are_refused", unknown_checks_are_refused, 5, 0},
 };
 TEST_MAIN("checked", tests)

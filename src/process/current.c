@@ -1,8 +1,7 @@
 /* process/current.c - the calling process, its parent, its children, its CPUs. */
 #include "base/failure.h"
-#include "family/member.h"
+#include "family/heap.h"
 #include "family/sealed.h"
-#include "kin/heap.h"
 #include "os/os.h"
 #include "process/children.h"
 #include "process/start.h"
@@ -18,9 +17,11 @@ static kin_process *make_own(struct kin__member *me)
 {
     if (kin__sealed_refuse("make an object for this process, which was forked by a sealed one"))
         return NULL;
-    kin_process *process = kin_calloc(1, sizeof *process);
+    /* Like each process's object no block of the user's: its recovery frees it, under KIN_CHECK=heap too. */
+    kin_process *process = kin__heap_open(sizeof *process, (uint64_t *)(void *)&me->process);
     if (!process)
         return NULL;
+    memset(process, 0, sizeof *process);
     process->start_method = KIN_START_FORK;
     process->id = kin__member_id(me);
     atomic_store(&process->pid, (int32_t)getpid());
@@ -28,6 +29,7 @@ static kin_process *make_own(struct kin__member *me)
     process->gone = KIN__STARTER_GONE; /* nobody will free it but its recovery */
     process->magic = KIN__PROCESS_MAGIC;
     me->process = process;
+    kin__heap_close();
     return process;
 }
 
