@@ -460,8 +460,9 @@ static int closed_pidfds(const struct descriptors *before, const struct descript
 
 int leftovers_new_descriptors(const struct descriptors *before, struct report *report)
 {
-    /* The region; the guardian's ways to wait and to be woken, made with the first child. */
-    static const char *const kept[] = {"/memfd:kin", "anon_inode:[eventpoll]", "anon_inode:[eventfd]"};
+    /* The region; the guardian's ways to wait and to be woken, made with the first child; children's stdin. */
+    static const char *const kept[] = {"/memfd:kin", "anon_inode:[eventpoll]", "anon_inode:[eventfd]",
+                                       "/dev/null"};
     bool seen[sizeof kept / sizeof kept[0]] = {false};
     static struct descriptors after;
     int count = 0;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -263,6 +264,51 @@ static void program_without_standard_streams(void)
     ck_assert_int_eq(status, 0);
 }
 
+static int read_stdin(void *arg)
+{
+    (void)arg;
+    char byte;
+    struct stat about, null;
+    bool same =
+        fstat(STDIN_FILENO, &about) == 0 && stat("/dev/null", &null) == 0 && about.st_rdev == null.st_rdev;
+    return same && read(STDIN_FILENO, &byte, 1) == 0 ? 3 : 4;
+}
+
+static int end_of_reader(void)
+{
+    kin_end end;
+    kin_process *process = start(read_stdin, NULL);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    ck_assert_int_eq(kin_process_end(process, &end), 0);
+    kin_process_free(process);
+    return end.exit_code;
+}
+
+/* A program that closes what it does not know, and opens files of its own, hands none of them to children as stdin. */
+static void stdin_is_null_whatever_the_program_closed(void)
+{
+    test_init();
+    int ends[2];
+    bool replaced[64] = {false}, any = false;
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    ck_assert_int_eq(write(ends[1], "x", 1), 1);
+    ck_assert_int_eq(end_of_reader(), 3);
+    for (int fd = 3; fd < 64; fd++) {
+        char path[64], target[64] = "";
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        if (readlink(path, target, sizeof target - 1) > 0 && strcmp(target, "/dev/null") == 0)
+            any = replaced[fd] = dup2(ends[0], fd) == fd;
+    }
+    ck_assert_msg(test_method() != KIN_START_FORK || any, "children's stdin is not kept");
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(end_of_reader(), 3);
+    close(ends[0]);
+    close(ends[1]);
+    for (int fd = 3; fd < 64; fd++)
+        if (replaced[fd])
+            close(fd);
+}
+
 /* ---- statuses and signals ---- */
 
 static void collect_all(int number)
@@ -314,6 +360,8 @@ static const struct test tests[] = {
     {"child_may_call_kin_init_again", child_may_call_kin_init_again, 10, TEST_EACH_METHOD},
     {"init_that_failed_may_be_tried_again", init_that_failed_may_be_tried_again, 10, TEST_EACH_METHOD},
     {"program_without_standard_streams", program_without_standard_streams, 20, TEST_NOT_VALGRIND},
+    {"stdin_is_null_whatever_the_program_closed", stdin_is_null_whatever_the_program_closed, 20,
+     TEST_EACH_METHOD | TEST_NOT_VALGRIND},
     {"collected_child_is_not_waited_for", collected_child_is_not_waited_for, 30, TEST_NOT_VALGRIND},
     {"too_large_an_argument_is_refused", too_large_an_argument_is_refused, 10, 0},
 };

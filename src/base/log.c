@@ -51,16 +51,12 @@ void kin_log_set_callback(kin_log_fn fn, void *arg)
     pthread_mutex_unlock(&callback_mutex);
 }
 
-void kin_log(int at, const char *format, ...)
+/* Apart, so that what is not logged takes no page of stack for a line: after a fork that would be a page fault. */
+static __attribute__((noinline)) void log_line(int at, const char *format, va_list args)
 {
-    if (at < kin_log_level() || at >= KIN_LOG_OFF || at < KIN_LOG_DEBUG)
-        return;
     char line[1024];
     int head = snprintf(line, sizeof line, "kin: [%d] %s: ", (int)getpid(), names[at]);
-    va_list args;
-    va_start(args, format);
     int length = vsnprintf(line + head, sizeof line - (size_t)head - 1, format, args);
-    va_end(args);
     if (length < 0)
         return;
     pthread_mutex_lock(&callback_mutex);
@@ -75,6 +71,16 @@ void kin_log(int at, const char *format, ...)
     line[end] = '\n';
     kin__screen_write(STDERR_FILENO, line,
                       end + 1); /* that it cannot be written has nowhere to be reported */
+}
+
+void kin_log(int at, const char *format, ...)
+{
+    if (at < kin_log_level() || at >= KIN_LOG_OFF || at < KIN_LOG_DEBUG)
+        return;
+    va_list args;
+    va_start(args, format);
+    log_line(at, format, args);
+    va_end(args);
 }
 
 void kin__log_after_fork(void)

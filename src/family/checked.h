@@ -38,7 +38,7 @@
 /* Whether the family was founded with KIN_CHECK=heap. */
 static inline bool kin__checks_heap(void)
 {
-    return kin__region && kin__region->checks & KIN__CHECK_HEAP;
+    return kin__known.checks & KIN__CHECK_HEAP;
 }
 
 /* The calls of kin/heap.h, under KIN_CHECK=heap. `caller` is where the user's code goes on. */

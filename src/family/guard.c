@@ -38,7 +38,7 @@ void kin__guards_set(void)
 void kin__guards_forked(void)
 {
     struct kin__part parts[KIN__PARTS];
-    if (!(kin__region->checks & KIN__CHECK_HEAP) || kin__is_sealed())
+    if (!(kin__known.checks & KIN__CHECK_HEAP) || kin__is_sealed())
         return;
     kin__parts(parts);
     const struct kin__part *heap = &parts[KIN__PARTS - 1];

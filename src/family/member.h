@@ -135,6 +135,8 @@ bool kin__member_has_pid(const struct kin__member *member);
  * someone else is at it. No record is set. Repeatable.
  */
 int kin__member_recover(kin__id id);
+/* The same of one whose status was collected: it has ended, the kernel need not be asked. */
+int kin__member_recover_collected(kin__id id);
 
 /* Recover members whose parent is gone (and plain forks, which no one watches); free the slots of processes that
  * died while they joined. Returns how many such members are still there: look again soon. */

@@ -2,7 +2,8 @@
  * family/recovery.c - taking back what a dead member owned. By anyone, repeatable, killable itself.
  *
  *   R1  take the life lock; whoever holds it is the one recoverer
- *   R2  ask the kernel whether the whole process has ended; if not, let go
+ *   R2  ask the kernel whether the whole process has ended; if not, let go (whoever
+ *       has collected its status knows)
  *   R3  slots that it had claimed for children are freed (children that have not attached will not)
  *   R4  upper floors take back theirs, or ask to be called later
  *   R5  what its threads had under way in the heap is finished or undone
@@ -104,7 +105,7 @@ static int take_back(struct kin__member *dead)
     return 0;
 }
 
-int kin__member_recover(kin__id id)
+static int recover(kin__id id, bool collected)
 {
     if (kin__is_sealed()) /* what the dead had is not its to write: others will see to it */
         return kin__member_find(id) ? KIN_EBUSY : 0;
@@ -118,9 +119,19 @@ int kin__member_recover(kin__id id)
     int error = 0;
     if (kin__member_find(id) == member &&
         kin__member_state(member) == KIN__ALIVE) /* else someone was faster */
-        error = member_ended(member) ? take_back(member) : KIN_EBUSY;
+        error = collected || member_ended(member) ? take_back(member) : KIN_EBUSY;
     kin__lock_release(&member->life);
     return error;
+}
+
+int kin__member_recover(kin__id id)
+{
+    return recover(id, false);
+}
+
+int kin__member_recover_collected(kin__id id)
+{
+    return recover(id, true);
 }
 
 void kin__member_release_unborn(struct kin__member *member)

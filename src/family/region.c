@@ -23,6 +23,7 @@
 struct kin__region *kin__region;
 int kin__region_fd = -1;
 uintptr_t kin__region_base, kin__region_size;
+struct kin__known kin__known;
 
 #define LARGEST ((size_t)1 << 40)
 #define STEP ((size_t)1 << 20)
@@ -177,7 +178,13 @@ int kin__region_new(size_t size, size_t heap_limit)
         region->nonce = kin__os_now_ns();
     strncpy(region->version, KIN_VERSION, sizeof region->version - 1);
     region->magic = KIN__REGION_MAGIC;
+    kin__known.nonce = region->nonce;
     return 0;
+}
+
+void kin__region_set_checks(uint32_t checks)
+{
+    kin__region->checks = kin__known.checks = checks;
 }
 
 void kin__region_leave(void)
@@ -186,6 +193,7 @@ void kin__region_leave(void)
     size_t size = kin__region_size;
     close(kin__region_fd);
     adopt(NULL, 0, -1);
+    kin__known = (struct kin__known){0};
     kin__os_unmap(at, size);
 }
 
@@ -211,6 +219,7 @@ int kin__region_attach(int fd, uint64_t base, uint64_t size, uint64_t nonce)
         return error;
     }
     adopt(at, size, fd);
+    kin__known = (struct kin__known){.nonce = region->nonce, .checks = region->checks};
     kin__guards_set();
     return 0;
 }

@@ -58,6 +58,15 @@ struct kin__region {
 extern struct kin__region *kin__region;
 extern int kin__region_fd;
 
+/* What stands in it for good, for what each forked child asks: a look at the region itself would be a page fault. */
+extern struct kin__known {
+    uint64_t nonce;
+    uint32_t checks;
+} kin__known;
+
+/* The founder: what KIN_CHECK asked for. */
+void kin__region_set_checks(uint32_t checks);
+
 /* An area of the region. */
 static inline void *kin__region_at(size_t offset)
 {

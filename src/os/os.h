@@ -184,8 +184,9 @@ void kin__os_reset_signals(uint64_t except);
 /* Whether that function is the signal's handler. */
 bool kin__os_handles(int signal, void (*handler)(int));
 
-/* Replace stdin by /dev/null. */
+/* Replace stdin by /dev/null, in a child; in its parent, before: have it open, which saves each child a part of its start. */
 void kin__os_null_stdin(void);
+void kin__os_null_prepare(void);
 
 /* As fflush(NULL), in a process with one thread: where nothing is held, it costs next to nothing. */
 void kin__os_flush_all(void);

@@ -189,7 +189,8 @@ static int run(kin_process *process)
         return 127;
     }
     int code = fn(argument(process));
-    free(argument_copy);
+    if (argument_copy) /* or the call would be a page to fault in */
+        free(argument_copy);
     argument_copy = NULL;
     return code;
 }

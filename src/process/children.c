@@ -165,7 +165,9 @@ static void recover_surely(struct kin_process *process)
         return;
     }
     double deadline = kin__os_deadline(RECOVERY_PATIENCE);
-    while (kin__member_recover(process->id) == KIN_EBUSY) {
+    bool collected = atomic_load(&process->known);
+    while ((collected ? kin__member_recover_collected(process->id) : kin__member_recover(process->id)) ==
+           KIN_EBUSY) {
         if (kin__os_left(deadline) <= 0) {
             kin_log(KIN_LOG_WARNING,
                     "what process \"%s\" had is being recovered by a process that does not get on",

@@ -108,6 +108,7 @@ static int serve(void *arg)
     int code = kin__os_sibling_prepare() ? 1 : prepare(own);
     if (code)
         return code;
+    kin__os_null_prepare();
     kin__flushed_all = true; /* children may flush all: nothing of ours is left */
     kin__os_flush_all();
     atomic_store_explicit(&own->ready, 1, memory_order_release);

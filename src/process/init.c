@@ -101,7 +101,7 @@ static int found_family(const kin_init_options *given)
         error = kin__region_new(options.region_size, options.heap_limit);
     if (error)
         return error;
-    kin__region->checks = checks;
+    kin__region_set_checks(checks);
     kin__region->start_method = options.start_method;
     kin__function_init();
     error = kin__heap_format();

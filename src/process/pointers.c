@@ -78,7 +78,7 @@ static void search_item(struct search *search, const unsigned char *item, size_t
 
 void kin__pointers_check(const char *what, const char *name, const void *data, size_t size, size_t count)
 {
-    if (!data || size < WORD || !(kin__region->checks & KIN__CHECK_POINTERS))
+    if (!data || size < WORD || !(kin__known.checks & KIN__CHECK_POINTERS))
         return;
     struct search search = {.what = what, .name = name, .count = count};
     search.range_count = kin__os_private_ranges(&search.ranges);

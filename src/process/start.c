@@ -39,6 +39,7 @@ static void flush_before_fork(void)
 static pid_t fork_member(struct kin__member *member)
 {
     flush_before_fork();
+    kin__os_null_prepare();
     kin__id id = kin__member_id(member);
     pid_t parent = getpid();
     const struct kin__printed *printed = member->process->printed;

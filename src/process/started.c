@@ -14,7 +14,7 @@ static pid_t own_session;
  * Flood 2014) is a bijection. The top bit stays 0: all ones would mean "no limit". */
 static uint64_t mark_of(kin__id id)
 {
-    uint64_t x = kin__region->nonce ^ (id * 0x9e3779b97f4a7c15u);
+    uint64_t x = kin__known.nonce ^ (id * 0x9e3779b97f4a7c15u);
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
     return (x ^ (x >> 31)) >> 1;
