@@ -18,20 +18,22 @@
 #include <stdint.h>
 
 /* X(kind, magic, text) */
-#define KIN__OBJECT_LIST(X)                \
-    X(PROCESS, 0x636f7270u, "process")     \
-    X(POOL, 0x6c6f6f70u, "pool")           \
-    X(LOCK, 0x6b636f6cu, "lock")           \
-    X(RLOCK, 0x6b636c72u, "rlock")         \
-    X(SEMAPHORE, 0x616d6573u, "semaphore") \
-    X(CONDITION, 0x646e6f63u, "condition") \
-    X(EVENT, 0x746e7665u, "event")         \
-    X(BARRIER, 0x72726162u, "barrier")     \
-    X(VALUE, 0x756c6176u, "value")         \
-    X(ARRAY, 0x61727261u, "array")         \
-    X(QUEUE, 0x65756575u, "queue")         \
-    X(BROADCAST, 0x64637262u, "broadcast") \
-    X(READER, 0x64616572u, "reader")
+#define KIN__OBJECT_LIST(X)                  \
+    X(PROCESS, 0x636f7270u, "process")       \
+    X(POOL, 0x6c6f6f70u, "pool")             \
+    X(LOCK, 0x6b636f6cu, "lock")             \
+    X(RLOCK, 0x6b636c72u, "rlock")           \
+    X(SEMAPHORE, 0x616d6573u, "semaphore")   \
+    X(CONDITION, 0x646e6f63u, "condition")   \
+    X(EVENT, 0x746e7665u, "event")           \
+    X(BARRIER, 0x72726162u, "barrier")       \
+    X(VALUE, 0x756c6176u, "value")           \
+    X(ARRAY, 0x61727261u, "array")           \
+    X(QUEUE, 0x65756575u, "queue")           \
+    X(BROADCAST, 0x64637262u, "broadcast")   \
+    X(READER, 0x64616572u, "reader")         \
+    X(CONNECTION, 0x6e6e6f63u, "connection") \
+    X(LISTENER, 0x6e74736cu, "listener")
 
 #define KIN__OBJECT_ENUM(kind, magic, text) KIN__##kind##_MAGIC = (magic),
 enum kin__object_magic { KIN__OBJECT_LIST(KIN__OBJECT_ENUM) };

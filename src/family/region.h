@@ -17,6 +17,7 @@
  *   -----------   ----------   ---------------------------   ------------------------------------
  *   members_top   claimers     only grows; CAS               as stored
  *   barriers      journal      lock                          undone
+ *   handles       any          only grows                    a number is passed over (process/handle.h)
  *   all others    founder      before the first child        no family yet: the memory goes with it
  */
 #ifndef KIN_FAMILY_REGION_H
@@ -28,7 +29,7 @@
 #include <stdint.h>
 
 #define KIN__REGION_MAGIC 0x6e6f69676572696bull /* "kiregion" */
-#define KIN__LAYOUT 2                           /* of everything in the region; children must agree */
+#define KIN__LAYOUT 3                           /* of everything in the region; children must agree */
 
 #define KIN__GUARD 0x10000u /* a page of the largest kind */
 #define KIN__AT_MODULES 0x10000u
@@ -52,6 +53,7 @@ struct kin__region {
     _Atomic uint32_t members_top; /* no slot from here on was ever claimed */
     uint64_t barriers;            /* address of the first, 0: none (sync/barrier.c) */
     uint32_t checks;              /* enum kin__checks: what KIN_CHECK asked for */
+    _Atomic uint32_t handles;     /* the next one's number */
 };
 
 /* This process's view; NULL before kin_init. */

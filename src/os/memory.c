@@ -76,6 +76,21 @@ int kin__os_map_shared(int fd, void *base, size_t size, void **out)
     return 0;
 }
 
+int kin__os_map_private(void *base, size_t size, void **out)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+    void *at = mmap(base, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (at == MAP_FAILED)
+        return kin__fail_errno(KIN_ENOMEM, errno, "could not map %zu bytes of private memory at %p", size,
+                               base);
+    if (at != base) { /* kernels before 4.17 take the address as a hint */
+        munmap(at, size);
+        return kin__fail(KIN_ENOMEM, "could not map private memory at %p: the address is taken", base);
+    }
+    *out = at;
+    return 0;
+}
+
 int kin__os_map_hidden(int fd, size_t size, void **out)
 {
     kin_error before;

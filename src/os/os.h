@@ -92,6 +92,8 @@ int kin__os_memfd_new(const char *name, size_t size, int *out);
  */
 int kin__os_map_shared(int fd, void *base, size_t size, void **out);
 void kin__os_unmap(void *base, size_t size);
+/* Private memory, zero, at exactly `base`, where nothing is yet. */
+int kin__os_map_private(void *base, size_t size, void **out);
 
 /* The same at an address that cannot be guessed. */
 int kin__os_map_hidden(int fd, size_t size, void **out);

@@ -17,6 +17,7 @@
 #include "os/os.h"
 #include "process/children.h"
 #include "process/forkserver.h"
+#include "process/handle.h"
 #include "process/limits.h"
 #include "process/output.h"
 #include "process/printed.h"
@@ -259,10 +260,12 @@ static void before_fork(void)
 {
     pthread_mutex_lock(&kin__guardian_mutex);
     kin__output_before_fork();
+    kin__handles_before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
+    kin__handles_after_fork();
     kin__output_after_fork();
     pthread_mutex_unlock(&kin__guardian_mutex);
 }
@@ -271,6 +274,7 @@ static void after_fork_in_child(void)
 {
     /* The rest is done when the child first calls kin, or by kin__child_run_forked. */
     kin__guardian_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    kin__handles_forked();
     kin__log_after_fork();
     kin__output_after_fork();
     kin__printed_forked();

@@ -1,0 +1,177 @@
+/*
+ * message/packet.c - messages within the family, through SOCK_SEQPACKET: see connection_private.h.
+ *
+ * What is larger than a packet goes in a memfd whose descriptor the packet carries: the kernel owns it while it is under way,
+ * and frees it with whoever had it last.
+ */
+#include "message/connection_private.h"
+
+#include "base/failure.h"
+#include "os/os.h"
+
+#include <errno.h>
+#include <math.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+static int send_packet(kin_connection *connection, const struct kin__packet *head, const void *data,
+                       size_t size, int fd, double deadline)
+{
+    struct iovec parts[2] = {{(void *)head, sizeof *head}, {(void *)data, size}};
+    for (;;) {
+        ssize_t sent =
+            kin__os_send(connection->handle.fd, parts, size ? 2 : 1, &fd, fd >= 0, !isinf(deadline));
+        if (sent >= 0)
+            return 0;
+        if (sent ==
+            -ECONNRESET) /* it was closed with messages of ours in it, told once; what else there is follows */
+            continue;
+        if (sent != -EAGAIN)
+            return kin__connection_error((int)-sent, true);
+        int error = kin__os_poll(connection->handle.fd, POLLOUT, deadline);
+        if (error)
+            return error == KIN_ETIMEDOUT ? kin__connection_late(true) : error;
+    }
+}
+
+static int send_file(kin_connection *connection, const unsigned char *message, size_t size, double deadline)
+{
+    int fd, error = kin__os_memfd_new("kin-message", size, &fd);
+    if (error)
+        return error;
+    for (size_t done = 0; done < size && !error;) {
+        ssize_t wrote = pwrite(fd, message + done, size - done, (off_t)done);
+        if (wrote > 0)
+            done += (size_t)wrote;
+        else if (errno != EINTR)
+            error = kin__fail_errno(KIN_ENOMEM, errno, "could not send a message of %zu bytes", size);
+    }
+    struct kin__packet head = {.kind = KIN__PACKET_FILE, .size = size};
+    if (!error)
+        error = send_packet(connection, &head, NULL, 0, fd, deadline);
+    close(fd);
+    return error;
+}
+
+int kin__packet_send(kin_connection *connection, const void *message, size_t size, double deadline)
+{
+    struct kin__packet head = {.kind = KIN__PACKET_BYTES};
+    return size <= KIN__PACKET_MOST ? send_packet(connection, &head, message, size, -1, deadline)
+                                    : send_file(connection, message, size, deadline);
+}
+
+/* ---- receiving ------------------------------------------------------------------------------- */
+
+/* The next packet, into head, buffer and spare: its length goes to *got. */
+static int next_packet(kin_connection *connection, struct iovec parts[3], struct kin__held *with,
+                       double deadline, size_t *got)
+{
+    for (;;) {
+        bool cut;
+        ssize_t bytes =
+            kin__os_recv(connection->handle.fd, parts, 3, with->fds, &with->fd_count, &cut, !isinf(deadline));
+        if (bytes >= (ssize_t)sizeof with->head && !cut) {
+            *got = (size_t)bytes - sizeof with->head;
+            return 0;
+        }
+        if (bytes > 0)
+            return kin__fail(KIN_EMISMATCH,
+                             "cannot receive from a connection: what came is no message of kin");
+        if (bytes == 0)
+            return kin__fail(KIN_ECLOSED, "no message will come: the other end is closed");
+        if (bytes == -ECONNRESET) /* told once, before what is still to be received */
+            continue;
+        if (bytes != -EAGAIN)
+            return kin__connection_error((int)-bytes, false);
+        int error = kin__os_poll(connection->handle.fd, POLLIN, deadline);
+        if (error)
+            return error == KIN_ETIMEDOUT ? kin__connection_late(false) : error;
+    }
+}
+
+/* Keep a packet whose bytes lie in buffer and spare. */
+static int hold(kin_connection *connection, const struct kin__held *with, const struct iovec parts[3])
+{
+    size_t first = with->size < parts[1].iov_len ? with->size : parts[1].iov_len;
+    struct kin__held *held = malloc(sizeof *held + with->size);
+    if (!held) {
+        for (size_t i = 0; i < with->fd_count; i++)
+            close(with->fds[i]);
+        return kin__fail(KIN_ENOMEM, "could not keep a message of %zu bytes: out of memory; it is lost",
+                         with->size);
+    }
+    memcpy(held, with, sizeof *held);
+    if (first)
+        memcpy(held->data, parts[1].iov_base, first);
+    memcpy(held->data + first, parts[2].iov_base, with->size - first);
+    connection->held = held;
+    atomic_store(&connection->waiting, 1);
+    return 0;
+}
+
+/* Have one that waits here. 1: it was small, and lies in the sink's buffer already. */
+static int fetch(kin_connection *connection, struct kin__sink *sink, double deadline)
+{
+    struct kin__held with = {.fd_count = 0};
+    unsigned char spare[KIN__PACKET_MOST];
+    size_t room = sink->block ? 0 : sink->capacity < KIN__PACKET_MOST ? sink->capacity : KIN__PACKET_MOST;
+    struct iovec parts[3] = {
+        {&with.head, sizeof with.head}, {sink->block ? NULL : sink->buffer, room}, {spare, sizeof spare}};
+    int error = next_packet(connection, parts, &with, deadline, &with.size);
+    if (error)
+        return error;
+    if (with.head.kind == KIN__PACKET_BYTES && with.size <= room && !sink->block) {
+        sink->size = with.size;
+        return 1;
+    }
+    return hold(connection, &with, parts);
+}
+
+static int read_file(int fd, unsigned char *to, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t got = pread(fd, to + done, size - done, (off_t)done);
+        if (got > 0)
+            done += (size_t)got;
+        else if (got == 0 || errno != EINTR)
+            return kin__fail_errno(KIN_EDAMAGED, got ? errno : EIO, "could not read a message of %zu bytes",
+                                   size);
+    }
+    return 0;
+}
+
+static int copy_out(kin_connection *connection, struct kin__sink *sink)
+{
+    struct kin__held *held = connection->held;
+    bool file = held->head.kind == KIN__PACKET_FILE;
+    if (!file && held->head.kind != KIN__PACKET_BYTES)
+        return kin__fail(KIN_EINVAL, "cannot receive a message: what comes next is a %s",
+                         held->head.kind == KIN__PACKET_FD ? "descriptor" : "connection");
+    int error = kin__sink_open(sink, file ? held->head.size : held->size);
+    if (error)
+        return error;
+    if (file)
+        error = held->fd_count ? read_file(held->fds[0], sink->buffer, sink->size)
+                               : kin__fail(KIN_ELIMIT, "a message of %zu bytes is lost: too many open files",
+                                           sink->size);
+    else if (sink->size)
+        memcpy(sink->buffer, held->data, sink->size);
+    kin__held_free(held);
+    connection->held = NULL;
+    atomic_store(&connection->waiting, 0);
+    return error;
+}
+
+int kin__packet_recv(kin_connection *connection, struct kin__sink *sink, double deadline)
+{
+    if (!connection->held) {
+        int error = fetch(connection, sink, deadline);
+        if (error)
+            return error == 1 ? 0 : error;
+    }
+    return connection->held ? copy_out(connection, sink) : kin_error_code();
+}
