@@ -9,6 +9,7 @@
  * Memory   Arrays in the heap (kin/heap.h) are used in place. Arrays in private memory are copied once
  *          each way. Pointers *inside* items are the user's: they must lead into the heap, or (fork
  *          only) to what existed unchanged since kin_pool_new.
+ * Output   What tasks have printed by then is told when a map returns, also what stdio held of it (kin/output.h).
  * Ctrl-C   During a map, SIGINT ends the call with KIN_EINTR and the workers with it (new ones are
  *          started by the next map), unless the program has a handler of its own, which stays.
  */
@@ -95,6 +96,8 @@ typedef struct kin_pool_options {
                           see kin_map_args. The inline kind takes none */
     bool sealed; /* workers are sealed processes (kin/process.h): tasks may write to their item's `out`, which
                           is a copy until they succeed, and to what kin_task_malloc gives. The inline kind is not */
+    int output; /* enum kin_output: where goes what tasks print (kin/output.h); DEFAULT: where it would go to a terminal
+                          it comes in whole lines. The inline kind prints as its process does */
     uint64_t
         seed; /* of its maps' random numbers; 0: the number of the pool, 1 for the first this process makes */
 } kin_pool_options;
@@ -122,6 +125,9 @@ KIN_API int kin_pool_finish(kin_pool *pool, double timeout) KIN_CHECKED;
 
 /* ---- map ------------------------------------------------------------------------------------- */
 
+/* Bytes of what a failed task had printed that are told with it. */
+#define KIN_TASK_OUTPUT 512
+
 /* What a failed task left behind. */
 typedef struct kin_task_error {
     size_t index;    /* which item */
@@ -132,6 +138,7 @@ typedef struct kin_task_error {
     kin_end end;     /* how the worker died of it; KIN_END_RUNNING if it did not */
     double seconds;  /* how long the last attempt ran, to about the length of a tick (limits only) */
     kin_error error; /* code (KIN_EFAILED, KIN_EDIED, KIN_ETIMELIMIT, KIN_EMEMLIMIT, ...) and story */
+    char output[KIN_TASK_OUTPUT]; /* with KIN_OUTPUT_CAPTURE: the last that it printed; "" if nothing */
 } kin_task_error;
 
 enum kin_on_failure {

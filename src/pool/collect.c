@@ -2,6 +2,7 @@
 #include "pool/map.h"
 
 #include "base/failure.h"
+#include "process/printed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,12 @@ static void tell(const struct kin__map *map, size_t index, const struct found *f
         out->attempts = found->note->attempt + 1;
         out->result = found->note->result;
         out->error = found->note->error;
+        if (found->note->output) {
+            memcpy(out->output, found->note->output, sizeof out->output);
+            out->output[sizeof out->output - 1] = '\0';
+            size_t length = strnlen(out->error.message, sizeof out->error.message - 1);
+            kin__printed_quote(out->output, out->error.message + length, sizeof out->error.message - length);
+        }
     } else {
         out->worker = -1;
         kin__error_fill(&out->error, KIN_EFAILED, "task %zu failed; there was no memory left to note why",

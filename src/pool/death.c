@@ -11,6 +11,8 @@
 #include "os/os.h"
 #include "process/crash.h"
 #include "process/limits.h"
+#include "process/output.h"
+#include "process/printed.h"
 #include "process/process_shared.h"
 
 #include <errno.h>
@@ -19,6 +21,7 @@
 #include <string.h>
 
 #define UNREADY_DEATHS_MAX 3
+#define OUTPUT_PATIENCE 1.0  /* seconds */
 #define UNREADY_KILLS_MAX 20 /* the same by SIGKILL, which is rarely the initializer's doing */
 
 /* The last item that a dead worker began in this round, in *index. For one that had answered there is none: what
@@ -81,6 +84,17 @@ static void tell_story(struct kin__map *map, int worker, kin_task_error *error)
                         error->attempts > 1 ? "; it was the last of its attempts" : "");
 }
 
+static void tell_output(const struct kin__map *map, int worker, kin_task_error *error)
+{
+    const kin_process *process = map->local->posts[worker].process;
+    uint64_t taken;
+    size_t length = strlen(error->error.message);
+    if (!process->printed)
+        return;
+    kin__printed_tail(process, map->pool->seats[worker].printed, error->output, sizeof error->output, &taken);
+    kin__printed_quote(error->output, error->error.message + length, sizeof error->error.message - length);
+}
+
 static void fail_item(struct kin__map *map, int worker, size_t index, const kin_end *end)
 {
     struct kin__post *post = &map->local->posts[worker];
@@ -95,6 +109,7 @@ static void fail_item(struct kin__map *map, int worker, size_t index, const kin_
         error->end = *end;
         error->seconds = post->seen_current == index + 1 ? kin__os_now() - post->seen_since : 0;
         tell_story(map, worker, error);
+        tell_output(map, worker, error);
         death->next = map->deaths;
         map->deaths = death;
     }
@@ -152,13 +167,22 @@ static void check_start(struct kin__map *map, int worker, const kin_end *end)
     }
 }
 
+/* Not by kin_process_join, which waits until a terminal has taken what it printed. What is captured waits for nobody. */
+static void await_end(const struct kin__map *map, int worker)
+{
+    kin_process *process = map->local->posts[worker].process;
+    kin__process_wait(process, process->id, KIN_FOREVER);
+    if (map->local->output == KIN_OUTPUT_CAPTURE)
+        kin__output_wait(process->id, kin__os_deadline(OUTPUT_PATIENCE));
+}
+
 void kin__bury(struct kin__map *map, int worker)
 {
     kin_pool *pool = map->pool;
     struct kin__seat *seat = &pool->seats[worker];
     struct kin__post *post = &map->local->posts[worker];
     kin_end end;
-    kin_process_join(post->process, KIN_FOREVER);
+    await_end(map, worker);
     kin_process_end(post->process, &end);
     map->local->deaths++;
     map->undone = true;
@@ -185,7 +209,7 @@ static void check_interrupted(struct kin__map *map, int worker)
     kin_end end;
     if (!atomic_load(&map->pool->seats[worker].current))
         return;
-    kin_process_join(map->local->posts[worker].process, KIN_FOREVER);
+    await_end(map, worker);
     kin_process_end(map->local->posts[worker].process, &end);
     if (end.how != KIN_END_SIGNALED || end.signal != SIGINT || map->outcome)
         return;

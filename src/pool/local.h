@@ -33,6 +33,7 @@ struct kin__local {
     kin_arena *kept;    /* results nobody took */
     kin_limits limits;  /* of each worker */
     bool sealed;
+    int output;                     /* as struct kin__printed has it */
     uint64_t seed;                  /* for maps that have none of their own */
     uint64_t maps;                  /* begun so far */
     kin_initializer_fn initializer; /* inline kind: run in this very process */

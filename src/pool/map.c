@@ -6,6 +6,7 @@
 #include "family/region.h"
 #include "kin/heap.h"
 #include "os/os.h"
+#include "process/output.h"
 #include "process/pointers.h"
 #include "process/start.h"
 
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #define PROGRESS_PERIOD 0.1
+#define OUTPUT_PATIENCE 2.0 /* beyond it, a terminal that was stopped holds them */
 
 static int check_array(const char *which, const void *array, size_t size, size_t count, size_t room)
 {
@@ -238,6 +240,8 @@ static int map_locked(struct kin__map *map, bool is_for)
             kin__map_catch_interrupt(map);
         kin__map_progress(map, false);
         run_windows(map, &views);
+        if (kin__output_runs()) /* lines of its tasks above the last bar */
+            kin__output_sync(kin__os_deadline(OUTPUT_PATIENCE));
         kin__map_progress(map, true);
         if (map->catches_interrupt)
             kin__interrupt_end(&map->pool->event);

@@ -10,7 +10,9 @@
 #include "pool/worker.h"
 #include "process/children.h"
 #include "process/limits.h"
+#include "process/output.h"
 #include "process/pointers.h"
+#include "process/printed.h"
 #include "process/start.h"
 
 #include <errno.h>
@@ -20,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LOCK_PERIOD 0.1 /* seconds */
 #define LEAVE_PERIOD_NS 200000
@@ -140,7 +143,8 @@ int kin__post_start(struct kin__local *local, int worker)
                                            .start_method = pool->start_method,
                                            .daemon = true,
                                            .limits = local->limits,
-                                           .sealed = local->sealed}};
+                                           .sealed = local->sealed,
+                                           .output = local->output}};
     atomic_store(&seat->asleep, 0);
     atomic_store(&seat->ready, KIN__NOT_READY);
     atomic_store(&seat->current, 0);
@@ -181,7 +185,8 @@ static int read_options(const kin_pool_options *given, kin_pool_options *options
     if (options->init_arg_size && !options->init_arg)
         return kin__fail(KIN_EINVAL, "cannot make a pool: init_arg is NULL, but init_arg_size is %zu",
                          options->init_arg_size);
-    return kin__limits_check(&options->limits, "workers");
+    error = kin__limits_check(&options->limits, "workers");
+    return error ? error : kin__output_check(options->output, "workers");
 }
 
 static int fill(kin_pool *pool, const kin_pool_options *options)
@@ -270,6 +275,10 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
     local->finalizer = options.finalizer;
     local->limits = options.limits;
     local->sealed = options.sealed;
+    local->output = options.output;
+    if (local->output == KIN_OUTPUT_DEFAULT)
+        local->output =
+            isatty(STDOUT_FILENO) || isatty(STDERR_FILENO) ? KIN__OUTPUT_TERMINAL : KIN_OUTPUT_PASS;
     local->seed = options.seed ? options.seed : atomic_fetch_add(&pools, 1) + 1;
     make_mutex(&local->mutex);
     for (int i = 0; i < pool->workers; i++)

@@ -22,6 +22,7 @@
  *                                                                    arena, and go with it
  *   results       worker        one store of a whole arena           the maker's: freed with the map
  *   notes, first  worker        one store links a whole failure      status FAILED without one: told so
+ *   printed       worker        before the item, if captured         what it printed since is this item's
  *
  *   status byte   worker        after the item, one store            pending: it is run again or fails
  *                 supervisor    when its worker is dead
@@ -59,6 +60,7 @@ struct kin__note {
     int attempt;
     int pid;
     kin_error error;
+    char *output; /* what the task had printed, KIN_TASK_OUTPUT bytes; NULL: not captured */
 };
 
 struct kin__seat {
@@ -75,6 +77,7 @@ struct kin__seat {
     kin_arena *results;
     kin_arena *notes;
     struct kin__note *_Atomic first;
+    uint64_t printed; /* bytes, by the worker, before the current item */
     _Atomic uint32_t ready;
     uint64_t data_ready; /* private bytes when it was ready */
     kin_error init_error;

@@ -3,12 +3,18 @@
 
 #include "base/failure.h"
 #include "family/sealed.h"
+#include "os/os.h"
+#include "process/printed.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#define OUTPUT_PATIENCE 0.1 /* seconds */
+#define OUTPUT_PAUSE_NS 20000
 
 size_t kin_task_index(const kin_task *task)
 {
@@ -68,6 +74,23 @@ int kin_task_fail(kin_task *task, const char *format, ...)
     return kin__fail(KIN_EFAILED, "%s", text);
 }
 
+/* What it printed is on its way to the maker, who keeps it: a moment. */
+static char *tell_output(const kin_task *task)
+{
+    char *common = kin_arena_malloc(task->seat->notes, KIN_TASK_OUTPUT);
+    if (!common)
+        return NULL;
+    uint64_t so_far = kin__printed_so_far(task->captured), taken;
+    double deadline = kin__os_deadline(OUTPUT_PATIENCE);
+    char *output = kin__own(common);
+    for (;;) {
+        kin__printed_tail(task->captured, task->seat->printed, output, KIN_TASK_OUTPUT, &taken);
+        if (taken >= so_far || kin__os_left(deadline) <= 0)
+            return common;
+        nanosleep(&(struct timespec){.tv_nsec = OUTPUT_PAUSE_NS}, NULL);
+    }
+}
+
 /* A note that cannot be made (no memory) is no reason to lose the failure: the status byte tells it. */
 static void note_failure(kin_task *task, int result, bool has_story)
 {
@@ -83,6 +106,7 @@ static void note_failure(kin_task *task, int result, bool has_story)
     note->result = result;
     note->attempt = task->attempt;
     note->pid = (int)getpid();
+    note->output = task->captured ? tell_output(task) : NULL;
     if (has_story)
         kin_error_get(&note->error);
     else
@@ -146,6 +170,8 @@ bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index)
     task->attempt = (int)KIN__ATTEMPTS(job->status[index]);
     task->failed = task->allocated = task->draws = false;
     unsigned serial = kin__error_serial;
+    if (task->captured)
+        seat->printed = kin__printed_so_far(task->captured);
     atomic_store_explicit(&seat->current, index + 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst); /* before the item: whoever dies in it has said so */
     int result;

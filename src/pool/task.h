@@ -12,9 +12,10 @@ struct kin_task {
     int worker;
     int attempt;
     kin__id maker;
-    bool failed;    /* kin_task_fail was called */
-    bool allocated; /* kin_task_malloc was called */
-    bool draws;     /* kin_task_random was called */
+    bool failed;                 /* kin_task_fail was called */
+    bool allocated;              /* kin_task_malloc was called */
+    const kin_process *captured; /* the worker's process, if what it prints is captured */
+    bool draws;                  /* kin_task_random was called */
     kin_random random;
     void *out; /* in a sealed worker: an item's output until it is done */
 };

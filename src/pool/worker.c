@@ -14,6 +14,8 @@
 #include "pool/memory_limit.h"
 #include "pool/task.h"
 #include "process/child.h"
+#include "process/printed.h"
+#include "process/process_shared.h"
 
 #include <limits.h>
 #include <unistd.h>
@@ -143,6 +145,7 @@ static void do_round(struct worker *worker)
     kin__memory_limit_begin(worker->seat, job->memory_limit);
     work(worker, function);
     kin__memory_limit_end(job->memory_limit);
+    kin__os_flush_output(); /* who waits for the map may print next; and a pool that is freed kills its workers */
 }
 
 static int initialize(struct worker *worker)
@@ -180,6 +183,9 @@ int kin__worker_main(void *arg)
     worker.task.seat = worker.seat;
     worker.task.worker = given->worker;
     worker.task.maker = worker.pool->maker;
+    const kin_process *process = kin__self()->process;
+    if (process->printed && process->printed->mode == KIN_OUTPUT_CAPTURE)
+        worker.task.captured = process;
     kin__os_be_killed_first(); /* a worker is replaced; its caller is not */
     if (initialize(&worker) != 0)
         return 1;

@@ -485,6 +485,10 @@ int kin__output_open(kin_process *process)
         kin__output_started(process);
         kin__output_drop(process->id);
     }
+    if (error && printed->mode == KIN__OUTPUT_TERMINAL) { /* nobody has asked for it: then it passes */
+        printed->write_fd[0] = printed->write_fd[1] = -1;
+        error = 0;
+    }
     return error;
 }
 

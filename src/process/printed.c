@@ -24,7 +24,8 @@
 #include <unistd.h>
 
 #define LAST_MAX 160 /* bytes of a line in a message */
-#define LOOKS 1000   /* at a turn that does not end */
+#define TAIL_MAX 1024
+#define LOOKS 1000 /* at a turn that does not end */
 
 static int held[2]; /* 1 more than the descriptor; 0: none */
 static const char *const own_ends[2] = {"/proc/thread-self/fd/1", "/proc/thread-self/fd/2"};
@@ -172,25 +173,31 @@ size_t kin__printed_tail(const struct kin_process *process, uint64_t from, char 
     return count - skip;
 }
 
-char *kin__printed_last(const struct kin_process *process, uint64_t from, char *buffer, size_t size)
+char *kin__printed_quote(const char *printed, char *buffer, size_t size)
 {
-    char tail[1024];
-    uint64_t taken;
-    size_t length = kin__printed_tail(process, from, tail, sizeof tail, &taken);
+    char line[LAST_MAX + 1];
+    size_t length = strlen(printed);
     *buffer = '\0';
-    while (length > 0 && isspace((unsigned char)tail[length - 1]))
+    while (length > 0 && isspace((unsigned char)printed[length - 1]))
         length--;
     size_t begin = length;
-    while (begin > 0 && tail[begin - 1] != '\n')
+    while (begin > 0 && printed[begin - 1] != '\n' && length - begin < LAST_MAX)
         begin--;
-    if (length - begin > LAST_MAX)
-        begin = length - LAST_MAX;
-    for (size_t i = begin; i < length; i++)
-        if (iscntrl((unsigned char)tail[i]))
-            tail[i] = '?';
-    if (length > begin)
-        snprintf(buffer, size, "; it last printed \"%.*s\"", (int)(length - begin), tail + begin);
+    snprintf(line, sizeof line, "%.*s", (int)(length - begin), printed + begin);
+    for (char *at = line; *at; at++)
+        if (iscntrl((unsigned char)*at))
+            *at = '?';
+    if (*line)
+        snprintf(buffer, size, "; it last printed \"%s\"", line);
     return buffer;
+}
+
+char *kin__printed_last(const struct kin_process *process, char *buffer, size_t size)
+{
+    char tail[TAIL_MAX];
+    uint64_t taken;
+    kin__printed_tail(process, 0, tail, sizeof tail, &taken);
+    return kin__printed_quote(tail, buffer, size);
 }
 
 int kin_process_output(struct kin_process *process, char *buffer, size_t size, size_t *printed)

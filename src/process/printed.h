@@ -67,7 +67,9 @@ uint64_t kin__printed_so_far(const struct kin_process *process);
 size_t kin__printed_tail(const struct kin_process *process, uint64_t from, char *buffer, size_t size,
                          uint64_t *taken);
 
-/* "; it last printed \"cannot open x\"" or "": for messages. Of what it printed after byte `from`. */
-char *kin__printed_last(const struct kin_process *process, uint64_t from, char *buffer, size_t size);
+/* The last line of a text as "; it last printed \"cannot open x\"", or "": for messages. */
+char *kin__printed_quote(const char *printed, char *buffer, size_t size);
+/* The same of what it printed. */
+char *kin__printed_last(const struct kin_process *process, char *buffer, size_t size);
 
 #endif

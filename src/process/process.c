@@ -213,7 +213,7 @@ int kin_process_error(kin_process *process, kin_error *out)
         kin__crash_where(process, out->message + length, sizeof out->message - length);
         length = strlen(out->message);
         if (out->code)
-            kin__printed_last(process, 0, out->message + length, sizeof out->message - length);
+            kin__printed_last(process, out->message + length, sizeof out->message - length);
     }
     return check_still(process, id, "its failure");
 }
