@@ -11,6 +11,7 @@
 #include "kin/connection.h"
 #include "kin/error.h"
 #include "kin/event.h"
+#include "kin/frozen.h"
 #include "kin/heap.h"
 #include "kin/init.h"
 #include "kin/listener.h"
@@ -27,6 +28,7 @@
 #include "kin/semaphore.h"
 #include "kin/shared_memory.h"
 #include "kin/start_method.h"
+#include "kin/table.h"
 #include "kin/value.h"
 #include "kin/waits.h"
 

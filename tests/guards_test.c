@@ -216,7 +216,7 @@ static void middle_of_a_guard_is_the_nearer_tables(void)
         ck_assert_ptr_null(kin__guard_of(base + parts[i].from));
         ck_assert_ptr_null(kin__guard_of(base + parts[i].to - 1));
     }
-    ck_assert_str_eq(kin__guard_of(base + kin__region->size - 1), "heap");
+    ck_assert_str_eq(kin__guard_of(base + kin__region->size - 1), "frozen data");
     ck_assert_ptr_null(kin__guard_of(base - 1));
     ck_assert_ptr_null(kin__guard_of(base + kin__region->size));
 }

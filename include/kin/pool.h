@@ -217,10 +217,11 @@ KIN_API int kin_pool_for(kin_pool *pool, kin_for_fn fn, const kin_map_args *args
                                  .count = (item_count),                                                \
                                  .in_room = KIN_ROOM(in_array),                                        \
                                  .out_room = KIN_ROOM(out_array)})
-#define kin_for(pool, fn, shared_context, item_count)                                          \
-    kin_pool_for(                                                                              \
-        (pool), (kin_for_fn)KIN_TYPED((fn), (kin_task *, size_t, __typeof__(shared_context))), \
-        &(kin_map_args){.size = sizeof(kin_map_args), .context = (shared_context), .count = (item_count)})
+#define kin_for(pool, fn, shared_context, item_count)                                                   \
+    kin_pool_for((pool), (kin_for_fn)KIN_TYPED((fn), (kin_task *, size_t, __typeof__(shared_context))), \
+                 &(kin_map_args){.size = sizeof(kin_map_args),                                          \
+                                 .context = (void *)(shared_context),                                   \
+                                 .count = (item_count)})
 /* `fn`, as a function of these parameters: compilers tell the type it has and the one it should have. */
 #define KIN_TYPED(fn, parameters) (((struct { int(*task) parameters; }){fn}).task)
 /* What the compiler knows of an array's size in bytes: always of one that is named as such, with optimisation of more. */

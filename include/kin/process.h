@@ -136,19 +136,20 @@ enum kin_end_how {
 
 /* What the address of a SIGSEGV or SIGBUS points at. */
 enum kin_fault {
-    KIN_FAULT_NONE = 0,       /* no fault of memory, or the process could not tell */
-    KIN_FAULT_NULL = 1,       /* a null pointer: the first 64 KiB, where nothing ever lies */
-    KIN_FAULT_STACK = 2,      /* beyond the end of the thread's stack: it overflowed */
-    KIN_FAULT_PRIVATE = 3,    /* private memory of another member, fault_pid: a pointer that leaked */
-    KIN_FAULT_GUARD = 4,      /* a guard of the heap, or of the family's tables */
-    KIN_FAULT_FREE = 5,       /* free memory of the heap */
-    KIN_FAULT_UNUSED = 6,     /* the shared region, but no part of it that is in use */
-    KIN_FAULT_SEALED = 7,     /* shared memory that the process may not write */
-    KIN_FAULT_READ_ONLY = 8,  /* its own memory that may be read only: constants, code */
-    KIN_FAULT_NO_ACCESS = 9,  /* its own memory that may not be touched, or is no code and was called */
-    KIN_FAULT_NO_PAGE = 10,   /* mapped, but there is no memory: beyond a file's end, or memory had run out */
-    KIN_FAULT_UNMAPPED = 11,  /* nothing, in any member */
-    KIN_FAULT_IMPOSSIBLE = 12 /* no address at all: the bits cannot be one, or are misaligned for the use */
+    KIN_FAULT_NONE = 0,      /* no fault of memory, or the process could not tell */
+    KIN_FAULT_NULL = 1,      /* a null pointer: the first 64 KiB, where nothing ever lies */
+    KIN_FAULT_STACK = 2,     /* beyond the end of the thread's stack: it overflowed */
+    KIN_FAULT_PRIVATE = 3,   /* private memory of another member, fault_pid: a pointer that leaked */
+    KIN_FAULT_GUARD = 4,     /* a guard of the heap, or of the family's tables */
+    KIN_FAULT_FREE = 5,      /* free memory of the heap */
+    KIN_FAULT_UNUSED = 6,    /* the shared region, but no part of it that is in use */
+    KIN_FAULT_SEALED = 7,    /* shared memory that the process may not write */
+    KIN_FAULT_READ_ONLY = 8, /* its own memory that may be read only: constants, code */
+    KIN_FAULT_NO_ACCESS = 9, /* its own memory that may not be touched, or is no code and was called */
+    KIN_FAULT_NO_PAGE = 10,  /* mapped, but there is no memory: beyond a file's end, or memory had run out */
+    KIN_FAULT_UNMAPPED = 11, /* nothing, in any member */
+    KIN_FAULT_IMPOSSIBLE = 12, /* no address at all: the bits cannot be one, or are misaligned for the use */
+    KIN_FAULT_FROZEN = 13      /* frozen data, which nobody may write (kin/frozen.h) */
 };
 
 typedef struct kin_end {

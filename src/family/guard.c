@@ -3,10 +3,11 @@
 
 #include "family/region.h"
 #include "family/sealed.h"
+#include "family/shelf.h"
 #include "family/units.h"
 #include "os/os.h"
 
-_Static_assert(KIN__PARTS == 7, "kin__parts() fills in that many");
+_Static_assert(KIN__PARTS == 8, "kin__parts() fills in that many");
 
 void kin__parts(struct kin__part out[KIN__PARTS])
 {
@@ -22,7 +23,8 @@ void kin__parts(struct kin__part out[KIN__PARTS])
         (struct kin__part){"span table", descriptors,
                            descriptors + ((uint64_t)heap->units * KIN__DESCRIPTOR_SIZE + KIN__GUARD - 1) /
                                              KIN__GUARD * KIN__GUARD};
-    out[6] = (struct kin__part){"heap", units, beyond};
+    out[KIN__PART_HEAP] = (struct kin__part){"heap", units, beyond};
+    out[7] = (struct kin__part){"frozen data", kin__region->shelf, kin__region->size - KIN__GUARD};
 }
 
 void kin__guards_set(void)
@@ -33,6 +35,7 @@ void kin__guards_set(void)
         uint64_t end = i + 1 < KIN__PARTS ? parts[i + 1].from : kin__region_size;
         kin__os_unmap(kin__region_at(parts[i].to), end - parts[i].to);
     }
+    kin__shelf_protect();
 }
 
 void kin__guards_forked(void)
@@ -41,7 +44,7 @@ void kin__guards_forked(void)
     if (!(kin__known.checks & KIN__CHECK_HEAP) || kin__is_sealed())
         return;
     kin__parts(parts);
-    const struct kin__part *heap = &parts[KIN__PARTS - 1];
+    const struct kin__part *heap = &parts[KIN__PART_HEAP];
     kin__os_protect(kin__region_at(heap->from), heap->to - heap->from, KIN__OS_WRITE);
 }
 

@@ -19,12 +19,13 @@ struct kin__part {
     uint64_t from, to;
 };
 
-#define KIN__PARTS 7u
+#define KIN__PARTS 8u
+#define KIN__PART_HEAP 6u
 
 /* The parts in order, once the heap's header has been laid out. */
 void kin__parts(struct kin__part out[KIN__PARTS]);
 
-/* Cut the guards out of this process's map: after it mapped the region, which is laid out. */
+/* Cut the guards out of this process's map, and forbid it to write to the shelf: after it mapped the region, which is laid out. */
 void kin__guards_set(void);
 
 /* In a forked child: what the parent had forbidden itself in the heap is none of the child's business. */

@@ -1,11 +1,12 @@
 /*
  * family/heap_check.c - whether all invariants of the heap hold, for the tests. Numbers as in the headers:
- * J journal.h, U units.h, S span.h, T thread.h, A arena.c.
+ * J journal.h, U units.h, S span.h, T thread.h, A arena.c, B shelf.h.
  */
 #include "base/failure.h"
 #include "family/arena.h"
 #include "family/heap.h"
 #include "family/hooks.h"
+#include "family/shelf.h"
 #include "family/span.h"
 
 #define BROKEN(...) kin__fail(KIN_EINVAL, __VA_ARGS__)
@@ -237,6 +238,8 @@ int kin__heap_check(void)
         error = check_threads(&seen);
     if (!error)
         error = kin__arenas_check();
+    if (!error)
+        error = kin__shelf_check();
     kin__journal_end();
     return error;
 }

@@ -33,7 +33,8 @@
     X(BROADCAST, 0x64637262u, "broadcast")   \
     X(READER, 0x64616572u, "reader")         \
     X(CONNECTION, 0x6e6e6f63u, "connection") \
-    X(LISTENER, 0x6e74736cu, "listener")
+    X(LISTENER, 0x6e74736cu, "listener")     \
+    X(TABLE, 0x6c626174u, "table")
 
 #define KIN__OBJECT_ENUM(kind, magic, text) KIN__##kind##_MAGIC = (magic),
 enum kin__object_magic { KIN__OBJECT_LIST(KIN__OBJECT_ENUM) };

@@ -19,6 +19,7 @@
 #include "family/hooks.h"
 #include "family/member.h"
 #include "family/sealed.h"
+#include "family/shelf.h"
 #include "family/thread.h"
 #include "os/os.h"
 
@@ -95,6 +96,7 @@ static int take_back(struct kin__member *dead)
     for (size_t i = 0; i < kin__hooks_count; i++)
         if (kin__hooks[i].recover && kin__hooks[i].recover(dead) == KIN_EBUSY)
             return KIN_EBUSY;
+    kin__shelf_recover(dead);
     kin__threads_recover(dead);
     kin__arenas_recover(dead);
     for (size_t i = 0; i < kin__hooks_count; i++)

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "family/guard.h"
 #include "family/lock.h"
+#include "family/shelf.h"
 #include "os/os.h"
 
 #include <stdlib.h>
@@ -170,6 +171,7 @@ int kin__region_new(size_t size, size_t heap_limit)
     region->layout = KIN__LAYOUT;
     region->base = (uintptr_t)at;
     region->size = wanted;
+    region->shelf = kin__shelf_offset(wanted);
     region->heap_limit = heap_limit ? heap_limit : kin__os_memory_available() / 2;
     if (region->heap_limit > wanted)
         region->heap_limit = wanted;

@@ -6,12 +6,14 @@
  *
  *   offset          what                          defined in
  *   0               struct kin__region            here
+ *   KIN__AT_BOOKS   books on the shelf            family/shelf.h
  *   KIN__AT_MODULES modules functions lie in      process/function.h
  *   KIN__AT_MEMBERS member slots                  family/member.h
  *   KIN__AT_THREADS thread slots                  family/thread.h
  *   KIN__AT_HEAP    heap tables, then units       family/heap.h
+ *   shelf           what nobody may write         family/shelf.h
  *
- * Between any two of them, but for the first two, lies a guard of KIN__GUARD bytes (family/guard.h).
+ * Between any two of them, but for the first three, lies a guard of KIN__GUARD bytes (family/guard.h).
  *
  *   field         written by   rule                          when the writer dies there
  *   -----------   ----------   ---------------------------   ------------------------------------
@@ -52,6 +54,7 @@ struct kin__region {
     char version[16];             /* of the founder's libkin */
     _Atomic uint32_t members_top; /* no slot from here on was ever claimed */
     uint64_t barriers;            /* address of the first, 0: none (sync/barrier.c) */
+    uint64_t shelf;               /* offset of the shelf (family/shelf.h) */
     uint32_t checks;              /* enum kin__checks: what KIN_CHECK asked for */
     _Atomic uint32_t handles;     /* the next one's number */
 };

@@ -35,7 +35,7 @@ static uint64_t up(uint64_t offset, uint64_t multiple)
 int kin__units_format(void)
 {
     /* Three guards; what is lost to alignment before two of them, before the units and behind. */
-    size_t left = kin__region->size - KIN__AT_ENTRIES - 7 * KIN__GUARD;
+    size_t left = kin__region->shelf - KIN__AT_ENTRIES - 7 * KIN__GUARD;
     size_t units = left / (KIN__UNIT + sizeof(struct kin__unit) + KIN__DESCRIPTOR_SIZE);
     int error = kin__table_populate(kin__heap(), sizeof(struct kin__heap));
     if (error)
@@ -89,7 +89,8 @@ void kin__units_attach(void)
 size_t kin__heap_used_bytes(void)
 {
     const struct kin__heap *heap = kin__heap();
-    size_t units = kin__peek32(&heap->used), descriptors = kin__peek32(&heap->descriptors);
+    size_t units = (size_t)kin__peek32(&heap->used) + kin__peek32(&heap->shelved),
+           descriptors = kin__peek32(&heap->descriptors);
     size_t entries = kin__peek32(&heap->tabled), threads = kin__peek32(&heap->threads_top);
     return units * KIN__UNIT + 4 * PAGE + entries * sizeof(struct kin__unit) +
            descriptors * KIN__DESCRIPTOR_SIZE + threads * KIN__THREAD_SIZE;

@@ -89,6 +89,7 @@ struct kin__heap {
     uint32_t descriptors;        /* that have memory */
     uint32_t used, warm;         /* units */
     uint32_t spans, large, large_units;
+    uint32_t shelved;      /* units of books (family/shelf.h) */
     uint32_t threads_top;  /* thread slots below it were used at least once */
     uint32_t threads_free; /* first free one of these, 0: none */
     uint32_t arena_count;

@@ -91,6 +91,18 @@ int kin__os_map_private(void *base, size_t size, void **out)
     return 0;
 }
 
+int kin__os_map_part(int fd, size_t offset, size_t size, void **out)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)offset);
+    if (at == MAP_FAILED)
+        return kin__fail_errno(KIN_ENOMEM, errno, "could not map %zu bytes of shared memory for writing",
+                               size);
+    madvise(at, size, MADV_DONTDUMP);
+    madvise(at, size, MADV_DONTFORK);
+    *out = at;
+    return 0;
+}
+
 int kin__os_map_hidden(int fd, size_t size, void **out)
 {
     kin_error before;

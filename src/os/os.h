@@ -95,7 +95,10 @@ void kin__os_unmap(void *base, size_t size);
 /* Private memory, zero, at exactly `base`, where nothing is yet. */
 int kin__os_map_private(void *base, size_t size, void **out);
 
-/* The same at an address that cannot be guessed. */
+/* A part of it, anywhere, for this process alone: its children do not have it. */
+int kin__os_map_part(int fd, size_t offset, size_t size, void **out);
+
+/* The whole at an address that cannot be guessed. */
 int kin__os_map_hidden(int fd, size_t size, void **out);
 
 /* Allocate machine memory for a range of the memfd / give it back. KIN_ENOMEM if there is none. */

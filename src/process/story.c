@@ -10,6 +10,7 @@
 #include "family/guard.h"
 #include "family/hooks.h"
 #include "family/region.h"
+#include "family/shelf.h"
 #include "family/span.h"
 #include "os/maps.h"
 #include "os/os.h"
@@ -113,6 +114,8 @@ static int shared_fault(kin_end *end)
         snprintf(end->fault_name, sizeof end->fault_name, "%s", guard);
         return KIN_FAULT_GUARD;
     }
+    if (kin__shelf_holds(end->fault_address))
+        return KIN_FAULT_FROZEN;
     if (end->fault == KIN_FAULT_SEALED || !kin__thread_self())
         return end->fault;
     const char *address = end->fault_address;
@@ -182,11 +185,12 @@ static const char *const faults[] = {
     [KIN_FAULT_NO_PAGE] = "no memory behind it",
     [KIN_FAULT_UNMAPPED] = "nothing is mapped there",
     [KIN_FAULT_IMPOSSIBLE] = "an address that cannot be",
+    [KIN_FAULT_FROZEN] = "frozen data, which nobody may write",
 };
 
 static void add_fault(struct text *text, const kin_end *end)
 {
-    bool known = end->fault > KIN_FAULT_NONE && end->fault <= KIN_FAULT_IMPOSSIBLE;
+    bool known = end->fault > KIN_FAULT_NONE && end->fault <= KIN_FAULT_FROZEN;
     if (end->fault_address && end->fault != KIN_FAULT_IMPOSSIBLE)
         add(text, " at %p", end->fault_address);
     else if (end->fault == KIN_FAULT_NULL)
