@@ -3,6 +3,7 @@
 #define KIN_H
 
 #include "kin/api.h"
+#include "kin/apply.h"
 #include "kin/arena.h"
 #include "kin/array.h"
 #include "kin/barrier.h"
@@ -24,6 +25,7 @@
 #include "kin/progress.h"
 #include "kin/queue.h"
 #include "kin/random.h"
+#include "kin/result.h"
 #include "kin/rlock.h"
 #include "kin/semaphore.h"
 #include "kin/shared_memory.h"

@@ -128,16 +128,32 @@ KIN_API int kin_pool_finish(kin_pool *pool, double timeout) KIN_CHECKED;
 /* Bytes of what a failed task had printed that are told with it. */
 #define KIN_TASK_OUTPUT 512
 
+/* What a task failed of. */
+enum kin_cause {
+    KIN_CAUSE_NONE = 0,
+    KIN_CAUSE_RETURNED = 1,      /* it returned something else than 0, or called kin_task_fail() */
+    KIN_CAUSE_EXITED = 2,        /* it ended its worker by exit() or the like */
+    KIN_CAUSE_SIGNALED = 3,      /* its worker died of a signal */
+    KIN_CAUSE_OUT_OF_MEMORY = 4, /* the same, by the kernel, as the machine's memory had run out */
+    KIN_CAUSE_TIME_LIMIT = 5,
+    KIN_CAUSE_CPU_LIMIT = 6,
+    KIN_CAUSE_MEMORY_LIMIT = 7,
+    KIN_CAUSE_CANCELED = 8,
+    KIN_CAUSE_WORKERS = 9 /* no worker can be started, or be made ready */
+};
+
 /* What a failed task left behind. */
 typedef struct kin_task_error {
-    size_t index;    /* which item */
-    int worker;      /* which worker's place */
-    int pid;         /* which process */
-    int attempts;    /* how often it was tried */
-    int result;      /* what the function returned, if it did */
-    kin_end end;     /* how the worker died of it; KIN_END_RUNNING if it did not */
-    double seconds;  /* how long the last attempt ran, to about the length of a tick (limits only) */
-    kin_error error; /* code (KIN_EFAILED, KIN_EDIED, KIN_ETIMELIMIT, KIN_EMEMLIMIT, ...) and story */
+    size_t index;      /* which item */
+    int worker;        /* which worker's place */
+    int pid;           /* which process */
+    int attempts;      /* how often it was tried */
+    int result;        /* what the function returned, if it did */
+    kin_end end;       /* how the worker died of it; KIN_END_RUNNING if it did not */
+    double seconds;    /* how long the last attempt ran, to about the length of a tick (limits only) */
+    kin_error error;   /* code (KIN_EFAILED, KIN_EDIED, KIN_ETIMELIMIT, KIN_EMEMLIMIT, ...) and story */
+    int cause;         /* enum kin_cause */
+    char function[64]; /* the name of the task's function, "" if it is not known */
     char output[KIN_TASK_OUTPUT]; /* with KIN_OUTPUT_CAPTURE: the last that it printed; "" if nothing */
 } kin_task_error;
 

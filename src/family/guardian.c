@@ -29,6 +29,7 @@ static int poke_fd = -1;
 static pthread_t thread;
 static _Atomic bool running;
 static _Atomic bool stopping;
+static _Atomic int others; /* threads of upper floors */
 static _Atomic double orphans_until;
 static _Atomic double next_alarm; /* 0: none */
 
@@ -236,9 +237,14 @@ void kin__guardian_remove(struct kin__watch *watch)
         stop();
 }
 
-bool kin__guardian_runs(void)
+int kin__own_threads(void)
 {
-    return running;
+    return running + atomic_load(&others);
+}
+
+void kin__own_threads_add(int change)
+{
+    atomic_fetch_add(&others, change);
 }
 
 void kin__guardian_expect_orphans(void)
@@ -253,6 +259,7 @@ void kin__guardian_forked(void)
     kin__guardian_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     kin__guardian_list = NULL;
     running = false;
+    atomic_store(&others, 0);
     atomic_store(&orphans_until, 0);
     atomic_store(&next_alarm, 0);
     close_descriptors();

@@ -41,8 +41,9 @@ int kin__guardian_alarm(struct kin__watch *watch, double at);
 /* Start the thread now (a pool does, as nobody may be waiting). With the mutex held. */
 int kin__guardian_start(void);
 
-/* Whether the guardian's thread runs: it does not count as one of the program's threads. */
-bool kin__guardian_runs(void);
+/* Threads of this process that are kin's, not the program's: the guardian's, if it runs, and those that upper floors tell of. */
+int kin__own_threads(void);
+void kin__own_threads_add(int change);
 
 /* A member that had children died: look after the orphans until they are gone. With the mutex held. */
 void kin__guardian_expect_orphans(void);

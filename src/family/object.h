@@ -34,7 +34,8 @@
     X(READER, 0x64616572u, "reader")         \
     X(CONNECTION, 0x6e6e6f63u, "connection") \
     X(LISTENER, 0x6e74736cu, "listener")     \
-    X(TABLE, 0x6c626174u, "table")
+    X(TABLE, 0x6c626174u, "table")           \
+    X(RESULT, 0x746c7372u, "result")
 
 #define KIN__OBJECT_ENUM(kind, magic, text) KIN__##kind##_MAGIC = (magic),
 enum kin__object_magic { KIN__OBJECT_LIST(KIN__OBJECT_ENUM) };

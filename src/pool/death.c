@@ -9,14 +9,13 @@
 #include "base/failure.h"
 #include "base/log.h"
 #include "os/os.h"
-#include "process/crash.h"
-#include "process/limits.h"
+#include "pool/burial.h"
 #include "process/output.h"
 #include "process/printed.h"
 #include "process/process_shared.h"
 
-#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,51 +36,17 @@ static bool last_item(const struct kin__map *map, int worker, size_t *index)
     return true;
 }
 
-/* In *used what it had then, in bytes. */
-static bool by_memory_limit(const struct kin__map *map, int worker, double *used)
-{
-    struct kin__crash report;
-    if (!map->args.memory_limit || !kin__crash_read(map->local->posts[worker].process, 0, &report) ||
-        report.error_number != ENOMEM)
-        return false;
-    uint64_t before = map->pool->seats[worker].data_ready;
-    *used = report.private_data > before ? (double)(report.private_data - before) : 0;
-    return true;
-}
-
-static void tell_memory(const struct kin__map *map, double used, kin_task_error *error, const char *how)
-{
-    kin__error_fill(
-        &error->error, KIN_EMEMLIMIT,
-        "task %zu could not get memory: it used %.1f MiB of its limit of %.1f MiB when its worker (pid %d) "
-        "died of %s",
-        map->before + error->index, used / 0x1p20, (double)map->args.memory_limit / 0x1p20, error->pid, how);
-}
-
 static void tell_story(struct kin__map *map, int worker, kin_task_error *error)
 {
     const struct kin__post *post = &map->local->posts[worker];
-    size_t index = map->before + error->index;
-    char how[200], limit[96] = "", where[240];
-    double used;
-    kin_end_text(&error->end, how, sizeof how);
-    int code = kin__limits_story(post->process->limited, &error->end, limit, sizeof limit);
-    if (post->killed_for)
-        kin__error_fill(&error->error, KIN_ETIMELIMIT,
-                        "task %zu ran longer than its limit of %g s: its worker (pid %d) was killed", index,
-                        map->args.time_limit, error->pid);
-    else if (by_memory_limit(map, worker, &used))
-        tell_memory(map, used, error, how);
-    else if (error->end.how == KIN_END_EXITED && !code)
-        kin__error_fill(&error->error, KIN_EDIED,
-                        "task %zu ended its worker (pid %d) with exit code %d, by exit() or the like: a task "
-                        "returns, or fails by kin_task_fail",
-                        index, error->pid, error->end.exit_code);
-    else
-        kin__error_fill(&error->error, code ? code : KIN_EDIED,
-                        "task %zu was running when its worker (pid %d) died of %s%s%s%s", index, error->pid,
-                        how, limit, kin__crash_where(post->process, where, sizeof where),
-                        error->attempts > 1 ? "; it was the last of its attempts" : "");
+    char what[32];
+    snprintf(what, sizeof what, "task %zu", map->before + error->index);
+    kin__death_story(&(struct kin__death_facts){.what = what,
+                                                .process = post->process,
+                                                .time_limit = post->killed_for ? map->args.time_limit : 0,
+                                                .memory_limit = map->args.memory_limit,
+                                                .data_ready = map->pool->seats[worker].data_ready},
+                     error);
 }
 
 static void tell_output(const struct kin__map *map, int worker, kin_task_error *error)
@@ -123,56 +88,56 @@ static void decide_item(struct kin__map *map, int worker, size_t index, const ki
 {
     struct kin__post *post = &map->local->posts[worker];
     unsigned char *status = &map->pool->job.status[index];
-    double used;
     unsigned attempts = KIN__ATTEMPTS(*status);
     if (map->outcome)
         return; /* interrupted or broken off: it was not given its chance */
     if (post->killed_for && post->killed_for != index + 1)
         return; /* the one that took too long had just finished: this one is innocent, and free to try again */
-    if (!post->killed_for && !by_memory_limit(map, worker, &used) && attempts < (unsigned)map->args.retries) {
+    bool by_limit = post->killed_for || kin__died_of_memory_limit(post->process, map->args.memory_limit);
+    if (!by_limit && attempts < (unsigned)map->args.retries) {
         *status = (unsigned char)(KIN__PENDING | (attempts + 1) << 2);
         return;
     }
     fail_item(map, worker, index, end);
 }
 
-static bool some_worker_is_ready(const struct kin__map *map)
+static bool some_worker_is_ready(const struct kin__local *local)
 {
-    for (int i = 0; i < map->pool->workers; i++)
-        if (map->local->posts[i].process && atomic_load(&map->pool->seats[i].ready) == KIN__READY)
+    for (int i = 0; i < local->pool->workers; i++)
+        if (local->posts[i].process && atomic_load(&local->pool->seats[i].ready) == KIN__READY)
             return true;
     return false;
 }
 
-/* A pool whose workers cannot start says why instead of starting them for ever; one whose workers are being killed
- * from outside goes on. */
-static void check_start(struct kin__map *map, int worker, const kin_end *end)
+bool kin__cannot_start(struct kin__local *local, int worker, const kin_end *end)
 {
-    struct kin__seat *seat = &map->pool->seats[worker];
-    struct kin__local *local = map->local;
+    kin_pool *pool = local->pool;
+    struct kin__seat *seat = &pool->seats[worker];
     uint32_t ready = atomic_load_explicit(&seat->ready, memory_order_acquire);
     bool killed = end->how == KIN_END_SIGNALED && end->signal == SIGKILL;
     if (ready == KIN__CANNOT_WORK) {
-        kin__fail(seat->init_error.code, "worker %d of pool \"%s\" cannot work: %s", worker, map->pool->name,
+        kin__fail(seat->init_error.code, "worker %d of pool \"%s\" cannot work: %s", worker, pool->name,
                   seat->init_error.message);
-        kin__map_break(map);
-    } else if (some_worker_is_ready(map)) { /* this one before it died, or another */
-        local->unready_deaths = 0;
-    } else if (++local->unready_deaths >= (killed ? UNREADY_KILLS_MAX : UNREADY_DEATHS_MAX)) {
-        kin_error story;
-        kin_process_error(local->posts[worker].process, &story);
-        kin__fail(KIN_EDIED, "workers of pool \"%s\" die before they are ready: %s", map->pool->name,
-                  story.message);
-        kin__map_break(map);
+        return true;
     }
+    if (some_worker_is_ready(local)) { /* this one before it died, or another */
+        local->unready_deaths = 0;
+        return false;
+    }
+    if (++local->unready_deaths < (killed ? UNREADY_KILLS_MAX : UNREADY_DEATHS_MAX))
+        return false;
+    kin_error story;
+    kin_process_error(local->posts[worker].process, &story);
+    kin__fail(KIN_EDIED, "workers of pool \"%s\" die before they are ready: %s", pool->name, story.message);
+    return true;
 }
 
 /* Not by kin_process_join, which waits until a terminal has taken what it printed. What is captured waits for nobody. */
-static void await_end(const struct kin__map *map, int worker)
+void kin__await_worker(const struct kin__local *local, int worker)
 {
-    kin_process *process = map->local->posts[worker].process;
+    kin_process *process = local->posts[worker].process;
     kin__process_wait(process, process->id, KIN_FOREVER);
-    if (map->local->output == KIN_OUTPUT_CAPTURE)
+    if (local->output == KIN_OUTPUT_CAPTURE)
         kin__output_wait(process->id, kin__os_deadline(OUTPUT_PATIENCE));
 }
 
@@ -182,11 +147,15 @@ void kin__bury(struct kin__map *map, int worker)
     struct kin__seat *seat = &pool->seats[worker];
     struct kin__post *post = &map->local->posts[worker];
     kin_end end;
-    await_end(map, worker);
+    kin__await_worker(map->local, worker);
     kin_process_end(post->process, &end);
     map->local->deaths++;
     map->undone = true;
-    check_start(map, worker, &end);
+    kin__records_bury(map->local, worker, &end);
+    if (kin__cannot_start(map->local, worker, &end)) {
+        kin__map_break(map);
+        kin__records_break(map->local);
+    }
     size_t index;
     if (last_item(map, worker, &index)) {
         unsigned status = KIN__STATUS(pool->job.status[index]);
@@ -209,7 +178,7 @@ static void check_interrupted(struct kin__map *map, int worker)
     kin_end end;
     if (!atomic_load(&map->pool->seats[worker].current))
         return;
-    await_end(map, worker);
+    kin__await_worker(map->local, worker);
     kin_process_end(map->local->posts[worker].process, &end);
     if (end.how != KIN_END_SIGNALED || end.signal != SIGINT || map->outcome)
         return;

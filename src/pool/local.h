@@ -4,9 +4,7 @@
 #ifndef KIN_POOL_LOCAL_H
 #define KIN_POOL_LOCAL_H
 
-#include "pool/pool_shared.h"
-
-#include <pthread.h>
+#include "pool/desk.h"
 
 struct kin__local;
 
@@ -15,6 +13,7 @@ struct kin__post {
     struct kin__local *local;
     kin_process *process; /* NULL: nobody sits there */
     _Atomic bool ended;   /* set by whoever reaped it */
+    bool idle;            /* nobody sits there until there is work: the last one died before it was ready */
     /* time limit: what was seen, and since when */
     uint64_t seen_current;
     uint32_t seen_round;
@@ -22,10 +21,22 @@ struct kin__post {
     uint64_t killed_for; /* current when it was killed for its time; 0: it was not */
 };
 
+/* The thread that looks after records: see warden.c. */
+struct kin__warden {
+    pthread_t thread;
+    _Atomic bool runs; /* changed under the desk's mutex, or when the pool is closed */
+    _Atomic bool quits;
+};
+
 struct kin__local {
     struct kin__local *next;
     kin_pool *pool;
     pthread_mutex_t mutex; /* one map at a time */
+    pthread_mutex_t
+        posts_mutex; /* who starts, buries or kills a worker; held shortly, within the other one if both */
+    int mapped; /* seats 0 to this less 1 take part in a map, which buries their workers; under posts_mutex */
+    struct kin__desk desk;
+    struct kin__warden warden;
     uint32_t round;
     int users;          /* threads in a call on this pool; under the mutex of the list */
     size_t deaths;      /* of this map */
@@ -47,15 +58,22 @@ struct kin__local {
 struct kin__local *kin__local_hold(const kin_pool *pool, const char *what);
 void kin__local_release(struct kin__local *local);
 
-/* Start a worker in a seat; stop it and let go of it. */
+/* Start a worker in a seat; stop it and let go of it. Under the mutex of the posts, once there is a warden. */
 int kin__post_start(struct kin__local *local, int worker);
 void kin__post_clear(struct kin__local *local, int worker);
+
+/* warden.c: there is one from here on. Under the desk's mutex. And there is none. */
+int kin__warden_start(struct kin__local *local);
+void kin__warden_stop(struct kin__local *local);
 
 /* The inline kind's initializer and finalizer, in this process. */
 int kin__inline_initialize(struct kin__local *local);
 void kin__inline_finalize(struct kin__local *local);
 
-/* Make a seat look at its doorbell. */
+/* Make a seat look at its doorbell, and at the lanes, if its worker sleeps. */
 void kin__seat_ring(struct kin__seat *seat);
+
+/* Make the warden look. */
+void kin__call_warden(kin_pool *pool);
 
 #endif

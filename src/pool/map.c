@@ -240,6 +240,7 @@ static int map_locked(struct kin__map *map, bool is_for)
             kin__map_catch_interrupt(map);
         kin__map_progress(map, false);
         run_windows(map, &views);
+        kin__map_seats(map, 0);
         if (kin__output_runs()) /* lines of its tasks above the last bar */
             kin__output_sync(kin__os_deadline(OUTPUT_PATIENCE));
         kin__map_progress(map, true);

@@ -41,6 +41,9 @@ struct kin__map {
  * is stopping. Sets outcome where the map cannot go on. */
 void kin__supervise(struct kin__map *map);
 
+/* So many seats take part from here on: their dead are the map's to bury. 0: the map is over. */
+void kin__map_seats(struct kin__map *map, int count);
+
 /* End the map early: no further item starts. */
 void kin__map_stop(struct kin__map *map);
 /* The same because of an error that is the map's, not an item's: the thread's record. */

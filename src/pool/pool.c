@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "family/sealed.h"
 #include "os/os.h"
-#include "pool/local.h"
+#include "pool/burial.h"
 #include "pool/map.h"
 #include "pool/worker.h"
 #include "process/children.h"
@@ -114,8 +114,10 @@ static void await_others(struct kin__local *local)
 
 void kin__seat_ring(struct kin__seat *seat)
 {
-    if (atomic_load(&seat->asleep)) /* sequentially consistent: partner in wait_for_doorbell */
-        kin__os_futex_wake(&seat->doorbell, INT_MAX);
+    if (!atomic_load(&seat->asleep)) /* sequentially consistent: partner in wait_for_call */
+        return;
+    atomic_fetch_add(&seat->bell, 1);
+    kin__os_futex_wake(&seat->bell, INT_MAX);
 }
 
 /* Called when a worker has ended, by whichever thread reaped it. */
@@ -126,6 +128,7 @@ static void worker_ended(void *arg)
     atomic_store(&post->ended, true);
     atomic_fetch_add(&pool->event, 1);
     kin__os_futex_wake(&pool->event, INT_MAX);
+    kin__call_warden(pool);
 }
 
 int kin__post_start(struct kin__local *local, int worker)
@@ -148,8 +151,13 @@ int kin__post_start(struct kin__local *local, int worker)
     atomic_store(&seat->asleep, 0);
     atomic_store(&seat->ready, KIN__NOT_READY);
     atomic_store(&seat->current, 0);
+    atomic_store(&seat->taken, atomic_load(&seat->doorbell) - 1);
+    atomic_store(&seat->task, 0);
+    atomic_store(&seat->told, 0);
+    atomic_fetch_and(&pool->sleepers[worker / 64], ~((uint64_t)1 << worker % 64));
     post->killed_for = 0;
     post->seen_current = 0;
+    post->idle = false;
     atomic_store(&post->ended, false);
     post->process = kin__process_start(&start);
     if (!post->process)
@@ -281,6 +289,8 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
             isatty(STDOUT_FILENO) || isatty(STDERR_FILENO) ? KIN__OUTPUT_TERMINAL : KIN_OUTPUT_PASS;
     local->seed = options.seed ? options.seed : atomic_fetch_add(&pools, 1) + 1;
     make_mutex(&local->mutex);
+    pthread_mutex_init(&local->posts_mutex, NULL);
+    kin__desk_open(&local->desk, pool);
     for (int i = 0; i < pool->workers; i++)
         local->posts[i].local = local;
     enter(local);
@@ -310,7 +320,8 @@ int kin_pool_workers(const kin_pool *pool)
     return error ? error : pool->workers;
 }
 
-/* The right to the pool's workers. From a progress function, which runs in the middle of a map, nobody can have it. */
+/* The right to the pool's workers. From a progress function, which runs in the middle of a map, nobody can have
+ * it. */
 static int lock_until(struct kin__local *local, double deadline)
 {
     for (;;) {
@@ -374,9 +385,17 @@ static int finish_held(struct kin__local *local, double timeout)
         local, deadline); /* a map in another thread ends first; its caller hears of its failures */
     if (error)
         return error;
-    error = finish_workers(local, deadline);
+    int failed = kin__records_drain(local, deadline);
+    if (failed != KIN_ETIMEDOUT) {
+        kin_error story;
+        kin_error_get(&story);
+        kin__warden_stop(local);
+        error = finish_workers(local, deadline);
+        if (!error && failed)
+            error = kin__fail_with(&story);
+    }
     pthread_mutex_unlock(&local->mutex);
-    return error;
+    return error ? error : failed;
 }
 
 int kin_pool_finish(kin_pool *pool, double timeout)
@@ -399,7 +418,10 @@ static int stop_maps(struct kin__local *local)
     if (!error)
         pthread_mutex_unlock(&local->mutex);
     leave(local);
+    pthread_mutex_lock(&local->desk.mutex); /* nothing is submitted after this */
     atomic_store(&pool->closed, 1);
+    pthread_mutex_unlock(&local->desk.mutex);
+    kin__records_cancel(local);
     atomic_store(&pool->canceled, 1);
     atomic_store(&pool->stop, 1);
     atomic_fetch_add(&pool->event, 1);
@@ -429,7 +451,9 @@ static void release(struct kin__local *local)
         kin__local_release(local);
         return;
     }
+    kin__warden_stop(local);
     end_workers(local);
+    kin__records_free(local);
     kin_arena_free(local->kept);
     pthread_mutex_destroy(&local->mutex);
     free(local);

@@ -12,6 +12,19 @@
  *                               more after quit
  *   quit          supervisor    0 to 1, when no map runs             (not the worker's)
  *   asleep        worker        1 before sleeping, 0 after           the supervisor clears it
+ *   bell          who rings     one more; what it sleeps on          (not the worker's)
+ *   task          worker        a reference to the record that it    RUNNING in this seat: it died of it; else it had
+ *                               is about to claim, or runs           not claimed, or had finished it
+ *                 warden        DOOMED by CAS, before it kills       the maker: all is over
+ *   told          warden        a reference: that record's task      the maker: all is over
+ *                               is to come to its end
+ *   depth         worker        records on its stack                 set to 0 with the next worker
+ *   lane, slabs,  worker        of what its tasks submit; stay       the next worker goes on with them; who
+ *   arena                       with the seat                        buries it clears what was submitted
+ *   taken         worker        the round, by CAS, before it looks   not answered: as below
+ *                               at the job
+ *                 supervisor    the same, to withdraw a round that   (not the worker's)
+ *                               is over from who is busy elsewhere
  *   answered      worker        the round, after its last item       not answered: the next worker works on,
  *                                                                    or the supervisor answers in its place
  *   ready         worker        after the initializer; before the    the supervisor clears it; FINALIZING:
@@ -35,15 +48,16 @@
 #ifndef KIN_POOL_POOL_SHARED_H
 #define KIN_POOL_POOL_SHARED_H
 
-#include "family/arena.h"
 #include "kin/pool.h"
-#include "process/function.h"
+#include "pool/lane.h"
 
 #include <stdatomic.h>
 
 #define KIN__WORKERS_MAX 512
 #define KIN__WINDOW ((size_t)1 << 22) /* items of a job that are under way at once: bounds the status bytes */
 #define KIN__SMALL_WINDOW 4096        /* items for which the pool keeps status bytes at hand */
+
+enum { KIN__HIGH = 0, KIN__NORMAL = 1, KIN__LOW = 2, KIN__PRIORITIES = 3 };
 
 enum { KIN__PENDING = 0, KIN__DONE = 1, KIN__FAILED = 2 };
 #define KIN__STATUS(byte) ((byte)&3u)
@@ -69,6 +83,7 @@ struct kin__seat {
     _Atomic uint32_t quit;
     /* the worker's lines */
     _Alignas(128) _Atomic uint32_t answered;
+    _Atomic uint32_t taken;
     _Atomic uint32_t asleep;
     _Atomic uint64_t current;
     _Atomic uint64_t done;
@@ -79,6 +94,13 @@ struct kin__seat {
     struct kin__note *_Atomic first;
     uint64_t printed; /* bytes, by the worker, before the current item */
     _Atomic uint32_t ready;
+    /* records, see pool/record.h */
+    _Atomic uint32_t bell; /* futex */
+    _Atomic uint64_t task;
+    _Atomic uint64_t told;
+    struct kin__slab *_Atomic slabs;
+    kin_arena *arena;
+    struct kin__lane lane;
     uint64_t data_ready; /* private bytes when it was ready */
     kin_error init_error;
 };
@@ -124,8 +146,32 @@ struct kin_pool {
     _Atomic uint32_t event;              /* futex: something happened that the supervisor wants to know */
     _Atomic uint32_t waiting;            /* whether it sleeps on it */
     unsigned char small_status[KIN__SMALL_WINDOW];
+
+    /* Records, see pool/record.h. Lanes are those of the maker. */
+    struct kin__slab *_Atomic slabs;
+    struct kin__lane lanes[KIN__PRIORITIES];
+    _Alignas(128) _Atomic uint64_t
+        sleepers[KIN__WORKERS_MAX / 64];             /* a bit for each worker that has nothing to do;
+                                                                       cleared by who wakes it */
+    _Atomic uint64_t helpers[KIN__WORKERS_MAX / 64]; /* the same for those that wait in a task */
+    _Atomic uint32_t nested; /* counts what tasks have submitted: a reason to look at the seats' lanes */
+    _Atomic uint32_t empty;  /* seats that wait for a worker until there is work */
+    _Atomic uint32_t chime;  /* futex: counts ends that somebody waits for who waits for several */
+    _Atomic uint32_t calls;  /* futex: the warden is to look */
+    _Atomic uint32_t warden_sleeps; /* whether it sleeps on it */
+    _Atomic uint32_t finished;      /* ends that the descriptor is to tell of */
     _Alignas(128) struct kin__seat seats[];
 };
+
+/* Take a round up, or withdraw it: true for one of the two. Rounds only grow. */
+static inline bool kin__seat_take(struct kin__seat *seat, uint32_t round)
+{
+    uint32_t taken = atomic_load(&seat->taken);
+    while ((int32_t)(taken - round) < 0)
+        if (atomic_compare_exchange_weak(&seat->taken, &taken, round))
+            return true;
+    return false;
+}
 
 /* NULL, freed, or no pool: an error that says so. */
 int kin__pool_check(const kin_pool *pool, const char *what);

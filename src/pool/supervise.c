@@ -45,6 +45,17 @@ static bool all_answered(const struct kin__map *map)
     return true;
 }
 
+/* A round in which nothing is left to claim is over for those who are busy with records and have not come to it. */
+static void withdraw(const struct kin__map *map)
+{
+    kin_pool *pool = map->pool;
+    if (atomic_load(&pool->next) < pool->job.total && !atomic_load(&pool->stop))
+        return;
+    for (int i = 0; i < pool->job.chosen; i++)
+        if (!has_answered(map, i) && kin__seat_take(&pool->seats[i], map->local->round))
+            atomic_store(&pool->seats[i].answered, map->local->round);
+}
+
 /* A worker whose current item has not changed for the limit is killed. The item may finish just then: what
  * dies with the worker is looked at when it is dead. */
 static void check_time(struct kin__map *map, int worker, double now)
@@ -69,7 +80,8 @@ static void check_time(struct kin__map *map, int worker, double now)
 static void end_busy_workers(struct kin__map *map)
 {
     for (int i = 0; i < map->pool->job.chosen; i++)
-        if (map->local->posts[i].process && !has_answered(map, i))
+        if (map->local->posts[i].process && !has_answered(map, i) &&
+            atomic_load(&map->pool->seats[i].taken) == map->local->round)
             kin_process_kill(map->local->posts[i].process);
 }
 
@@ -111,12 +123,16 @@ static bool look(struct kin__map *map, bool thoroughly)
     bool busy = false;
     check_interrupt(map);
     kin__map_check_canceled(map);
+    withdraw(map);
     for (int i = 0; i < map->pool->job.chosen; i++) {
         struct kin__post *post = &map->local->posts[i];
         if (post->process && thoroughly)
             kin_process_is_alive(post->process); /* settles it if not; `ended` follows */
-        if (post->process && atomic_load(&post->ended))
+        if (post->process && atomic_load(&post->ended)) {
+            pthread_mutex_lock(&map->local->posts_mutex);
             kin__handle_death(map, i);
+            pthread_mutex_unlock(&map->local->posts_mutex);
+        }
         if (!post->process || has_answered(map, i)) {
             check_able(map, i);
             continue;
@@ -142,9 +158,11 @@ static void spin(const struct kin__map *map)
     if (map->pool->job.chosen >= map->pool->cpus)
         return;
     double until = kin__os_now() + SPIN;
-    while (!all_answered(map) && kin__os_now() < until)
+    while (!all_answered(map) && kin__os_now() < until) {
         for (int i = 0; i < 32; i++)
             kin__os_pause();
+        withdraw(map);
+    }
 }
 
 static void wait_for_round(struct kin__map *map)
@@ -165,6 +183,19 @@ static void wait_for_round(struct kin__map *map)
     atomic_store(&pool->waiting, 0);
 }
 
+void kin__map_seats(struct kin__map *map, int count)
+{
+    struct kin__local *local = map->local;
+    bool ended = false;
+    pthread_mutex_lock(&local->posts_mutex);
+    local->mapped = count;
+    for (int i = 0; i < map->pool->workers && !count; i++)
+        ended |= local->posts[i].process && atomic_load(&local->posts[i].ended);
+    pthread_mutex_unlock(&local->posts_mutex);
+    if (ended)
+        kin__call_warden(map->pool);
+}
+
 /* Workers that died between rounds fail nothing; seats 0 to chosen-1 must be taken. */
 static int man_seats(struct kin__map *map)
 {
@@ -173,8 +204,10 @@ static int man_seats(struct kin__map *map)
         /* One that has died unnoticed will be noticed in the round: no system call for each seat here. */
         if (post->process && !atomic_load(&post->ended))
             continue;
+        pthread_mutex_lock(&map->local->posts_mutex);
         if (post->process)
             kin__bury(map, i);
+        pthread_mutex_unlock(&map->local->posts_mutex);
         if (map->outcome)
             return map->outcome;
         /* Whoever sat here may have died without an answer: the newcomer must not take up that round. */
@@ -206,6 +239,7 @@ static void run_round(struct kin__map *map, const uint32_t *list, size_t total)
     pool->job.chosen = total < (size_t)pool->workers ? (int)total : pool->workers;
     atomic_store(&pool->next, 0);
     map->undone = false;
+    kin__map_seats(map, pool->job.chosen);
     if (man_seats(map) != 0) {
         kin__map_break(map);
         return;

@@ -18,12 +18,12 @@
 
 size_t kin_task_index(const kin_task *task)
 {
-    return task->job->base + task->index;
+    return task->record ? task->record->index : task->job->base + task->index;
 }
 
 void *kin_task_context(const kin_task *task)
 {
-    return task->job->context;
+    return task->record ? task->record->context : task->job->context;
 }
 
 void *kin_task_state(const kin_task *task)
@@ -44,7 +44,8 @@ int kin_task_attempt(const kin_task *task)
 kin_random *kin_task_random(kin_task *task)
 {
     if (!task->draws)
-        kin_random_start(&task->random, task->job->seed, kin_task_index(task));
+        kin_random_start(&task->random, task->record ? task->record->seed : task->job->seed,
+                         kin_task_index(task));
     task->draws = true;
     return &task->random;
 }
@@ -52,6 +53,8 @@ kin_random *kin_task_random(kin_task *task)
 void *kin_task_malloc(kin_task *task, size_t size)
 {
     struct kin__seat *seat = task->seat;
+    if (task->record)
+        return kin__record_malloc(kin__own(task->record), task->maker, size);
     if (!seat->results) {
         seat->results = kin__arena_new_for(task->maker);
         if (!seat->results)
@@ -75,20 +78,24 @@ int kin_task_fail(kin_task *task, const char *format, ...)
 }
 
 /* What it printed is on its way to the maker, who keeps it: a moment. */
-static char *tell_output(const kin_task *task)
+void kin__task_output(const kin_task *task, char output[KIN_TASK_OUTPUT])
 {
-    char *common = kin_arena_malloc(task->seat->notes, KIN_TASK_OUTPUT);
-    if (!common)
-        return NULL;
     uint64_t so_far = kin__printed_so_far(task->captured), taken;
     double deadline = kin__os_deadline(OUTPUT_PATIENCE);
-    char *output = kin__own(common);
     for (;;) {
         kin__printed_tail(task->captured, task->seat->printed, output, KIN_TASK_OUTPUT, &taken);
         if (taken >= so_far || kin__os_left(deadline) <= 0)
-            return common;
+            return;
         nanosleep(&(struct timespec){.tv_nsec = OUTPUT_PAUSE_NS}, NULL);
     }
+}
+
+static char *note_output(const kin_task *task)
+{
+    char *common = kin_arena_malloc(task->seat->notes, KIN_TASK_OUTPUT);
+    if (common)
+        kin__task_output(task, kin__own(common));
+    return common;
 }
 
 /* A note that cannot be made (no memory) is no reason to lose the failure: the status byte tells it. */
@@ -106,7 +113,7 @@ static void note_failure(kin_task *task, int result, bool has_story)
     note->result = result;
     note->attempt = task->attempt;
     note->pid = (int)getpid();
-    note->output = task->captured ? tell_output(task) : NULL;
+    note->output = task->captured ? note_output(task) : NULL;
     if (has_story)
         kin_error_get(&note->error);
     else
@@ -142,14 +149,18 @@ static void fail(kin_task *task, int result, bool has_story)
 bool kin__task_prepare(struct kin_task *task)
 {
     const struct kin__job *job = task->job;
-    free(task->out);
-    task->out = NULL;
     if (!kin__is_sealed() || !job->out || !job->out_size)
         return true;
     task->out = malloc(job->out_size);
     if (!task->out)
         kin__fail(KIN_ENOMEM, "could not get %zu bytes of private memory for outputs", job->out_size);
     return task->out;
+}
+
+void kin__task_end(struct kin_task *task)
+{
+    free(task->out);
+    task->out = NULL;
 }
 
 /* Where the task's function writes: in a sealed worker not where the output goes, which may only be read there. */

@@ -5,10 +5,14 @@
 #include "pool/pool_shared.h"
 
 struct kin_task {
-    struct kin__job *job;
+    struct kin__job *job;      /* of a map's item, or */
+    struct kin_result *record; /* the record that is run; NULL: a map's */
+    uint64_t ref;              /* to it; 0 */
     struct kin__seat *seat;
     size_t index; /* within the window */
     void *state;
+    struct kin_task *before; /* what it runs on top of */
+    kin_result *children;    /* results of what it has submitted and not freed */
     int worker;
     int attempt;
     kin__id maker;
@@ -22,6 +26,11 @@ struct kin_task {
 
 /* A round begins: `job` is set. False: no memory, the record tells. */
 bool kin__task_prepare(struct kin_task *task);
+/* And ends. */
+void kin__task_end(struct kin_task *task);
+
+/* The last that a task has printed, if that is captured. */
+void kin__task_output(const struct kin_task *task, char output[KIN_TASK_OUTPUT]);
 
 /* Run item `index` of the job: function, status byte, note. True if it was done. */
 bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index);

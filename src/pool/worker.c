@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "family/sealed.h"
 #include "os/os.h"
+#include "pool/hand.h"
 #include "pool/memory_limit.h"
-#include "pool/task.h"
 #include "process/child.h"
 #include "process/printed.h"
 #include "process/process_shared.h"
@@ -25,65 +25,77 @@
 
 #define SPIN_NS 20000 /* less than the 25 us that waking a sleeper costs on most clouds */
 
-struct worker {
-    kin_pool *pool;
-    struct kin__seat *seat;
-    struct kin_task task;
-    double chunk; /* what the last job's tasks suggest; starts at 1 with each job */
-};
+/* Something to do: another round than `seen`, or a record. When it is time to quit the doorbell is rung too. */
+static bool is_called(struct kin__hand *hand, uint32_t seen)
+{
+    return atomic_load(&hand->seat->doorbell) != seen || kin__hand_has_work(hand);
+}
 
-/* Sleep until the doorbell tells another round than `seen`; when it is time to quit it is rung too. */
-static uint32_t wait_for_doorbell(struct kin__seat *seat, uint32_t seen)
+static bool spin(struct kin__hand *hand, uint32_t seen)
 {
     uint64_t spin_until = kin__os_now_ns() + SPIN_NS;
     for (unsigned i = 1;; i++) {
-        uint32_t round = atomic_load_explicit(&seat->doorbell, memory_order_acquire);
-        if (round != seen)
-            return round;
+        if (is_called(hand, seen))
+            return true;
         kin__os_pause();
         if (i % 64 == 0 && kin__os_now_ns() >= spin_until)
-            break;
+            return false;
     }
-    uint32_t round;
-    /* Sequentially consistent with the supervisor's: it writes the doorbell, then reads `asleep`; one of the two
-     * sees the other's. */
+}
+
+/*
+ * Sleep until there is something to do. Sequentially consistent with who rings: it writes the doorbell, or a
+ * lane's tail, and then reads `asleep` or `sleepers`; one of the two sees the other's. What it sleeps on is
+ * changed by nobody else.
+ */
+static void wait_for_call(struct kin__hand *hand, uint32_t seen)
+{
+    struct kin__seat *seat = hand->seat;
+    _Atomic uint64_t *sleepers = &hand->pool->sleepers[hand->number / 64];
+    uint64_t bit = (uint64_t)1 << hand->number % 64;
+    if (spin(hand, seen))
+        return;
     atomic_store(&seat->asleep, 1);
-    while ((round = atomic_load(&seat->doorbell)) == seen) {
-        kin__os_futex_wait(&seat->doorbell, seen, ORPHAN_PERIOD);
+    for (;;) {
+        uint32_t bell = atomic_load(&seat->bell);
+        atomic_fetch_or(sleepers, bit);
+        if (is_called(hand, seen))
+            break;
+        kin__os_futex_wait(&seat->bell, bell, ORPHAN_PERIOD);
         if (kin__child_is_orphan())
             _exit(KIN__ORPHAN_EXIT); /* a task had blocked the signal that tells it */
     }
+    atomic_fetch_and(sleepers, ~bit);
     atomic_store_explicit(&seat->asleep, 0, memory_order_relaxed);
-    return round;
 }
 
-static size_t next_chunk(const struct worker *worker, size_t claimed)
+static size_t next_chunk(const struct kin__hand *hand, size_t claimed)
 {
-    const struct kin__job *job = &worker->pool->job;
+    const struct kin__job *job = &hand->pool->job;
     if (job->chunk)
         return job->chunk;
     size_t left = claimed < job->total ? job->total - claimed : 0;
     size_t share = left / (2 * (size_t)job->chosen) + 1;
-    size_t chunk = (size_t)worker->chunk;
+    size_t chunk = (size_t)hand->chunk;
     return chunk < share ? chunk : share;
 }
 
-static void adapt(struct worker *worker, size_t items, uint64_t ns)
+static void adapt(struct kin__hand *hand, size_t items, uint64_t ns)
 {
     double suits = CHUNK_NS / (((double)ns + 1) / (double)items);
-    double most = worker->chunk * 2;
-    worker->chunk = suits < 1 ? 1 : suits < most ? suits : most;
+    double most = hand->chunk * 2;
+    hand->chunk = suits < 1 ? 1 : suits < most ? suits : most;
 }
 
-static void work(struct worker *worker, void (*function)(void))
+static void work(struct kin__hand *hand, struct kin_task *task, void (*function)(void))
 {
-    kin_pool *pool = worker->pool;
+    kin_pool *pool = hand->pool;
     struct kin__job *job = &pool->job;
     size_t claimed = 0;
     uint64_t before = kin__os_now_ns();
-    worker->chunk = 1;
+    hand->chunk = 1;
     for (;;) {
-        size_t chunk = next_chunk(worker, claimed);
+        size_t chunk = next_chunk(hand, claimed);
         /* Relaxed: the job was published by the doorbell; only the number must be unique. */
         size_t from = atomic_fetch_add_explicit(&pool->next, chunk, memory_order_relaxed);
         if (from >= job->total)
@@ -92,28 +104,32 @@ static void work(struct worker *worker, void (*function)(void))
         for (size_t at = from; at < to; at++) {
             if (atomic_load_explicit(&pool->stop, memory_order_relaxed))
                 return;
-            bool done = kin__task_run(&worker->task, function, job->list ? job->list[at] : at);
+            bool done = kin__task_run(task, function, job->list ? job->list[at] : at);
             if (!done && job->stop_on_failure)
                 atomic_store_explicit(&pool->stop, 1, memory_order_relaxed);
         }
         claimed = to;
         uint64_t now = kin__os_now_ns();
-        adapt(worker, to - from, now - before);
+        adapt(hand, to - from, now - before);
+        /* Maps and records take turns. Under a limit of memory, which is the map's, records wait. */
+        if (!job->memory_limit && kin__hand_has_work(hand) && kin__hand_work(hand, false))
+            now = kin__os_now_ns();
         before = now;
     }
 }
 
 /* Wake the supervisor if it sleeps and nobody else still works: each worker answers before it looks at the
- * others, so the last one sees that it is the last. */
-static void answer(struct worker *worker, uint32_t round)
+ * others, so the last one sees that it is the last. Who has not taken the round up is not waited for: the supervisor
+ * withdraws it. */
+static void answer(struct kin__hand *hand, uint32_t round)
 {
-    kin_pool *pool = worker->pool;
+    kin_pool *pool = hand->pool;
     /* From here on the maker may do with them as it likes. */
-    kin__windows_close(worker->seat->results);
-    kin__windows_close(worker->seat->notes);
-    atomic_store(&worker->seat->answered, round);
+    kin__windows_close(hand->seat->results);
+    kin__windows_close(hand->seat->notes);
+    atomic_store(&hand->seat->answered, round);
     for (int i = 0; i < pool->job.chosen; i++)
-        if (atomic_load(&pool->seats[i].doorbell) == round && atomic_load(&pool->seats[i].answered) != round)
+        if (atomic_load(&pool->seats[i].taken) == round && atomic_load(&pool->seats[i].answered) != round)
             return;
     atomic_fetch_add(&pool->event, 1);
     if (atomic_load(&pool->waiting))
@@ -129,76 +145,93 @@ static void cannot_work(struct kin__seat *seat, int error)
     atomic_store_explicit(&seat->ready, KIN__CANNOT_WORK, memory_order_release);
 }
 
-static void do_round(struct worker *worker)
+static void do_round(struct kin__hand *hand)
 {
-    struct kin__job *job = &worker->pool->job;
+    struct kin__job *job = &hand->pool->job;
     void (*function)(void);
-    worker->task.job = job;
-    if (kin__function_resolve(&job->function, &function) != 0) {
-        cannot_work(worker->seat, 0);
+    struct kin_task task = {.job = job,
+                            .seat = hand->seat,
+                            .state = hand->state,
+                            .worker = hand->number,
+                            .captured = hand->captured,
+                            .maker = hand->pool->maker};
+    if (kin__function_resolve(&job->function, &function) != 0 || !kin__task_prepare(&task)) {
+        cannot_work(hand->seat, 0);
         return;
     }
-    if (!kin__task_prepare(&worker->task)) {
-        cannot_work(worker->seat, 0);
-        return;
-    }
-    kin__memory_limit_begin(worker->seat, job->memory_limit);
-    work(worker, function);
+    hand->task = &task;
+    kin__memory_limit_begin(hand->seat, job->memory_limit);
+    work(hand, &task, function);
     kin__memory_limit_end(job->memory_limit);
     kin__os_flush_output(); /* who waits for the map may print next; and a pool that is freed kills its workers */
+    hand->task = NULL;
+    kin__task_end(&task);
 }
 
-static int initialize(struct worker *worker)
+static int initialize(struct kin__hand *hand)
 {
-    kin_pool *pool = worker->pool;
+    kin_pool *pool = hand->pool;
     void (*function)(void);
     int error = 0;
     if (pool->initializer.module) {
         kin_error_clear();
         error = kin__function_resolve(&pool->initializer, &function);
         if (!error)
-            error = ((kin_initializer_fn)function)(&worker->task.state, pool->init_arg);
+            error = ((kin_initializer_fn)function)(&hand->state, pool->init_arg);
     }
     if (error) {
-        cannot_work(worker->seat, error);
+        cannot_work(hand->seat, error);
         return error;
     }
-    worker->seat->data_ready = kin__os_private_data();
-    atomic_store_explicit(&worker->seat->ready, KIN__READY, memory_order_release);
+    hand->seat->data_ready = kin__os_private_data();
+    atomic_store_explicit(&hand->seat->ready, KIN__READY, memory_order_release);
     return 0;
 }
 
-static void finalize(struct worker *worker)
+static void finalize(struct kin__hand *hand)
 {
     void (*function)(void);
-    if (worker->pool->finalizer.module && kin__function_resolve(&worker->pool->finalizer, &function) == 0)
-        ((kin_finalizer_fn)function)(worker->task.state);
+    if (hand->pool->finalizer.module && kin__function_resolve(&hand->pool->finalizer, &function) == 0)
+        ((kin_finalizer_fn)function)(hand->state);
+}
+
+static void loop(struct kin__hand *hand)
+{
+    uint32_t seen = atomic_load(&hand->seat->answered);
+    for (;;) {
+        wait_for_call(hand, seen);
+        uint32_t round = atomic_load_explicit(&hand->seat->doorbell, memory_order_acquire);
+        if (atomic_load(&hand->seat->quit))
+            return;
+        if (round != seen) {
+            if (kin__seat_take(hand->seat, round)) {
+                do_round(hand);
+                answer(hand, round);
+            }
+            seen = round;
+        } else {
+            kin__hand_work(hand, false);
+        }
+    }
 }
 
 int kin__worker_main(void *arg)
 {
     const struct kin__worker_arg *given = arg;
-    struct worker worker = {.pool = kin__own(given->pool), .chunk = 1};
-    worker.seat = &worker.pool->seats[given->worker];
-    worker.task.seat = worker.seat;
-    worker.task.worker = given->worker;
-    worker.task.maker = worker.pool->maker;
+    struct kin__hand hand = {
+        .pool = kin__own(given->pool), .chunk = 1, .number = given->worker, .pid = (int)getpid()};
+    hand.seat = &hand.pool->seats[given->worker];
     const kin_process *process = kin__self()->process;
     if (process->printed && process->printed->mode == KIN_OUTPUT_CAPTURE)
-        worker.task.captured = process;
+        hand.captured = process;
     kin__os_be_killed_first(); /* a worker is replaced; its caller is not */
-    if (initialize(&worker) != 0)
+    if (initialize(&hand) != 0)
         return 1;
-    uint32_t seen = atomic_load(&worker.seat->answered);
-    for (;;) {
-        uint32_t round = wait_for_doorbell(worker.seat, seen);
-        if (atomic_load(&worker.seat->quit))
-            break;
-        do_round(&worker);
-        answer(&worker, round);
-        seen = round;
-    }
-    atomic_store_explicit(&worker.seat->ready, KIN__FINALIZING, memory_order_release);
-    finalize(&worker);
+    kin__desk_open_seat(&hand.desk, given->pool, given->worker);
+    kin__hand_mine = &hand;
+    loop(&hand);
+    kin__hand_mine = NULL;
+    atomic_store_explicit(&hand.seat->ready, KIN__FINALIZING, memory_order_release);
+    finalize(&hand);
     return 0;
 }

@@ -159,7 +159,7 @@ void kin__at_exit(int status, void *unused)
 static void flush_own(void)
 {
     if (kin__flushed_all &&
-        (__libc_single_threaded || kin__os_thread_count() == 1 + kin__guardian_runs() + kin__output_runs()))
+        (__libc_single_threaded || kin__os_thread_count() == 1 + kin__own_threads() + kin__output_runs()))
         kin__os_flush_all();
     else
         kin__os_flush_output();

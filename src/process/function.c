@@ -8,10 +8,12 @@
 #include "process/function.h"
 
 #include "base/failure.h"
+#include "os/symbol.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 
@@ -346,4 +348,18 @@ int kin__function_resolve(const struct kin__function *ref, void (**out)(void))
         remember_here(index, &module);
     *out = (void (*)(void))(module.base + copy.offset);
     return 0;
+}
+
+void kin__function_name(const struct kin__function *ref, char *out, size_t size)
+{
+    struct kin__module entry;
+    kin_error before;
+    kin_error_get(&before);
+    snprintf(out, size, "%s", "");
+    if (ref->module && take_entry(ref->module - 1, &entry)) {
+        struct kin__os_place place = {.path = entry.path, .address = ref->offset};
+        kin__os_symbols(&place, 1);
+        snprintf(out, size, "%s", place.function);
+    }
+    kin__fail_with(&before);
 }

@@ -81,4 +81,7 @@ int kin__function_refer(void (*fn)(void), struct kin__function *out, const char 
  */
 int kin__function_resolve(const struct kin__function *ref, void (**out)(void));
 
+/* The name of the function itself, "" if it is not known: by the symbols of its file. */
+void kin__function_name(const struct kin__function *ref, char *out, size_t size);
+
 #endif

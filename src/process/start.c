@@ -27,7 +27,7 @@
 static void flush_before_fork(void)
 {
     kin__flushed_all =
-        __libc_single_threaded || kin__os_thread_count() == 1 + kin__guardian_runs() + kin__output_runs();
+        __libc_single_threaded || kin__os_thread_count() == 1 + kin__own_threads() + kin__output_runs();
     if (kin__flushed_all)
         kin__os_flush_all();
     else

@@ -114,7 +114,7 @@ int kin_start_method_by_name(const char *name)
 /* The program's threads beside the one that asks. */
 static int other_threads(void)
 {
-    return kin__os_thread_count() - 1 - kin__guardian_runs() - kin__output_runs();
+    return kin__os_thread_count() - 1 - kin__own_threads() - kin__output_runs();
 }
 
 void kin__start_method_warn(void)

@@ -1,0 +1,244 @@
+/*
+ * pool/burial.c - what becomes of the records that a dead worker had to do with. See burial.h.
+ *
+ * All are looked at, once a death: what says RUNNING in its seat died with it; what is QUEUED and has no hint any
+ * more gets another; what its tasks had submitted is canceled. Which of those on its stack is to blame: the
+ * innermost.
+ */
+#include "pool/burial.h"
+
+#include "base/failure.h"
+#include "os/os.h"
+#include "pool/submit.h"
+#include "process/printed.h"
+#include "process/process_shared.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DRAIN_PERIOD 0.1
+#define STACK_MAX 256 /* records on one worker's stack whose order is told */
+
+struct burial {
+    struct kin__local *local;
+    int worker;
+    const kin_end *end;
+    uint64_t task; /* what the seat said */
+    kin_result *found[STACK_MAX];
+    int count;
+};
+
+static void find(kin_result *record, void *arg)
+{
+    struct burial *burial = arg;
+    uint64_t state = kin__record_state(record);
+    if (KIN__WORK(state) == KIN__WORK_RUNNING && KIN__WORK_SEAT(state) == (uint32_t)burial->worker &&
+        burial->count < STACK_MAX)
+        burial->found[burial->count++] = record;
+}
+
+static bool is_under_another(const struct burial *burial, const kin_result *record)
+{
+    for (int i = 0; i < burial->count; i++)
+        if (kin__ref_record(burial->found[i]->outer) == record)
+            return true;
+    return false;
+}
+
+/* The innermost, which it died of; NULL: nothing on the stack is to blame, as it was killed for something else. */
+static kin_result *find_culprit(const struct burial *burial)
+{
+    if (burial->task & KIN__DOOMED)
+        return NULL;
+    for (int i = 0; i < burial->count; i++)
+        if (kin__ref_record(burial->task) == burial->found[i])
+            return burial->found[i];
+    for (int i = 0; i < burial->count; i++) /* it had been about to claim another, or had just finished it */
+        if (!is_under_another(burial, burial->found[i]))
+            return burial->found[i];
+    return NULL;
+}
+
+static void tell(const struct burial *burial, kin_result *record, bool culprit)
+{
+    struct kin__failure *failure = kin__record_fails(record, burial->local->pool->maker);
+    if (!failure)
+        return; /* the state tells it all the same */
+    kin_task_error *error = &failure->error;
+    const kin_process *process = burial->local->posts[burial->worker].process;
+    char what[80], how[200];
+    error->end = *burial->end;
+    snprintf(error->function, sizeof error->function, "%s", kin__desk_name_of(&burial->local->desk, record));
+    snprintf(what, sizeof what, error->function[0] ? "task %s()" : "the task", error->function);
+    if (process->printed) {
+        uint64_t taken;
+        kin__printed_tail(process, burial->local->pool->seats[burial->worker].printed, error->output,
+                          sizeof error->output, &taken);
+    }
+    if (culprit) {
+        kin__death_story(
+            &(struct kin__death_facts){.what = what,
+                                       .process = process,
+                                       .data_ready = burial->local->pool->seats[burial->worker].data_ready},
+            error);
+        return;
+    }
+    kin_end_text(burial->end, how, sizeof how);
+    error->cause = KIN_CAUSE_SIGNALED;
+    kin__error_fill(
+        &error->error, KIN_EDIED,
+        "%s was waiting for others when its worker (pid %d) died of %s in a task that it ran meanwhile", what,
+        error->pid, how);
+}
+
+static void settle(struct burial *burial, kin_result *record, const kin_result *culprit)
+{
+    struct kin__desk *desk = &burial->local->desk;
+    uint64_t state = kin__record_state(record);
+    bool innocent = !culprit; /* killed for another's sake: free to try again */
+    kin__record_clean_attempt(record);
+    if (innocent && !record->owner) {
+        if (kin__record_step(record, state, KIN__WORK_QUEUED))
+            kin__desk_post(desk, record, (state & KIN__WORK_GENERATION) | KIN__WORK_QUEUED,
+                           (int)record->priority);
+        return;
+    }
+    if (innocent) { /* its submitter waits for it, and runs it itself */
+        kin__record_step(record, state, KIN__WORK_QUEUED);
+        kin__record_tell(record);
+        return;
+    }
+    tell(burial, record, record == culprit);
+    if (kin__record_step(record, state, KIN__WORK_FAILED))
+        kin__record_tell(record);
+}
+
+/* What was submitted by the maker and has lost its hint with the dead. The others' submitters need none. */
+static void post_again(kin_result *record, void *arg)
+{
+    struct burial *burial = arg;
+    uint64_t state = kin__record_state(record);
+    struct kin__lane *lane = atomic_load(&record->lane);
+    if (KIN__WORK(state) == KIN__WORK_QUEUED && !record->owner && !record->listed && lane &&
+        (int64_t)(atomic_load(&record->place) - atomic_load(&lane->next)) < 0)
+        kin__desk_post(&burial->local->desk, record, state, (int)record->priority);
+}
+
+static void cancel(kin_result *record, void *arg)
+{
+    (void)arg;
+    uint64_t state = kin__record_state(record);
+    if (KIN__WORK(state) != KIN__WORK_FREE)
+        kin__record_cancel(record);
+}
+
+void kin__records_bury(struct kin__local *local, int worker, const kin_end *end)
+{
+    kin_pool *pool = local->pool;
+    struct kin__seat *seat = &pool->seats[worker];
+    struct burial burial = {.local = local, .worker = worker, .end = end, .task = atomic_load(&seat->task)};
+    if (!local->warden.runs)
+        return; /* there are no records */
+    pthread_mutex_lock(&local->desk.mutex);
+    kin__each_record_of(atomic_load(&seat->slabs), cancel, NULL);
+    kin__each_record(pool, find, &burial);
+    const kin_result *culprit = find_culprit(&burial);
+    for (int i = 0; i < burial.count; i++)
+        if (burial.found[i])
+            settle(&burial, burial.found[i], culprit);
+    kin__each_record_of(atomic_load(&pool->slabs), post_again, &burial);
+    atomic_store(&seat->task, 0);
+    pthread_mutex_unlock(&local->desk.mutex);
+}
+
+static void break_one(kin_result *record, void *arg)
+{
+    const kin_error *story = arg;
+    uint64_t state = kin__record_state(record);
+    if (KIN__WORK(state) != KIN__WORK_QUEUED && KIN__WORK(state) != KIN__WORK_DELAYED)
+        return;
+    struct kin__failure *failure = kin__record_fails(record, record->pool->maker);
+    if (failure) {
+        failure->error.attempts--;
+        failure->error.cause = KIN_CAUSE_WORKERS;
+        failure->error.error = *story;
+    }
+    if (kin__record_step(record, state, KIN__WORK_FAILED))
+        kin__record_tell(record);
+}
+
+void kin__records_cancel(struct kin__local *local)
+{
+    if (local->pool->kind == KIN_POOL_INLINE)
+        return;
+    pthread_mutex_lock(&local->desk.mutex);
+    kin__each_record(local->pool, cancel, NULL);
+    pthread_mutex_unlock(&local->desk.mutex);
+}
+
+static void free_all(kin_result *record, void *arg)
+{
+    (void)arg;
+    if (KIN__WORK(kin__record_state(record)) != KIN__WORK_FREE)
+        kin__record_clean(record);
+    atomic_store(&record->magic, 0);
+}
+
+void kin__records_free(struct kin__local *local)
+{
+    kin_pool *pool = local->pool;
+    kin__each_record(pool, free_all, NULL);
+    for (int i = 0; i < pool->workers; i++)
+        kin_arena_free(pool->seats[i].arena);
+    pthread_mutex_destroy(&local->desk.mutex);
+}
+
+struct unfinished {
+    kin_result *record; /* one that is not finished */
+    kin_result *failed; /* one that has failed, and nobody knows */
+};
+
+static void look_at(kin_result *record, void *arg)
+{
+    struct unfinished *unfinished = arg;
+    uint64_t state = kin__record_state(record);
+    if (KIN__WORK(state) == KIN__WORK_FREE)
+        return;
+    if (!kin__work_finished(state))
+        unfinished->record = record;
+    else if (KIN__WORK(state) == KIN__WORK_FAILED && !record->looked)
+        unfinished->failed = record;
+}
+
+int kin__records_drain(struct kin__local *local, double deadline)
+{
+    for (;;) {
+        struct unfinished unfinished = {0};
+        pthread_mutex_lock(&local->desk.mutex);
+        kin__each_record_of(atomic_load(&local->pool->slabs), look_at, &unfinished);
+        kin_result *record = unfinished.record;
+        uint64_t state = record ? kin__record_state(record) : 0;
+        if (record)
+            atomic_fetch_or(&record->wants, KIN__WANTS_WAKE); /* it may be another's by then: no harm */
+        pthread_mutex_unlock(&local->desk.mutex);
+        double left = kin__os_left(deadline);
+        if (!record)
+            return unfinished.failed ? kin__result_fail(unfinished.failed) : 0;
+        if (left <= 0)
+            return kin__fail(KIN_ETIMEDOUT, "pool \"%s\" still has tasks to do", local->pool->name);
+        if (!kin__work_finished(state))
+            kin__os_futex_wait((const _Atomic uint32_t *)&record->state, (uint32_t)state,
+                               left < DRAIN_PERIOD ? left : DRAIN_PERIOD);
+    }
+}
+
+void kin__records_break(struct kin__local *local)
+{
+    kin_error story;
+    kin_error_get(&story);
+    if (!local->warden.runs)
+        return;
+    pthread_mutex_lock(&local->desk.mutex);
+    kin__each_record_of(atomic_load(&local->pool->slabs), break_one, &story);
+    pthread_mutex_unlock(&local->desk.mutex);
+}

@@ -1,0 +1,55 @@
+/*
+ * pool/desk.h - where records are made and freed: the maker has one a pool, each worker one for what its tasks
+ * submit.
+ *
+ * Private to its process; what it hands out lies in shared memory.
+ */
+#ifndef KIN_POOL_DESK_H
+#define KIN_POOL_DESK_H
+
+#include "pool/pool_shared.h"
+
+#include <pthread.h>
+
+struct kin__desk {
+    pthread_mutex_t mutex;            /* between threads of one process; never held while waiting */
+    kin_pool *pool;                   /* where it may be written */
+    uint32_t owner;                   /* as in records */
+    struct kin__slab *_Atomic *slabs; /* in the pool, or in the seat */
+    kin_arena **arena;                /* where slabs and cells lie; owned by the maker */
+    struct kin__lane *lanes[KIN__PRIORITIES];
+    kin_result *free;
+    kin_result *leaving;                /* freed, but a worker that is to die may still write to them */
+    kin_result *waiting, **waiting_end; /* QUEUED, but there was no room in the lane */
+    void (*fn)(void);                   /* the last one that was named */
+    struct kin__function function;
+    struct kin__function looked_up; /* and the last one whose name was looked up */
+    char name[64];
+};
+
+/* For a pool's maker; for the worker in a seat, who finds what its predecessors left. */
+void kin__desk_open(struct kin__desk *desk, kin_pool *pool);
+void kin__desk_open_seat(struct kin__desk *desk, kin_pool *pool, int worker);
+
+/* A record, still FREE. NULL: no memory. Under the mutex. */
+kin_result *kin__desk_take(struct kin__desk *desk);
+/* A record that is finished is FREE again, as soon as nobody writes to it any more. Under the mutex. */
+void kin__desk_return(struct kin__desk *desk, kin_result *record);
+
+/* Name a function, quickly if it is the last one again. Under the mutex. */
+int kin__desk_name(struct kin__desk *desk, void (*fn)(void), struct kin__function *out);
+
+/* The name of a record's function, quickly if it is the last one again. Under the mutex. */
+const char *kin__desk_name_of(struct kin__desk *desk, const kin_result *record);
+
+/* It is QUEUED: let workers find it, and wake one. Under the mutex. */
+void kin__desk_post(struct kin__desk *desk, kin_result *record, uint64_t state, int priority);
+
+/* Post what has waited for room in the lane. Under the mutex. */
+void kin__desk_flush(struct kin__desk *desk);
+
+/* Each record that a pool has, in whatever slab: f(record, arg). */
+void kin__each_record(kin_pool *pool, void (*f)(kin_result *record, void *arg), void *arg);
+void kin__each_record_of(struct kin__slab *slabs, void (*f)(kin_result *record, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * pool/hand.h - a worker at work: what it knows of itself, in its private memory.
+ */
+#ifndef KIN_POOL_HAND_H
+#define KIN_POOL_HAND_H
+
+#include "pool/desk.h"
+#include "pool/task.h"
+
+struct kin__hand {
+    kin_pool *pool; /* where it may write */
+    struct kin__seat *seat;
+    int number;
+    int pid;
+    const kin_process *captured; /* its process, if what it prints is captured; or NULL */
+    void *state;                 /* the initializer's */
+    double chunk;                /* of maps: what the last job's tasks suggest; starts at 1 with each job */
+    struct kin_task *task;       /* the innermost of those it runs; NULL: none */
+    int depth;                   /* records on its stack */
+    uint32_t nested_seen;        /* of pool.nested, when it last found nothing */
+    struct kin__desk desk;       /* for what its tasks submit */
+};
+
+/* This thread's, if it is a worker. */
+extern _Thread_local struct kin__hand *kin__hand_mine;
+
+/* Whether there may be a record to claim. */
+bool kin__hand_has_work(struct kin__hand *hand);
+
+/* Claim a record and run it. `nested`: only of what tasks have submitted. False: there is none. */
+bool kin__hand_work(struct kin__hand *hand, bool nested);
+
+/* Claim this very record, if it waits, and run it. */
+bool kin__hand_run(struct kin__hand *hand, kin_result *record);
+
+/* Wake one worker that has nothing to do, if there is one; for what a task has submitted, also one that waits in a
+ * task. */
+void kin__wake_one(kin_pool *pool, bool nested);
+
+/* In a task: wait until the record is finished, and work meanwhile. 0, KIN_ETIMEDOUT. */
+int kin__hand_await(struct kin__hand *hand, kin_result *record, double deadline);
+
+#endif

@@ -1,0 +1,88 @@
+/* pool/record.c - see record.h: what is common to all who have to do with a record. */
+#include "pool/record.h"
+
+#include "base/failure.h"
+#include "family/sealed.h"
+#include "os/os.h"
+#include "pool/local.h"
+
+#include <limits.h>
+#include <string.h>
+
+void kin__record_tell(kin_result *record)
+{
+    kin_pool *pool = kin__own(record->pool);
+    uint32_t wants = atomic_load(&record->wants); /* partner: see kin__record_step */
+    uint32_t sleeper = atomic_load(&record->sleeper);
+    if (wants & KIN__WANTS_WAKE)
+        kin__os_futex_wake((const _Atomic uint32_t *)&record->state, INT_MAX);
+    if (sleeper && sleeper <= (uint32_t)pool->workers)
+        kin__seat_ring(&pool->seats[sleeper - 1]);
+    if (wants & KIN__WANTS_CHIME) {
+        atomic_fetch_add(&pool->chime, 1);
+        kin__os_futex_wake(&pool->chime, INT_MAX);
+    }
+    if (wants & KIN__WANTS_WARDEN) {
+        atomic_fetch_add(&pool->finished, 1);
+        kin__call_warden(pool);
+    }
+}
+
+void kin__call_warden(kin_pool *pool)
+{
+    atomic_fetch_add(&pool->calls, 1);
+    if (atomic_load(&pool->warden_sleeps)) /* partner: it says so, then looks at `calls` */
+        kin__os_futex_wake(&pool->calls, INT_MAX);
+}
+
+static void free_arena(kin_arena **at)
+{
+    kin_arena *arena = *at;
+    *at = NULL;
+    kin_arena_free(arena);
+}
+
+void kin__record_clean_attempt(kin_result *common)
+{
+    kin_result *record = kin__own(common);
+    atomic_store_explicit(&record->failure, NULL, memory_order_relaxed);
+    free_arena(&record->memory);
+    free_arena(&record->story);
+    record->outer = 0;
+    if (record->out)
+        memset(kin__own(record->out), 0, record->out_size);
+}
+
+void kin__record_clean(kin_result *common)
+{
+    kin_result *record = kin__own(common);
+    record->out = NULL; /* what the caller gave is theirs */
+    kin__record_clean_attempt(common);
+    free_arena(&record->room);
+}
+
+void *kin__record_malloc(kin_result *record, kin__id maker, size_t size)
+{
+    if (!record->memory)
+        record->memory = kin__arena_new_for(maker);
+    return record->memory ? kin_arena_malloc(record->memory, size) : NULL;
+}
+
+struct kin__failure *kin__record_fails(kin_result *record, kin__id maker)
+{
+    record = kin__own(record);
+    if (!record->story)
+        record->story = kin__arena_new_for(maker);
+    struct kin__failure *common = record->story ? kin_arena_malloc(record->story, sizeof *common) : NULL;
+    if (!common)
+        return NULL;
+    struct kin__failure *failure = kin__own(common);
+    memset(failure, 0, sizeof *failure);
+    failure->error.index = record->index;
+    failure->error.worker = record->worker;
+    failure->error.pid = record->pid;
+    failure->error.attempts = record->attempts + 1;
+    /* Release: partner is the acquire of who reads it, after the state. */
+    atomic_store_explicit(&record->failure, common, memory_order_release);
+    return failure;
+}

@@ -1,0 +1,175 @@
+/*
+ * pool/record.h - one piece of work as it lies in the pool's memory: a kin_result.
+ *
+ *   field            written by          rule                                 when the writer dies there
+ *   --------------   -----------------   ----------------------------------   --------------------------------------
+ *   magic            submitter           after all else but state, at the     its submitter is dead: see owner
+ *                                        first use; 0 when it is freed
+ *   state            see pool.md         one CAS a step                       as stored
+ *   owner            submitter           seat + 1, 0: the pool's maker        a worker's are freed by who buries it
+ *   all up to end    submitter           before state is QUEUED               FREE still: never seen
+ *   place, lane      submitter; who      before the hint is in the lane       the maker: all is over. A worker's own
+ *                    posts it again                                           records are freed with it
+ *   wants            who waits           before it looks at state again       somebody is woken for nothing
+ *   sleeper          a waiting task      the same; seat + 1                   the seat's next worker is woken
+ *   began, pid,      claimer             after it is RUNNING                  RUNNING: its burial settles it
+ *   worker, outer
+ *   attempts         who buries          before it is QUEUED again            the maker: all is over
+ *   memory           claimer             with the arena, in one transaction   its burial frees it
+ *   failure          claimer, or who     before state is FAILED               RUNNING: its burial writes it again
+ *                    buries
+ *   wall             claimer             before state is DONE, FAILED         not read
+ *   looked           submitter           0 to 1                               a failure is told once too often
+ *
+ *   R1  a finished state is final until the submitter frees the record
+ *   R2  RUNNING seat: the worker in that seat, and no other, runs it, or is dead and not buried
+ *   R3  QUEUED: a hint is in a lane, or is in the hands of a living worker, or of a dead one that is not buried;
+ *       or it was submitted by a task, which runs it itself when it waits for it
+ *   R4  nobody writes a finished record but, where the state tells a cause, a worker on whose stack it is; such a
+ *       one is freed when it no longer is
+ */
+#ifndef KIN_POOL_RECORD_H
+#define KIN_POOL_RECORD_H
+
+#include "family/arena.h"
+#include "family/object.h"
+#include "kin/result.h"
+#include "process/function.h"
+
+#include <stdatomic.h>
+
+enum kin__work {
+    KIN__WORK_FREE = 0,
+    KIN__WORK_QUEUED = 1,
+    KIN__WORK_DELAYED = 2,
+    KIN__WORK_RUNNING = 3,
+    KIN__WORK_DONE = 4, /* from here on: finished */
+    KIN__WORK_FAILED = 5,
+    KIN__WORK_CANCELED = 6
+};
+
+/*
+ * The state word: generation << 32 | cause << 20 | seat << 8 | enum kin__work. Its low half is slept on. Of what
+ * is finished a cause is told only where somebody else than its worker finished it: a cancel, or a limit; the seat
+ * is then that of the worker, which may still be at it until it is dead.
+ */
+#define KIN__WORK(state) ((state)&0xffu)
+#define KIN__WORK_SEAT(state) ((uint32_t)(state) >> 8 & 0xfffu)
+#define KIN__WORK_CAUSE(state) ((int)((uint32_t)(state) >> 20))
+#define KIN__WORK_TO(work, seat, cause) ((uint32_t)(work) | (uint32_t)(seat) << 8 | (uint32_t)(cause) << 20)
+#define KIN__WORK_GENERATION 0xffffffff00000000u
+#define KIN__WORK_NEXT 0x100000000u
+static inline uint64_t kin__work_running(uint64_t state, uint32_t seat)
+{
+    return (state & KIN__WORK_GENERATION) | seat << 8 | KIN__WORK_RUNNING;
+}
+
+/* What is to be done when it is finished. */
+enum kin__wants {
+    KIN__WANTS_WAKE = 1,   /* somebody sleeps on the state */
+    KIN__WANTS_CHIME = 2,  /* somebody waits for one of several: pool.chime */
+    KIN__WANTS_WARDEN = 4, /* the pool's descriptor is to become readable */
+};
+
+#define KIN__INLINE 64u      /* bytes of input and of output that a record has room for */
+#define KIN__SLAB_RECORDS 64 /* records are made by so many */
+
+struct kin__failure {
+    struct kin__failure *next;
+    kin_task_error error;
+};
+
+struct kin__lane;
+
+struct kin_result {
+    _Atomic uint32_t magic;
+    uint32_t owner;
+    _Atomic uint64_t state;
+    _Atomic uint32_t wants;
+    _Atomic uint32_t sleeper;
+    struct kin__function function;
+    const unsigned char *in;
+    unsigned char *out;
+    void *context; /* up to here: all that an empty task touches */
+    kin_pool *pool;
+    size_t out_size;
+    size_t index; /* as kin_task_index tells it */
+    uint64_t seed;
+    uint32_t priority;
+    kin_result *older, *younger; /* the submitter's own: of what the same task has submitted */
+    bool listed;                 /* the submitter's own: in the list of what waits for a place in a lane */
+    kin_arena *room;             /* where input and output lie that are too large for the record */
+    struct kin_result *next;     /* the submitter's own: free, or waiting for a place in a lane */
+    uint64_t end;                /* of what the submitter writes */
+
+    _Atomic(struct kin__lane *) lane;
+    _Atomic uint64_t place;
+    _Atomic uint64_t began; /* kin__os_now_ns; 0: not yet */
+    uint64_t wall;          /* ns */
+    uint64_t outer;         /* a reference: what its worker runs it on top of; 0: nothing */
+    kin_arena *memory;
+    kin_arena *story; /* where the failure lies */
+    struct kin__failure *_Atomic failure;
+    int32_t pid;
+    int32_t worker; /* -1: nobody */
+    int32_t attempts;
+    uint32_t looked;
+
+    _Alignas(64) unsigned char inline_in[KIN__INLINE];
+    unsigned char inline_out[KIN__INLINE];
+} __attribute__((aligned(64)));
+
+/* Records, one behind the other. Slabs are linked by one store, and never go before the pool. */
+struct kin__slab {
+    struct kin__slab *next;
+    struct kin_result *records; /* KIN__SLAB_RECORDS */
+};
+
+/* A record and its generation in one word: a hint, and what seats say they run. */
+#define KIN__REF_GENERATIONS 20
+#define KIN__DOOMED ((uint64_t)1 << 63) /* its worker is about to be killed: pool/evict.c */
+static inline uint64_t kin__ref(const kin_result *record, uint64_t state)
+{
+    uint64_t generation = state >> 32 & (((uint64_t)1 << KIN__REF_GENERATIONS) - 1);
+    return (uint64_t)(uintptr_t)record >> 6 << KIN__REF_GENERATIONS | generation;
+}
+static inline kin_result *kin__ref_record(uint64_t ref)
+{
+    return (kin_result *)(uintptr_t)((ref & ~KIN__DOOMED) >> KIN__REF_GENERATIONS << 6);
+}
+static inline bool kin__ref_is_of(uint64_t ref, uint64_t state)
+{
+    uint64_t mask = ((uint64_t)1 << KIN__REF_GENERATIONS) - 1;
+    return (ref & mask) == (state >> 32 & mask);
+}
+
+static inline uint64_t kin__record_state(const kin_result *record)
+{
+    return atomic_load_explicit(&record->state, memory_order_acquire);
+}
+static inline bool kin__work_finished(uint64_t state)
+{
+    return KIN__WORK(state) >= KIN__WORK_DONE;
+}
+
+/* One step of a record; false: somebody else was faster. `to` has no generation. */
+static inline bool kin__record_step(kin_result *record, uint64_t from, uint32_t to)
+{
+    /* Sequentially consistent: partner is who writes `wants` and then looks at the state. */
+    return atomic_compare_exchange_strong(&record->state, &from, (from & KIN__WORK_GENERATION) | to);
+}
+
+/* Tell those who want to know that a record has been finished. */
+void kin__record_tell(kin_result *record);
+
+/* What it left is freed: all of it, or what an attempt that died has made. For who has the right to the record. */
+void kin__record_clean(kin_result *record);
+void kin__record_clean_attempt(kin_result *record);
+
+/* A failure in an arena of the maker's; it is the record's from the start. NULL: no memory. */
+struct kin__failure *kin__record_fails(kin_result *record, kin__id maker);
+
+/* Memory that goes with what the record's task has made. */
+void *kin__record_malloc(kin_result *record, kin__id maker, size_t size);
+
+#endif

@@ -1,0 +1,249 @@
+/* pool/submit.c - kin/apply.h, and the cancel. */
+#include "pool/submit.h"
+
+#include "base/failure.h"
+#include "family/sealed.h"
+#include "kin/apply.h"
+#include "pool/hand.h"
+#include "pool/local.h"
+#include "process/pointers.h"
+#include "process/start.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static int check_shared(const char *which, const void *pointer)
+{
+    if (!pointer || kin__region_holds(pointer))
+        return 0;
+    return kin__fail(
+        KIN_ENOTSHARED,
+        "cannot submit a task with %s %p: it lies in private memory (%s), of which workers would see an "
+        "old copy; use kin_malloc",
+        which, pointer, kin__where(pointer));
+}
+
+static int check_args(const kin_pool *pool, kin_task_fn fn, const kin_apply_args *args)
+{
+    if (!fn)
+        return kin__fail(KIN_EINVAL, "cannot submit a task without a function");
+    if (!args->in != !args->in_size)
+        return kin__fail(KIN_EINVAL, "cannot submit a task: in is %s, but in_size is %zu",
+                         args->in ? "given" : "NULL", args->in_size);
+    if (args->out && !args->out_size)
+        return kin__fail(KIN_EINVAL, "cannot submit a task: out is given, but out_size is 0");
+    if (pool->kind == KIN_POOL_INLINE)
+        return 0;
+    int error = check_shared("context", args->context);
+    return error ? error : check_shared("out", args->out);
+}
+
+/* Where input and output lie: with the caller, in the record, or in an arena of the record's. */
+static int place_data(kin_result *record, kin__id maker, const kin_apply_args *args, bool remote)
+{
+    bool copies = args->in && remote && !kin__region_holds(args->in);
+    size_t in_room = copies && args->in_size > KIN__INLINE ? args->in_size : 0;
+    size_t out_room = !args->out && args->out_size > KIN__INLINE ? args->out_size : 0;
+    record->in = args->in;
+    record->out = args->out ? args->out : args->out_size ? record->inline_out : NULL;
+    if (in_room || out_room) {
+        record->room = kin__arena_new_for(maker);
+        if (!record->room)
+            return kin_error_code();
+    }
+    if (out_room) {
+        record->out = kin_arena_malloc(record->room, out_room);
+        if (!record->out)
+            return kin_error_code();
+    }
+    if (copies) {
+        unsigned char *copy = in_room ? kin_arena_malloc(record->room, in_room) : record->inline_in;
+        if (!copy)
+            return kin_error_code();
+        memcpy(kin__own(copy), args->in, args->in_size);
+        record->in = copy;
+    }
+    if (record->out)
+        memset(kin__own(record->out), 0, args->out_size);
+    return 0;
+}
+
+static int fill(struct kin__desk *desk, kin_result *common, kin_task_fn fn, const kin_apply_args *args)
+{
+    kin_result *record = kin__own(common);
+    const kin_pool *pool = desk->pool;
+    record->owner = desk->owner;
+    atomic_store_explicit(&record->wants, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->sleeper, 0, memory_order_relaxed);
+    record->context = args->context;
+    record->pool = (kin_pool *)kin__common((uintptr_t)pool);
+    record->out_size = args->out_size;
+    record->index = args->index;
+    record->seed = args->seed;
+    record->priority = KIN__NORMAL;
+    atomic_store_explicit(&record->began, 0, memory_order_relaxed);
+    record->wall = 0;
+    record->outer = 0;
+    record->pid = 0;
+    record->worker = -1;
+    record->attempts = 0;
+    record->looked = 0;
+    record->older = record->younger = NULL;
+    int error = kin__desk_name(desk, (void (*)(void))fn, &record->function);
+    if (!error)
+        error = place_data(record, pool->maker, args, pool->kind != KIN_POOL_INLINE);
+    /* Addresses in the record are told as all see them. */
+    if (record->in == record->inline_in)
+        record->in = common->inline_in;
+    if (record->out == record->inline_out)
+        record->out = common->inline_out;
+    if (error)
+        kin__record_clean(common);
+    else
+        atomic_store_explicit(&record->magic, KIN__RESULT_MAGIC, memory_order_relaxed);
+    return error;
+}
+
+static void enter_child(kin_result *common)
+{
+    struct kin_task *task = kin__hand_mine ? kin__hand_mine->task : NULL;
+    if (!task)
+        return;
+    ((kin_result *)kin__own(common))->older = task->children;
+    if (task->children)
+        ((kin_result *)kin__own(task->children))->younger = common;
+    task->children = common;
+}
+
+void kin__submit_forget(kin_result *common)
+{
+    kin_result *record = kin__own(common);
+    if (record->younger)
+        ((kin_result *)kin__own(record->younger))->older = record->older;
+    else if (kin__hand_mine)
+        for (struct kin_task *task = kin__hand_mine->task; task; task = task->before)
+            if (task->children == common)
+                task->children = record->older;
+    if (record->older)
+        ((kin_result *)kin__own(record->older))->younger = record->younger;
+}
+
+static uint64_t queue(kin_result *common)
+{
+    kin_result *record = kin__own(common);
+    uint64_t state = (atomic_load_explicit(&record->state, memory_order_relaxed) & KIN__WORK_GENERATION) +
+                     KIN__WORK_NEXT + KIN__WORK_QUEUED;
+    /* Release: partner is the acquire of who follows a hint. */
+    atomic_store_explicit(&record->state, state, memory_order_release);
+    return state;
+}
+
+static kin_result *submit(struct kin__desk *desk, kin_task_fn fn, const kin_apply_args *args)
+{
+    kin_result *record = kin__desk_take(desk);
+    if (!record)
+        return NULL;
+    if (fill(desk, record, fn, args) != 0) {
+        desk->free = record; /* its `next` has not changed */
+        return NULL;
+    }
+    uint64_t state = queue(record);
+    if (desk->pool->kind != KIN_POOL_INLINE)
+        kin__desk_post(desk, record, state, (int)record->priority);
+    if (desk->owner)
+        enter_child(record);
+    return record;
+}
+
+static int run_inline(struct kin__local *local, kin_result *record)
+{
+    kin_pool *pool = local->pool;
+    if (atomic_load(&pool->seats[0].ready) != KIN__READY && kin__inline_initialize(local) != 0)
+        return kin_error_code();
+    struct kin__hand hand = {
+        .pool = pool, .seat = &pool->seats[0], .state = local->inline_state, .pid = (int)getpid()};
+    kin__hand_run(&hand, record);
+    return 0;
+}
+
+static kin_result *submit_locally(struct kin__local *local, kin_task_fn fn, const kin_apply_args *args)
+{
+    kin_pool *pool = local->pool;
+    struct kin__desk *desk = &local->desk;
+    kin_result *record = NULL;
+    pthread_mutex_lock(&desk->mutex);
+    if (atomic_load(&pool->closed))
+        kin__fail(KIN_ECLOSED, "pool \"%s\" is finished", pool->name);
+    else if (pool->kind == KIN_POOL_INLINE || local->warden.runs || kin__warden_start(local) == 0)
+        record = submit(desk, fn, args);
+    pthread_mutex_unlock(&desk->mutex);
+    if (record && pool->kind == KIN_POOL_INLINE && run_inline(local, record) != 0) {
+        kin_error story;
+        kin_error_get(&story);
+        kin_result_free(record);
+        kin__fail_with(&story);
+        return NULL;
+    }
+    return record;
+}
+
+static kin_result *apply(kin_pool *pool, kin_task_fn fn, const kin_apply_args *args)
+{
+    struct kin__hand *hand = kin__hand_mine;
+    if (kin__pool_check(pool, "submit a task") != 0 || check_args(pool, fn, args) != 0)
+        return NULL;
+    if (pool->kind != KIN_POOL_INLINE)
+        kin__pointers_check("in of a task for pool", pool->name, args->in, args->in_size, 1);
+    if (hand && hand->pool == kin__own(pool))
+        return submit(&hand->desk, fn, args);
+    struct kin__local *local = kin__local_hold(pool, "submit a task");
+    if (!local)
+        return NULL;
+    kin_result *record = submit_locally(local, fn, args);
+    kin__local_release(local);
+    return record;
+}
+
+kin_result *kin_pool_apply_async(kin_pool *pool, kin_task_fn fn, const kin_apply_args *given)
+{
+    kin_apply_args args;
+    if (kin__options_read(&args, sizeof args, given, "apply arguments") != 0)
+        return NULL;
+    return apply(pool, fn, &args);
+}
+
+int kin_pool_apply(kin_pool *pool, kin_task_fn fn, const kin_apply_args *given)
+{
+    kin_apply_args args;
+    int error = kin__options_read(&args, sizeof args, given, "apply arguments");
+    if (error)
+        return error;
+    void *out = args.out;
+    if (!out && args.out_size)
+        return kin__fail(KIN_EINVAL, "cannot apply: out is NULL, but out_size is %zu", args.out_size);
+    if (!kin__region_holds(out))
+        args.out = NULL;
+    kin_result *result = apply(pool, fn, &args);
+    if (!result)
+        return kin_error_code();
+    error = kin_result_get(result, args.out ? NULL : out, args.out ? 0 : args.out_size, KIN_FOREVER);
+    kin_result_free(result);
+    return error;
+}
+
+bool kin__record_cancel(kin_result *common)
+{
+    kin_result *record = kin__own(common);
+    uint64_t state = atomic_load(&record->state);
+    while (!kin__work_finished(state)) {
+        uint32_t seat = KIN__WORK(state) == KIN__WORK_RUNNING ? KIN__WORK_SEAT(state) : 0xfff;
+        if (kin__record_step(record, state, KIN__WORK_TO(KIN__WORK_CANCELED, seat, KIN_CAUSE_CANCELED))) {
+            if (seat != 0xfff)
+                kin__call_warden(kin__own(record->pool));
+            kin__record_tell(record);
+            return true;
+        }
+        state = atomic_load(&record->state);
+    }
+    return false;
+}

@@ -1,0 +1,198 @@
+/*
+ * pool/warden.c - the thread that looks after a pool's records, from the first submission to the pool's end.
+ *
+ * It restarts workers and settles what the dead had to do with, ends workers whose records have been canceled, and
+ * posts what found no room in a lane. It sleeps on pool.calls. Should a call be lost it looks by itself.
+ *
+ * Who is killed   A worker is killed for a record that was taken from it while it ran. It may be done with it at
+ * any moment and
+ *     go on to the next, which must not be hit. So the kill is announced: DOOMED, by CAS in the seat's `task`,
+ *     while that still names what it ran. A worker that leaves a record which is no longer its own changes `task`
+ *     by CAS, too: one of the two is first. The doomed wait for their end.
+ */
+#include "pool/burial.h"
+
+#include "base/failure.h"
+#include "base/log.h"
+#include "family/guardian.h"
+#include "os/os.h"
+
+#include <limits.h>
+#include <signal.h>
+
+#define LOOK_AGAIN 1.0     /* seconds: calls come for all that is known to happen */
+#define FLUSH_PERIOD 0.001 /* while records wait for room in a lane */
+#define RETRY_PERIOD 0.1   /* where a worker could not be started, though others are there */
+
+/* Something on the worker's stack has been taken from it. */
+static bool is_evicted(int worker, uint64_t top)
+{
+    int depth = 0;
+    for (uint64_t ref = top; ref && depth < INT16_MAX; depth++) {
+        const kin_result *record = kin__ref_record(ref);
+        uint64_t state = kin__record_state(record);
+        if (KIN__WORK_CAUSE(state) && KIN__WORK_SEAT(state) == (uint32_t)worker && kin__ref_is_of(ref, state))
+            return true;
+        ref = record->outer;
+    }
+    return false;
+}
+
+static void evict(struct kin__local *local, int worker)
+{
+    kin_pool *pool = local->pool;
+    _Atomic uint64_t *task = &pool->seats[worker].task;
+    uint64_t top = atomic_load(task);
+    if (!top || top & KIN__DOOMED || !is_evicted(worker, top))
+        return;
+    if (atomic_compare_exchange_strong(task, &top, top | KIN__DOOMED))
+        kin_process_kill(local->posts[worker].process);
+    else
+        kin__call_warden(pool); /* it has moved on, perhaps to what it ran that on top of */
+}
+
+static void bury(struct kin__local *local, int worker)
+{
+    struct kin__post *post = &local->posts[worker];
+    kin_end end;
+    kin__await_worker(local, worker);
+    kin_process_end(post->process, &end);
+    kin__records_bury(local, worker, &end);
+    post->idle = atomic_load(&local->pool->seats[worker].ready) != KIN__READY;
+    if (kin__cannot_start(local, worker, &end)) {
+        kin__records_break(local);
+        local->unready_deaths = 0;
+    }
+    kin_log(KIN_LOG_INFO, "worker %d of pool \"%s\" (pid %d) ended", worker, local->pool->name,
+            kin_process_pid(post->process));
+    kin__post_clear(local, worker);
+}
+
+struct search {
+    bool found;
+};
+
+static void is_waiting(kin_result *record, void *arg)
+{
+    uint64_t work = KIN__WORK(kin__record_state(record));
+    ((struct search *)arg)->found |= work == KIN__WORK_QUEUED || work == KIN__WORK_DELAYED;
+}
+
+static bool some_work_waits(struct kin__local *local)
+{
+    struct search search = {0};
+    pthread_mutex_lock(&local->desk.mutex);
+    kin__each_record_of(atomic_load(&local->pool->slabs), is_waiting, &search);
+    pthread_mutex_unlock(&local->desk.mutex);
+    return search.found;
+}
+
+static bool some_worker_lives(const struct kin__local *local)
+{
+    for (int i = 0; i < local->pool->workers; i++)
+        if (local->posts[i].process)
+            return true;
+    return false;
+}
+
+/* Workers that were not ready when they died are replaced when there is work. */
+static double man_seats(struct kin__local *local)
+{
+    kin_pool *pool = local->pool;
+    double next = LOOK_AGAIN;
+    bool work = false, looked = false;
+    uint32_t empty = 0;
+    for (int i = 0; i < pool->workers; i++) {
+        struct kin__post *post = &local->posts[i];
+        if (post->process || i < local->mapped || atomic_load(&pool->seats[i].quit))
+            continue;
+        if (!looked)
+            work = some_work_waits(local);
+        looked = true;
+        if (post->idle && !work) {
+            empty++;
+            continue;
+        }
+        atomic_store(&pool->seats[i].answered, atomic_load(&pool->seats[i].doorbell));
+        if (kin__post_start(local, i) == 0)
+            continue;
+        empty++;
+        post->idle = true;
+        next = RETRY_PERIOD;
+        if (!some_worker_lives(local))
+            kin__records_break(local);
+    }
+    atomic_store(&pool->empty, empty);
+    return next;
+}
+
+static double look(struct kin__local *local, bool thoroughly)
+{
+    kin_pool *pool = local->pool;
+    for (int i = 0; i < pool->workers; i++) {
+        struct kin__post *post = &local->posts[i];
+        if (!post->process || atomic_load(&pool->seats[i].quit))
+            continue;
+        if (thoroughly)
+            kin_process_is_alive(post->process);
+        evict(local, i);
+        if (i >= local->mapped && atomic_load(&post->ended))
+            bury(local, i);
+    }
+    double next = atomic_load(&pool->closed) && !some_work_waits(local) ? LOOK_AGAIN : man_seats(local);
+    pthread_mutex_lock(&local->desk.mutex);
+    kin__desk_flush(&local->desk);
+    if (local->desk.waiting)
+        next = FLUSH_PERIOD;
+    pthread_mutex_unlock(&local->desk.mutex);
+    return next;
+}
+
+static void *watch(void *arg)
+{
+    struct kin__local *local = arg;
+    kin_pool *pool = local->pool;
+    bool thoroughly = false;
+    pthread_setname_np(pthread_self(), "kin-warden");
+    while (!atomic_load(&local->warden.quits)) {
+        uint32_t seen = atomic_load(&pool->calls);
+        pthread_mutex_lock(&local->posts_mutex);
+        double next = look(local, thoroughly);
+        pthread_mutex_unlock(&local->posts_mutex);
+        atomic_store(&pool->warden_sleeps, 1); /* partner in kin__call_warden */
+        thoroughly = kin__os_futex_wait(&pool->calls, seen, next) == KIN_ETIMEDOUT && next == LOOK_AGAIN;
+        atomic_store(&pool->warden_sleeps, 0);
+    }
+    return NULL;
+}
+
+int kin__warden_start(struct kin__local *local)
+{
+    sigset_t all, before;
+    if (local->warden.runs)
+        return 0;
+    kin__own_threads_add(1);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&local->warden.thread, NULL, watch, local);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) {
+        kin__own_threads_add(-1);
+        return kin__fail_errno(KIN_ESYSTEM, error,
+                               "could not start the thread that looks after the tasks of pool \"%s\"",
+                               local->pool->name);
+    }
+    atomic_store(&local->warden.runs, true);
+    return 0;
+}
+
+void kin__warden_stop(struct kin__local *local)
+{
+    if (!local->warden.runs)
+        return;
+    atomic_store(&local->warden.quits, true);
+    kin__call_warden(local->pool);
+    pthread_join(local->warden.thread, NULL);
+    atomic_store(&local->warden.runs, false);
+    kin__own_threads_add(-1);
+}
