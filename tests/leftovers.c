@@ -445,15 +445,23 @@ static const struct descriptor *find(const struct descriptors *in, int fd)
     return NULL;
 }
 
-#define PIDFD "anon_inode:[pidfd]"
+/* What a process is known by, and a template's socket: another one may have come in its place. */
+static const char *const replaceable[] = {"anon_inode:[pidfd]", "socket:["};
+#define REPLACEABLE (sizeof replaceable / sizeof *replaceable)
 
-/* Of processes that were replaced by others: so many pidfds were closed. */
-static int closed_pidfds(const struct descriptors *before, const struct descriptors *after)
+static bool is_kind(const char *target, size_t kind)
+{
+    return strncmp(target, replaceable[kind], strlen(replaceable[kind])) == 0;
+}
+
+/* How many of that kind were closed. */
+static int closed(const struct descriptors *before, const struct descriptors *after, size_t kind)
 {
     int count = 0;
     for (size_t i = 0; i < before->count; i++) {
         const struct descriptor *now = find(after, before->at[i].fd);
-        count += strcmp(before->at[i].target, PIDFD) == 0 && (!now || strcmp(now->target, PIDFD) != 0);
+        count +=
+            is_kind(before->at[i].target, kind) && (!now || strcmp(now->target, before->at[i].target) != 0);
     }
     return count;
 }
@@ -467,12 +475,17 @@ int leftovers_new_descriptors(const struct descriptors *before, struct report *r
     static struct descriptors after;
     int count = 0;
     leftovers_list_descriptors(&after);
-    int replaced = closed_pidfds(before, &after);
+    int replaced[REPLACEABLE];
+    for (size_t kind = 0; kind < REPLACEABLE; kind++)
+        replaced[kind] = closed(before, &after, kind);
     for (size_t i = 0; i < after.count; i++) {
         const struct descriptor *old = find(before, after.at[i].fd);
         if (old && strcmp(old->target, after.at[i].target) == 0)
             continue;
-        bool allowed = strcmp(after.at[i].target, PIDFD) == 0 && replaced-- > 0;
+        bool allowed = false;
+        for (size_t kind = 0; kind < REPLACEABLE; kind++)
+            if (is_kind(after.at[i].target, kind) && replaced[kind] > 0)
+                allowed = replaced[kind]-- > 0;
         for (size_t k = 0; !allowed && k < sizeof kept / sizeof kept[0]; k++)
             if (!seen[k] && strncmp(after.at[i].target, kept[k], strlen(kept[k])) == 0)
                 allowed = seen[k] = true;

@@ -8,12 +8,15 @@
  * Python    Pipe is kin_pipe; send_bytes, recv_bytes and recv_bytes_into are kin_connection_send and _recv.
  *           Connections of kin/listener.h speak the protocol of Python's multiprocessing.connection, byte for byte,
  *           and so do those that kin_connection_from_fd makes of stream sockets. Objects go as bytes: see kin/pack.h.
- * Children  By fork a child has all connections of its parent. Its parent closes what the child alone is to have, as
- *           with all pipes.
+ * Children  By fork a child has all connections of its parent. By spawn and forkserver it has those whose pointers
+ *           lie in its argument (in the bytes that are copied, or in the block that is passed, not what these point
+ *           to), or in .connections of its options. There they have the same addresses. Each process closes what it
+ *           does not use: the other end is told only when nobody has this one any more, as with all pipes.
  * Death     A message is received whole or not at all. Through a pipe that is so whoever uses its ends, several
- *           processes at the same one too, and whoever is killed in the middle: the kernel takes each as one piece. Connections of kin/listener.h are streams: two processes must not
- *           send, or receive, at the same end of one at a time; who is killed in the middle of a large message ends
- *           the connection, and the other side is told (KIN_EDIED).
+ *           processes at the same one too, and whoever is killed in the middle: the kernel takes each as one piece.
+ *           Connections of kin/listener.h are streams: two processes must not send, or receive, at the same end of
+ *           one at a time; who is killed in the middle of a large message ends the connection, and the other side is
+ *           told (KIN_EDIED).
  * Threads   Any thread may call anything at any time; kin_connection_close says KIN_EBUSY while others are in a call.
  * Signals   A handler that runs meanwhile does not end a wait. SIGPIPE is not raised.
  */

@@ -105,6 +105,10 @@ typedef struct kin_process_options {
     kin_limits limits; /* all zero: none but the starter's own */
     bool sealed;       /* it may read shared memory, and write only to its own arenas: see below */
     int output; /* enum kin_output: where goes what it prints (kin/output.h). A detached one's passes */
+    struct kin_connection *const
+        *connections; /* by spawn and forkserver: what it is to have of those that lie
+                                                  neither in its argument nor in the block that is passed */
+    size_t connection_count;
 } kin_process_options;
 
 /*

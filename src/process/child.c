@@ -15,6 +15,7 @@
 #include "family/sealed.h"
 #include "os/fatal.h"
 #include "os/os.h"
+#include "process/carried.h"
 #include "process/children.h"
 #include "process/forkserver.h"
 #include "process/handle.h"
@@ -223,6 +224,23 @@ static kin_process *become(kin__id id, pid_t parent)
     return process;
 }
 
+/* The handles that it was given: descriptors from KIN__CARRIED_FROM on, or those that have arrived at the template. */
+static void install_carried(const kin_process *process)
+{
+    int fds[KIN__CARRIED_MOST];
+    const struct kin__carried *carried = process->carried;
+    if (!carried)
+        return;
+    if (process->start_method == KIN_START_FORKSERVER)
+        kin__forkserver_arrived(fds);
+    for (uint32_t i = 0; i < carried->count && process->start_method == KIN_START_SPAWN; i++)
+        fds[i] = KIN__CARRIED_FROM + (int)i;
+    if (kin__carried_install(carried, fds) == 0)
+        return;
+    dprintf(STDERR_FILENO, "kin: [%d] error: %s\n", (int)getpid(), kin_error_message());
+    _exit(KIN__REFUSED_EXIT);
+}
+
 void kin__child_run_forked(kin__id id, pid_t parent)
 {
     kin__os_reset_signals(kin__os_fatal_catch() | KIN__SIGNAL_BIT(parent_died));
@@ -234,6 +252,7 @@ void kin__child_run_forked(kin__id id, pid_t parent)
         _exit(KIN__REFUSED_EXIT);
     }
     kin_process *process = become(id, parent);
+    install_carried(process);
     kin__os_null_stdin();
     int code = run(process);
     struct kin__member *me = kin__self();
@@ -247,6 +266,7 @@ void kin__child_run_forked(kin__id id, pid_t parent)
 void kin__child_run_spawned(kin__id id, pid_t parent)
 {
     kin_process *process = become(id, parent);
+    install_carried(process);
     kin__os_fatal_catch_after_others();
     exit(run(process) & 0xff);
 }

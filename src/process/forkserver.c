@@ -12,15 +12,19 @@
 #include "family/sealed.h"
 #include "kin/start_method.h"
 #include "os/os.h"
+#include "os/socket.h"
+#include "process/carried.h"
 #include "process/child.h"
 #include "process/start.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOOK_AGAIN 0.01      /* seconds between looks whether the template lives */
 #define BARE_PATIENCE 60.0   /* for a template that prepares nothing */
@@ -39,6 +43,7 @@ struct preparation {
 
 static struct preparation *_Atomic preparation;
 static kin_process *template; /* by the mutex */
+static int channel = -1;      /* by the mutex: to the template */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static struct preparation *new_preparation(const struct kin__function *function, const void *arg, size_t size,
@@ -86,17 +91,57 @@ static int prepare(struct kin__template *own)
     return 0;
 }
 
-static void make_child(struct kin__template *own)
+/* Those of the child that is being made. The template's socket has its number for life: it is given it first. */
+#define SOCKET KIN__CARRIED_FROM
+static int arrived[KIN__CARRIED_MOST];
+
+/* All of them, which were sent before the request: 0, or errno. What is left of a request that came to nothing goes. */
+static int receive_arrivals(const struct kin__template *own, uint32_t turn)
+{
+    for (uint32_t got = 0; got < own->coming;) {
+        int fds[KIN__OS_FDS_MOST];
+        size_t count = 0;
+        uint32_t of_turn = 0;
+        struct iovec part = {&of_turn, sizeof of_turn};
+        ssize_t size = kin__os_recv(SOCKET, &part, 1, fds, &count, NULL, true);
+        bool ours = size == sizeof of_turn && of_turn == turn && count && got + count <= own->coming;
+        for (size_t i = 0; i < count; i++)
+            if (ours)
+                arrived[got++] = fds[i];
+            else
+                close(fds[i]);
+        if (size < 0 || (of_turn == turn && !ours)) {
+            while (got)
+                close(arrived[--got]);
+            return size < 0 && size != -EAGAIN ? (int)-size : EMFILE;
+        }
+    }
+    return 0;
+}
+
+void kin__forkserver_arrived(int *fds)
+{
+    memcpy(fds, arrived, sizeof arrived);
+}
+
+static void make_child(struct kin__template *own, uint32_t turn)
 {
     kin__id id = own->wanted;
     pid_t parent = kin__child_parent();
     sigset_t all, before;
+    own->error = receive_arrivals(own, turn);
+    if (own->error)
+        return;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* as at a fork: no handler of ours may run in the child */
     pid_t pid = kin__os_fork_sibling(&own->pid);
-    if (pid == 0)
+    if (pid == 0) {
+        close(SOCKET);
         kin__child_run_cloned(id, parent);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    for (uint32_t i = 0; i < own->coming; i++)
+        close(arrived[i]);
     own->error = pid < 0 ? -pid : 0;
 }
 
@@ -122,7 +167,7 @@ static int serve(void *arg)
             kin__os_futex_wait(&own->asked, asked, KIN_FOREVER); /* its parent's death ends it by a signal */
             continue;
         }
-        make_child(own);
+        make_child(own, asked);
         atomic_store_explicit(&own->answered, asked, memory_order_release); /* pairs with ask() */
         kin__os_futex_wake(&own->answered, INT_MAX);
     }
@@ -160,6 +205,13 @@ static void drop(kin_process *process)
     kin_process_free(process);
 }
 
+static void close_channel(void)
+{
+    if (channel >= 0)
+        close(channel);
+    channel = -1;
+}
+
 static kin_process *start_template(void)
 {
     const struct preparation *first = atomic_load(&preparation);
@@ -175,15 +227,29 @@ static kin_process *start_template(void)
         begin->arg_size = size;
         memcpy(begin->arg, first->arg, size);
     }
+    int ends[2];
+    if (kin__os_socket_pair(true, ends) != 0) {
+        free(begin);
+        return NULL;
+    }
     struct kin__start start = {
         .fn = serve,
         .arg = begin,
         .arg_size = sizeof *begin + size,
         .options = {.name = "forkserver", .start_method = KIN_START_SPAWN, .daemon = true},
         .server = true,
+        .has_channel = true,
+        .channel = ends[1],
     };
     kin_process *process = kin__process_start(&start);
     free(begin);
+    close(ends[1]);
+    if (process) {
+        close_channel();
+        channel = ends[0];
+    } else {
+        close(ends[0]);
+    }
     return process;
 }
 
@@ -265,6 +331,27 @@ static void await_answer(kin_process *process, struct kin__template *its, uint32
     kin__process_wait(process, process->id, KIN_FOREVER); /* SIGKILL is certain, stopped or not */
 }
 
+/* The descriptors of what the child is to have. KIN_EDIED: the template is dead. */
+static int send_carried(const struct kin__carried *carried, uint32_t turn)
+{
+    for (uint32_t sent = 0; sent < carried->count;) {
+        int fds[KIN__OS_FDS_MOST];
+        size_t count = 0;
+        while (count < KIN__OS_FDS_MOST && sent + count < carried->count) {
+            fds[count] = carried->each[sent + count].fd;
+            count++;
+        }
+        struct iovec part = {&turn, sizeof turn};
+        ssize_t size = kin__os_send(channel, &part, 1, fds, count, true);
+        if (size == -EPIPE || size == -ECONNRESET)
+            return KIN_EDIED;
+        if (size < 0)
+            return kin__fail_errno(KIN_ESYSTEM, (int)-size, "could not hand connections to a process");
+        sent += (uint32_t)count;
+    }
+    return 0;
+}
+
 /* The child's pid; KIN_EDIED: the template is dead, and has made none; or an error. Under the mutex. */
 static pid_t ask(kin_process *process, const struct kin__member *member)
 {
@@ -272,6 +359,13 @@ static pid_t ask(kin_process *process, const struct kin__member *member)
     uint32_t turn = atomic_load(&its->asked) + 1;
     its->wanted = kin__member_id(member);
     its->error = 0;
+    its->coming = 0;
+    if (member->process->carried) {
+        int error = send_carried(member->process->carried, turn);
+        if (error && error != KIN_EDIED)
+            return error;
+        its->coming = member->process->carried->count; /* of a dead template its end is seen below */
+    }
     atomic_store(&its->pid, 0);
     atomic_store_explicit(&its->asked, turn, memory_order_release); /* pairs with serve() */
     kin__os_futex_wake(&its->asked, 1);
@@ -310,6 +404,7 @@ void kin__forkserver_quit(void)
         return; /* a thread waits for a template, perhaps for long: that one is killed, as daemons are in the end */
     if (template)
         ask_to_quit(template);
+    close_channel();
     pthread_mutex_unlock(&mutex);
 }
 
@@ -317,6 +412,7 @@ void kin__forkserver_forked(void)
 {
     mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     template = NULL;
+    close_channel();
 }
 
 static int check_preparation(kin_process_fn fn, const void *arg, size_t arg_size, double timeout)

@@ -19,6 +19,8 @@
  *   error      template     before answered                       not answered
  *   answered   template     = asked, release, wake                its end is seen: pid tells
  *   quit       requester    0 to 1, before asked                  the template ends with it
+ *   coming     requester    before asked; descriptors are in      not asked; the template ends with it
+ *                           the socket before, each with asked
  *
  *   F1  one request at a time: asked - answered is 0 or 1
  *   F2  the template is dead: pid is final
@@ -35,7 +37,8 @@ struct kin__template {
     _Atomic uint32_t answered;
     _Atomic uint32_t quit;
     _Atomic int32_t pid;
-    int32_t error; /* errno, if pid is 0 */
+    int32_t error;   /* errno, if pid is 0 */
+    uint32_t coming; /* descriptors for the child, through the template's socket */
     kin__id wanted;
     struct kin__function prepare; /* all zero: nothing to prepare */
     double patience;              /* seconds; for templates that the children make */
@@ -45,6 +48,9 @@ struct kin__template {
 
 /* Have a child forked for a member that is STARTING, by a template that is started if there is none; its pid, or an error. */
 pid_t kin__forkserver_member(struct kin__member *member);
+
+/* In a child of a template: the descriptors that came for it, in order; those of its starter's handles. */
+void kin__forkserver_arrived(int *fds);
 
 /* At this process's normal end: its template is to end too; it is waited for as a daemon. Under no lock. */
 void kin__forkserver_quit(void);

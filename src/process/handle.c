@@ -153,6 +153,39 @@ int kin__handle_free(void *pointer, const char *what, int *fd)
     return 0;
 }
 
+bool kin__handles_any(void)
+{
+    return area != NULL;
+}
+
+uint32_t kin__handle_place(const void *pointer)
+{
+    return (uint32_t)(((uintptr_t)pointer - (kin__region->base - KIN__HANDLES_AREA)) / KIN__HANDLE_SIZE);
+}
+
+void *kin__handle_at(uint32_t place)
+{
+    return (void *)(kin__region->base - KIN__HANDLES_AREA + place * (size_t)KIN__HANDLE_SIZE);
+}
+
+int kin__handle_put(uint32_t place, enum kin__object_magic magic, uint32_t flags, int fd)
+{
+    struct kin__handle *handle = kin__handle_at(place);
+    int error = 0;
+    pthread_mutex_lock(&mutex);
+    if (map_area() != 0)
+        error = kin_error_code();
+    else if (atomic_load(&handle->head.magic))
+        error = kin__fail(KIN_EBUSY, "cannot have the %s %p here: another one lies there",
+                          kin__object_kind(magic), (void *)handle);
+    else
+        fill(handle, fd, flags);
+    pthread_mutex_unlock(&mutex);
+    if (!error)
+        kin__handle_publish(handle, magic);
+    return error;
+}
+
 void kin__handles_before_fork(void)
 {
     pthread_mutex_lock(&mutex);

@@ -68,7 +68,14 @@ bool kin__handle_is(const void *pointer, uint32_t magic);
 /* Whether an address lies where handles do, of this process or others. */
 bool kin__handle_area_holds(const void *pointer);
 
-/* Around a fork. */
+/* Whether this process has any; where one lies among the places, and the reverse. */
+bool kin__handles_any(void);
+uint32_t kin__handle_place(const void *pointer);
+void *kin__handle_at(uint32_t place);
+/* One that comes from another process, at its place there. KIN_EBUSY: it is taken here. */
+int kin__handle_put(uint32_t place, enum kin__object_magic magic, uint32_t flags, int fd);
+
+/* Around a fork. Between the first two no other thread of this process forks. */
 void kin__handles_before_fork(void);
 void kin__handles_after_fork(void);
 void kin__handles_forked(void);

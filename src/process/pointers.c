@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "family/region.h"
 #include "os/ranges.h"
+#include "process/handle.h"
 #include "process/start.h"
 
 #include <stdint.h>
@@ -70,7 +71,8 @@ static void search_item(struct search *search, const unsigned char *item, size_t
     for (size_t offset = -(uintptr_t)item % WORD; offset + WORD <= size; offset += WORD) {
         uintptr_t word;
         memcpy(&word, item + offset, WORD);
-        const struct kin__os_range *range = word < 4096 ? NULL : find(search, word);
+        const struct kin__os_range *range =
+            word < 4096 || kin__handle_area_holds((const void *)word) ? NULL : find(search, word);
         if (range)
             tell(search, index, offset, word, range);
     }

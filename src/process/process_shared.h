@@ -45,6 +45,7 @@
 
 enum kin__gone { KIN__MEMBER_GONE = 1, KIN__STARTER_GONE = 2 };
 
+struct kin__carried;
 struct kin__limited;
 struct kin__printed;
 
@@ -77,8 +78,9 @@ struct kin_process {
     struct kin__function function; /* else: by reference */
     struct kin__limited *limited;  /* behind the data; NULL: no limits (process/limits.h) */
     size_t arg_size;
-    void *arg;                /* into data, or the shared pointer that was given */
-    struct kin__crash *crash; /* in the same block, behind data; NULL: kin did not start it */
+    void *arg;                    /* into data, or the shared pointer that was given */
+    struct kin__crash *crash;     /* in the same block, behind data; NULL: kin did not start it */
+    struct kin__carried *carried; /* the same; NULL: it was given none */
     struct kin__printed *printed; /* the same; NULL: its output passes */
     _Alignas(16) unsigned char data[];
 };

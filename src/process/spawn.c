@@ -10,6 +10,7 @@
 #include "base/failure.h"
 #include "family/region.h"
 #include "os/os.h"
+#include "process/carried.h"
 #include "process/child.h"
 #include "process/printed.h"
 
@@ -25,6 +26,7 @@
 
 #define MARK "KIN_CHILD"
 #define CHILD_FD 3
+_Static_assert(KIN__CARRIED_FROM == CHILD_FD + 1, "what it is given stands behind");
 
 extern char **environ;
 
@@ -69,7 +71,8 @@ static char **child_environment(const char *mark)
     return copy;
 }
 
-static int spawn(const char *path, char **environment, const struct kin__printed *printed, pid_t *pid)
+static int spawn(const char *path, char **environment, const struct kin__printed *printed, const int *carried,
+                 int carried_count, pid_t *pid)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t how;
@@ -83,13 +86,33 @@ static int spawn(const char *path, char **environment, const struct kin__printed
         if (printed->write_fd[i] >= 0)
             posix_spawn_file_actions_adddup2(&files, printed->write_fd[i], i + 1);
     posix_spawn_file_actions_adddup2(&files, kin__region_fd, CHILD_FD);
-    posix_spawn_file_actions_addclosefrom_np(&files, CHILD_FD + 1);
+    for (int i = 0; i < carried_count; i++)
+        posix_spawn_file_actions_adddup2(&files, carried[i], KIN__CARRIED_FROM + i);
+    posix_spawn_file_actions_addclosefrom_np(&files, KIN__CARRIED_FROM + carried_count);
     posix_spawnattr_setsigdefault(&how, &all);
     posix_spawnattr_setsigmask(&how, &none);
     posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     int error = posix_spawn(pid, path, &files, &how, main_argv, environment);
     posix_spawnattr_destroy(&how);
     posix_spawn_file_actions_destroy(&files);
+    return error;
+}
+
+/* The copies that the child is to have are nobody else's: so no other thread forks meanwhile. */
+static int spawn_with(const kin_process *process, const char *path, char **environment, pid_t *pid)
+{
+    const struct kin__carried *carried = process->carried;
+    if (!carried)
+        return spawn(path, environment, process->printed, NULL, 0, pid);
+    int copies[KIN__CARRIED_MOST];
+    kin__handles_before_fork();
+    int error = kin__carried_copy(carried, copies) == 0 ? 0 : EMFILE;
+    if (!error) {
+        error = spawn(path, environment, process->printed, copies, (int)carried->count, pid);
+        for (uint32_t i = 0; i < carried->count; i++)
+            close(copies[i]);
+    }
+    kin__handles_after_fork();
     return error;
 }
 
@@ -106,7 +129,7 @@ pid_t kin__spawn_member(struct kin__member *member)
         return kin__fail(KIN_ENOMEM, "could not spawn process \"%s\": out of private memory", name);
     kin__os_flush_output();
     pid_t pid;
-    int error = spawn(path, environment, member->process->printed, &pid);
+    int error = spawn_with(member->process, path, environment, &pid);
     free(environment);
     if (error)
         return kin__fail_errno(KIN_ESYSTEM, error, "could not spawn process \"%s\" from %s", name, path);

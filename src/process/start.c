@@ -6,7 +6,9 @@
 #include "family/hooks.h"
 #include "family/journal.h"
 #include "family/sealed.h"
+#include "kin/heap.h"
 #include "os/os.h"
+#include "process/carried.h"
 #include "process/child.h"
 #include "process/children.h"
 #include "process/forkserver.h"
@@ -22,6 +24,8 @@
 #include <string.h>
 #include <sys/single_threaded.h>
 #include <unistd.h>
+
+#define SHARED_MOST ((size_t)1 << 20) /* bytes of a block that are searched for connections */
 
 /* What the child may flush at its end must be empty when it begins, or it is printed twice. */
 static void flush_before_fork(void)
@@ -62,7 +66,29 @@ static pid_t fork_member(struct kin__member *member)
     return pid;
 }
 
-static kin_process *make_object(const struct kin__start *start, int method)
+/* Connections that the child is to have. Under fork it has all of them. */
+static int find_carried(const struct kin__start *start, struct kin__carrying *carrying)
+{
+    size_t size = start->shared ? kin_usable_size(start->shared) : 0;
+    carrying->count = 0;
+    carrying->too_many = false;
+    if (start->has_channel)
+        carrying->each[carrying->count++] =
+            (struct kin__carried_one){.place = KIN__NO_PLACE, .fd = start->channel};
+    if (start->shared)
+        kin__carrying_find(carrying, start->shared, size < SHARED_MOST ? size : SHARED_MOST);
+    else
+        kin__carrying_find(carrying, start->arg, start->arg_size);
+    kin__carrying_find(carrying, start->options.connections,
+                       start->options.connection_count * sizeof *start->options.connections);
+    if (!carrying->too_many)
+        return 0;
+    kin__carrying_end(carrying);
+    return kin__fail(KIN_ELIMIT, "cannot start a process with more than %u connections", KIN__CARRIED_MOST);
+}
+
+static kin_process *make_object(const struct kin__start *start, int method,
+                                const struct kin__carrying *carrying)
 {
     static _Atomic unsigned numbers;
     size_t copied = start->shared ? 0 : start->arg_size;
@@ -71,7 +97,9 @@ static kin_process *make_object(const struct kin__start *start, int method)
     size_t crash_at = limits_at + (limited ? (sizeof(struct kin__limited) + 63) & ~(size_t)63 : 0);
     size_t printed_at = crash_at + ((sizeof(struct kin__crash) + 63) & ~(size_t)63);
     size_t printed = kin__printed_size(start->options.output);
-    kin_process *process = kin__heap_open(sizeof *process + printed_at + printed, NULL);
+    size_t carried_at = printed_at + ((printed + 63) & ~(size_t)63),
+           carried = kin__carried_size(carrying->count);
+    kin_process *process = kin__heap_open(sizeof *process + carried_at + carried, NULL);
     if (!process)
         return NULL;
     memset(process, 0, sizeof *process);
@@ -106,6 +134,11 @@ static kin_process *make_object(const struct kin__start *start, int method)
         process->printed = (struct kin__printed *)(void *)(process->data + printed_at);
         memset(process->printed, 0, sizeof *process->printed);
         process->printed->mode = start->options.output;
+    }
+    if (carried) {
+        process->carried = (struct kin__carried *)(void *)(process->data + carried_at);
+        process->carried->count = carrying->count;
+        memcpy(process->carried->each, carrying->each, carrying->count * sizeof *carrying->each);
     }
     process->magic = KIN__PROCESS_MAGIC;
     if (method != KIN_START_FORK &&
@@ -165,31 +198,13 @@ static int launch(kin_process *process, struct kin__member *member)
     return error;
 }
 
-kin_process *kin__process_start(const struct kin__start *start)
+static kin_process *start_member(const struct kin__start *start, struct kin__member *me, int method,
+                                 const struct kin__carrying *carrying)
 {
-    struct kin__member *me = kin__self();
-    if (!me || !kin_current_process()) /* children may ask for their parent */
-        return NULL;
-    if (kin__sealed_refuse("start a process"))
-        return NULL;
-    if (atomic_load(&kin__exiting)) {
-        kin__fail(KIN_ECLOSED, "cannot start a process: this one is ending");
-        return NULL;
-    }
-    int method = kin__start_method(start->options.start_method);
-    if (!kin__start_method_ok(method)) {
-        kin__fail(KIN_EINVAL, "cannot start a process by method %d: it is not one of enum kin_start_method",
-                  method);
-        return NULL;
-    }
-    if (method != KIN_START_FORK && kin__spawn_possible() != 0)
-        return NULL;
-    if (kin__limits_check(&start->options.limits, "a process") != 0)
-        return NULL;
     struct kin__member *member;
     if (kin__member_claim(&member) != 0)
         return NULL;
-    kin_process *process = make_object(start, method);
+    kin_process *process = make_object(start, method, carrying);
     if (!process) {
         kin__member_release_unborn(member);
         return NULL;
@@ -210,6 +225,36 @@ kin_process *kin__process_start(const struct kin__start *start)
     kin__process_let_go(process);
     pthread_mutex_unlock(&kin__guardian_mutex);
     return NULL;
+}
+
+kin_process *kin__process_start(const struct kin__start *start)
+{
+    struct kin__member *me = kin__self();
+    struct kin__carrying carrying;
+    if (!me || !kin_current_process()) /* children may ask for their parent */
+        return NULL;
+    if (kin__sealed_refuse("start a process"))
+        return NULL;
+    if (atomic_load(&kin__exiting)) {
+        kin__fail(KIN_ECLOSED, "cannot start a process: this one is ending");
+        return NULL;
+    }
+    int method = kin__start_method(start->options.start_method);
+    if (!kin__start_method_ok(method)) {
+        kin__fail(KIN_EINVAL, "cannot start a process by method %d: it is not one of enum kin_start_method",
+                  method);
+        return NULL;
+    }
+    if (method != KIN_START_FORK && kin__spawn_possible() != 0)
+        return NULL;
+    if (kin__limits_check(&start->options.limits, "a process") != 0)
+        return NULL;
+    carrying.count = 0;
+    if (method != KIN_START_FORK && find_carried(start, &carrying) != 0)
+        return NULL;
+    kin_process *process = start_member(start, me, method, &carrying);
+    kin__carrying_end(&carrying);
+    return process;
 }
 
 static int read_start(struct kin__start *start, kin_process_fn fn, const kin_process_options *options)

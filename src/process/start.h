@@ -11,6 +11,8 @@ struct kin__start {
     void *shared; /* passed as it is */
     kin_process_options options;
     bool server; /* the template of a forkserver */
+    bool has_channel;
+    int channel; /* a descriptor that it is given first, if it has_channel */
 };
 
 kin_process *kin__process_start(const struct kin__start *start);
