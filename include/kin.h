@@ -2,6 +2,7 @@
 #ifndef KIN_H
 #define KIN_H
 
+#include "kin/any.h"
 #include "kin/api.h"
 #include "kin/apply.h"
 #include "kin/arena.h"
@@ -18,11 +19,13 @@
 #include "kin/listener.h"
 #include "kin/lock.h"
 #include "kin/log.h"
+#include "kin/manager.h"
 #include "kin/output.h"
 #include "kin/pack.h"
 #include "kin/pool.h"
 #include "kin/process.h"
 #include "kin/progress.h"
+#include "kin/proxy.h"
 #include "kin/queue.h"
 #include "kin/random.h"
 #include "kin/result.h"

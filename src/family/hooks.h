@@ -5,7 +5,7 @@
 #include "family/member.h"
 #include "family/region.h"
 
-#define KIN__HOOKS_MAX 4
+#define KIN__HOOKS_MAX 8
 
 /* By floor, lower ones first. */
 extern struct kin__member_hooks kin__hooks[KIN__HOOKS_MAX];

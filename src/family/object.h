@@ -34,6 +34,8 @@
     X(READER, 0x64616572u, "reader")         \
     X(CONNECTION, 0x6e6e6f63u, "connection") \
     X(LISTENER, 0x6e74736cu, "listener")     \
+    X(MANAGER, 0x67616e6du, "manager")       \
+    X(PROXY, 0x786f7270u, "proxy")           \
     X(TABLE, 0x6c626174u, "table")           \
     X(RESULT, 0x746c7372u, "result")
 

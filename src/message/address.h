@@ -15,6 +15,10 @@ void kin__address_write(const struct kin__os_address *address, char out[KIN__ADD
 /* The path of a Unix socket; NULL: it has none. */
 const char *kin__address_path(const struct kin__os_address *address);
 
+/* As kin__os_listen, at a path; which may be left of a listener that has died (listener.c). */
+int kin__listen_at_path(const struct kin__os_address *address, const char *path, mode_t mode, int backlog,
+                        int *fd);
+
 /* An abstract one that nobody else has. KIN_ESYSTEM. */
 int kin__address_make_up(struct kin__os_address *out);
 

@@ -8,6 +8,7 @@
 #define KIN_MESSAGE_CBOR_H
 
 #include "kin/pack.h"
+#include "message/utf8.h"
 
 #include <cbor/callbacks.h>
 #include <cbor/data.h>
@@ -45,8 +46,5 @@ const struct kin__cbor *kin__cbor(void);
 kin_element kin__element_of(uint64_t tag, bool *big_endian);
 /* In this machine's order, little-endian. */
 uint64_t kin__tag_of(kin_element element);
-
-/* Whether the bytes are UTF-8 (RFC 3629): no overlong forms, no surrogates. */
-bool kin__is_utf8(const void *text, size_t size);
 
 #endif

@@ -97,9 +97,8 @@ static int lock_directory(const char *path)
     return fd;
 }
 
-/* A path may be left of a listener that has died. */
-static int listen_at_path(const struct kin__os_address *address, const char *path, mode_t mode, int backlog,
-                          int *fd)
+int kin__listen_at_path(const struct kin__os_address *address, const char *path, mode_t mode, int backlog,
+                        int *fd)
 {
     int directory = lock_directory(path);
     int error = kin__os_listen(address, mode, backlog, fd);
@@ -172,7 +171,7 @@ static int start(struct details *details, const char *title, int *fd)
 {
     const char *path = kin__address_path(&details->address);
     mode_t mode = details->any_user ? 0777 : 0600;
-    int error = path ? listen_at_path(&details->address, path, mode, details->backlog, fd)
+    int error = path ? kin__listen_at_path(&details->address, path, mode, details->backlog, fd)
                      : kin__os_listen(&details->address, 0, details->backlog, fd);
     if (error) {
         kin_error why;

@@ -1,0 +1,111 @@
+/*
+ * kin/proxy.h - what stands for an object in a manager.
+ *
+ *     kin_proxy *dict = kin_proxy_new(manager, "dict", NULL, 0);
+ *     kin_any value;
+ *     kin_proxy_set(dict, KIN_ANY("mill"), KIN_ANY(3));
+ *     kin_proxy_get(dict, KIN_ANY("mill"), &value);                  value.integer is 3
+ *     kin_proxy_call(dict, "add", (kin_any[]){KIN_ANY("mill"), KIN_ANY(1)}, 2, &value);
+ *
+ * Every method can be called by its name (kin_proxy_call); what is used most has a function of its own, for all types that have the
+ * method, as in Python. docs/protocol.md lists types and methods.
+ *
+ * Reference  A proxy holds the object for this process: when all proxies and containers that hold it are gone, so is it.
+ * Where      A proxy lies in shared memory and works in every member; it goes with the process that made it. Its token goes
+ *            anywhere: through queues, as an argument, into files, to other machines. Who gets it makes a proxy of his own. After a
+ *            fork the child's copies of the pointer work too.
+ * Blocking   get, put, acquire, wait, join take a timeout. Who waits costs the server no thread. Signal handlers do not end a wait.
+ * Threads    Any. What a lock's owner is, is a thread; another thread of the process may release a lock, but not an rlock.
+ * Death      The server dies: KIN_EDIED. The caller dies while it waits: it gets nothing, and nothing is lost; between the
+ *            server's answer and its receipt, what it was given (a message) is lost with it, a lock is given back.
+ * Errors     0 or a negative KIN_E code. What a method reports has its code, its message, the method, and where it ran.
+ */
+#ifndef KIN_PROXY_H
+#define KIN_PROXY_H
+
+#include "kin/any.h"
+#include "kin/manager.h"
+
+KIN_BEGIN
+
+typedef struct kin_proxy kin_proxy;
+
+/* Let go. NULL does nothing. */
+KIN_API void kin_proxy_free(kin_proxy *proxy);
+
+/*
+ * Make an object: "dict", "list", "set", "Namespace", "Value", "Array", "Queue", "JoinableQueue", "Lock", "RLock", "Semaphore",
+ * "BoundedSemaphore", "Condition", "Event", "Barrier", "Pool", or a type that was registered. Arguments are those of Python:
+ * Queue takes maxsize, Semaphore its value, Barrier its parties, Value the value, Array a list or length, dict and list what
+ * they begin with. NULL: KIN_ENOTFOUND, there is no such type; KIN_EINVAL, arguments; KIN_EDIED.
+ */
+KIN_API kin_proxy *kin_proxy_new(kin_manager *manager, const char *type, const kin_any *args,
+                                 size_t count) KIN_CHECKED KIN_FREED_BY(kin_proxy_free);
+
+/* Call a method. The answer goes to *out, to be cleared; unless NULL. KIN_ENOTFOUND: the type has no such method. */
+KIN_API int kin_proxy_call(kin_proxy *proxy, const char *method, const kin_any *args, size_t count,
+                           kin_any *out);
+
+/* The type's name; the manager. */
+KIN_API const char *kin_proxy_type(const kin_proxy *proxy);
+KIN_API kin_manager *kin_proxy_manager(const kin_proxy *proxy);
+
+/* ---- dict, list, set, Namespace, Value, Array ------------------------------------------------------ */
+
+KIN_API int kin_proxy_get(kin_proxy *proxy, kin_any key, kin_any *out); /* KIN_ENOTFOUND */
+KIN_API int kin_proxy_set(kin_proxy *proxy, kin_any key, kin_any value);
+KIN_API int kin_proxy_delete(kin_proxy *proxy, kin_any key); /* KIN_ENOTFOUND */
+KIN_API int kin_proxy_contains(kin_proxy *proxy, kin_any key, bool *out);
+KIN_API int kin_proxy_length(kin_proxy *proxy, size_t *out);
+KIN_API int kin_proxy_append(kin_proxy *proxy, kin_any value);
+KIN_API int kin_proxy_clear(kin_proxy *proxy);
+
+/* Add to the number that is there (0, if there is none), at once; what it is then goes to *out unless NULL. */
+KIN_API int kin_proxy_add(kin_proxy *proxy, kin_any key, kin_any amount, kin_any *out);
+/* Set it if what is there equals `expected`: *done tells. */
+KIN_API int kin_proxy_compare_and_set(kin_proxy *proxy, kin_any key, kin_any expected, kin_any value,
+                                      bool *done);
+
+/*
+ * Entries page by page: zero a kin_page, then call until `count` is 0. Each entry that is there all the time comes exactly once. Of
+ * dicts and Namespaces keys and values, of sets keys, of lists and Arrays values. kin_page_clear frees what the last page has.
+ */
+typedef struct kin_page {
+    uint64_t next; /* where the next page begins */
+    size_t count;
+    kin_any *keys, *values; /* `count` each; NULL where there are none */
+    void *memory;
+} kin_page;
+KIN_API int kin_proxy_page(kin_proxy *proxy, size_t most, kin_page *page);
+KIN_API void kin_page_clear(kin_page *page);
+
+/* Many keys by one call. Values of keys that are not there are null, and *found (unless NULL) is false. */
+KIN_API int kin_proxy_get_many(kin_proxy *proxy, const kin_any *keys, size_t count, kin_any *values,
+                               bool *found);
+KIN_API int kin_proxy_set_many(kin_proxy *proxy, const kin_any *keys, const kin_any *values, size_t count);
+
+/*
+ * Wait until the key's value is another than `seen`; or, with `seen` NULL, until it is there. What it is then goes to *out; KIN_ENOTFOUND:
+ * it is gone; KIN_ETIMEDOUT.
+ */
+KIN_API int kin_proxy_wait_change(kin_proxy *proxy, kin_any key, const kin_any *seen, kin_any *out,
+                                  double timeout);
+
+/* ---- Queue, JoinableQueue --------------------------------------------------------------------------- */
+
+KIN_API int kin_proxy_put(kin_proxy *proxy, kin_any value, double timeout); /* KIN_ETIMEDOUT: full */
+KIN_API int kin_proxy_take(kin_proxy *proxy, kin_any *out, double timeout); /* KIN_ETIMEDOUT: empty */
+KIN_API int kin_proxy_task_done(kin_proxy *proxy);
+KIN_API int kin_proxy_join(kin_proxy *proxy, double timeout);
+
+/* ---- Lock, RLock, Semaphore, Condition, Event, Barrier --------------------------------------------- */
+
+/* KIN_EOWNERDIED: acquired, and its last owner died with it. KIN_ETIMEDOUT. */
+KIN_API int kin_proxy_acquire(kin_proxy *proxy, double timeout);
+KIN_API int kin_proxy_release(kin_proxy *proxy);
+KIN_API int kin_proxy_wait(kin_proxy *proxy, double timeout); /* Condition, Event, Barrier (KIN_EBROKEN) */
+KIN_API int kin_proxy_notify(kin_proxy *proxy, size_t count);
+
+KIN_END_DECLS
+
+#endif

@@ -1,0 +1,379 @@
+/* manager/client.c - see client.h. */
+#include "manager/client.h"
+
+#include "base/failure.h"
+#include "manager/hello.h"
+#include "manager/stream.h"
+#include "os/os.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CONNECT_TIME 10.0
+#define GRACE 5.0 /* seconds that an answer may come later than the method's own timeout */
+#define READ_MOST 65536u
+#define KEEP_MOST (256u << 10)
+
+static pthread_mutex_t clients_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kin__connected *clients;
+
+/* ---- connecting ------------------------------------------------------------------------------------ */
+
+static int greet(kin_manager *manager, const uint8_t id[16], int fd, bool *known)
+{
+    struct kin__hello server, client, last;
+    double deadline = kin__os_deadline(CONNECT_TIME);
+    if (kin__socket_receive(fd, &server, sizeof server, deadline) || !kin__hello_is(&server))
+        return kin__fail(KIN_EMISMATCH, "cannot connect to \"%s\": what listens there is no manager",
+                         manager->address);
+    if (server.verdict)
+        return kin__hello_verify(&server, &server, &server, manager->key, manager->key_size,
+                                 manager->address);
+    if (server.version[0] > KIN__WIRE_VERSION || server.version[1] < KIN__WIRE_VERSION)
+        return kin__fail(KIN_EMISMATCH,
+                         "cannot connect to \"%s\": it speaks versions %d to %d of the protocol, and we %d",
+                         manager->address, server.version[0], server.version[1], KIN__WIRE_VERSION);
+    if (!kin__hello_client(&client, &server, id, manager->key, manager->key_size))
+        return kin_error_code();
+    if (kin__socket_send(fd, &client, sizeof client, deadline) ||
+        kin__socket_receive(fd, &last, sizeof last, deadline))
+        return kin__fail(KIN_EDIED, "cannot connect to \"%s\": it closed the connection", manager->address);
+    int error = kin__hello_verify(&server, &client, &last, manager->key, manager->key_size, manager->address);
+    if (error)
+        return error;
+    static const uint8_t none[KIN__SERVER_ID];
+    *known = memcmp(manager->server, none, sizeof none) != 0;
+    if (!*known)
+        memcpy(manager->server, server.id, sizeof server.id);
+    else if (memcmp(manager->server, server.id, sizeof server.id) != 0)
+        return kin__fail(KIN_EDIED,
+                         "manager \"%s\" has ended, and another one is at \"%s\" now: connect anew",
+                         manager->sync.name, manager->address);
+    return 0;
+}
+
+int kin__client_connect(kin_manager *manager, const uint8_t id[16], int *out)
+{
+    struct kin__os_address address;
+    bool known = false;
+    int fd = -1, error = kin__address_read(manager->address, false, &address);
+    if (error)
+        return error;
+    if (kin__address_is_beyond(&address) && !manager->insecure)
+        return kin__fail(
+            KIN_EPERM,
+            "cannot connect to \"%s\": that is beyond this machine, and TCP is not encrypted; set "
+            ".insecure to allow that",
+            manager->address);
+    if ((error = kin__os_connect(&address, manager->address, kin__os_deadline(CONNECT_TIME), &fd)))
+        return error;
+    if (address.storage.ss_family != AF_UNIX)
+        kin__os_tcp_settle(fd);
+    if ((error = greet(manager, id, fd, &known))) {
+        close(fd);
+        return error;
+    }
+    *out = fd;
+    return 0;
+}
+
+/* It was there before: so now it is not any more. */
+static int connect_again(struct kin__connected *client, int *fd)
+{
+    int error = kin__client_connect(client->manager, client->id, fd);
+    if (error == KIN_ENOTFOUND)
+        return kin__client_lost(client);
+    return error;
+}
+
+int kin__client_lost(struct kin__connected *client)
+{
+    kin_manager *manager = client->manager;
+    kin_end end;
+    char text[200];
+    if (manager->process && kin_process_join(manager->process, 0.2) == 0 &&
+        kin_process_end(manager->process, &end) == 0)
+        return kin__fail(KIN_EDIED, "manager \"%s\" has ended: its process %d: %s", manager->sync.name,
+                         kin_process_pid(manager->process), kin_end_text(&end, text, sizeof text));
+    return kin__fail(KIN_EDIED, "manager \"%s\" at \"%s\" has ended, or closed the connection",
+                     manager->sync.name, manager->address);
+}
+
+static struct kin__lane *new_lane(struct kin__connected *client)
+{
+    struct kin__lane *lane = calloc(1, sizeof *lane);
+    if (!lane) {
+        kin__fail(KIN_ENOMEM, "cannot call a manager: out of memory");
+        return NULL;
+    }
+    lane->client = client;
+    if (connect_again(client, &lane->fd)) {
+        free(lane);
+        return NULL;
+    }
+    return lane;
+}
+
+void kin__lane_close(struct kin__lane *lane)
+{
+    if (!lane)
+        return;
+    close(lane->fd);
+    kin__buffer_free(&lane->in);
+    kin__buffer_free(&lane->out);
+    free(lane);
+}
+
+static struct kin__connected *new_client(kin_manager *manager)
+{
+    struct kin__connected *client = calloc(1, sizeof *client);
+    if (!client) {
+        kin__fail(KIN_ENOMEM, "cannot connect to a manager: out of memory");
+        return NULL;
+    }
+    client->manager = manager;
+    client->number = manager->number;
+    pthread_mutex_init(&client->lock, NULL);
+    if (!kin__random(client->id, sizeof client->id) || !(client->home = new_lane(client))) {
+        pthread_mutex_destroy(&client->lock);
+        free(client);
+        return NULL;
+    }
+    return client;
+}
+
+static struct kin__connected *find(const kin_manager *manager)
+{
+    struct kin__connected *client = clients;
+    while (client && (client->manager != manager || client->number != manager->number))
+        client = client->next;
+    return client;
+}
+
+int kin__client(kin_manager *manager, struct kin__connected **out)
+{
+    int error = kin__object_check(manager, KIN__MANAGER_MAGIC, "call a manager");
+    if (error)
+        return error;
+    if (!kin__self())
+        return kin_error_code();
+    pthread_mutex_lock(&clients_lock);
+    struct kin__connected *client = find(manager);
+    if (!client && (client = new_client(manager))) {
+        client->next = clients;
+        clients = client;
+    }
+    pthread_mutex_unlock(&clients_lock);
+    *out = client;
+    return client ? 0 : kin_error_code();
+}
+
+static void free_client(struct kin__connected *client)
+{
+    while (client->free_lanes) {
+        struct kin__lane *lane = client->free_lanes;
+        client->free_lanes = lane->next;
+        kin__lane_close(lane);
+    }
+    kin__lane_close(client->home);
+    pthread_mutex_destroy(&client->lock);
+    free(client);
+}
+
+void kin__client_leave(kin_manager *manager)
+{
+    pthread_mutex_lock(&clients_lock);
+    for (struct kin__connected **at = &clients; *at; at = &(*at)->next)
+        if ((*at)->manager == manager && (*at)->number == manager->number) {
+            struct kin__connected *client = *at;
+            *at = client->next;
+            if (client->arena)
+                kin_arena_free(client->arena);
+            free_client(client);
+            break;
+        }
+    pthread_mutex_unlock(&clients_lock);
+}
+
+/* In a child: connections are its parent's, so they are closed here; it makes its own. */
+static void forked(void)
+{
+    pthread_mutex_init(&clients_lock, NULL);
+    while (clients) {
+        struct kin__connected *client = clients;
+        clients = client->next;
+        free_client(client);
+    }
+}
+
+__attribute__((constructor)) static void set_up(void)
+{
+    kin__member_hooks(&(struct kin__member_hooks){.forked = forked});
+}
+
+/* ---- calls --------------------------------------------------------------------------------------------- */
+
+struct kin__lane *kin__lane_take(struct kin__connected *client)
+{
+    pthread_mutex_lock(&client->lock);
+    struct kin__lane *lane = client->free_lanes;
+    if (lane)
+        client->free_lanes = lane->next;
+    pthread_mutex_unlock(&client->lock);
+    return lane ? lane : new_lane(client);
+}
+
+void kin__lane_give(struct kin__lane *lane)
+{
+    struct kin__connected *client = lane->client;
+    lane->in.size = lane->out.size = 0;
+    lane->in.failed = lane->out.failed = false;
+    if (lane->in.room > KEEP_MOST)
+        kin__buffer_free(&lane->in);
+    if (lane->out.room > KEEP_MOST)
+        kin__buffer_free(&lane->out);
+    pthread_mutex_lock(&client->lock);
+    lane->next = client->free_lanes;
+    client->free_lanes = lane;
+    pthread_mutex_unlock(&client->lock);
+}
+
+static uint64_t thread_number(void)
+{
+    const struct kin__thread *thread = kin__sync_thread();
+    return thread ? thread->name : 0;
+}
+
+size_t kin__request_begin(struct kin__buffer *out, const struct kin__request *request, uint64_t number)
+{
+    size_t at = kin__frame_begin(
+        out, &(struct kin__frame){.kind = KIN__FRAME_CALL, .number = number, .thread = thread_number()});
+    kin__put_head(out, KIN__UINT, request->object);
+    kin__put_text(out, request->method);
+    return at;
+}
+
+int kin__answer_read(struct kin__connected *client, const struct kin__frame *frame, const uint8_t *body,
+                     struct kin__reader *answer)
+{
+    struct kin__reader reader = {body, body + frame->size};
+    if (frame->kind == KIN__FRAME_ANSWER) {
+        if (kin__check(&reader, NULL) || reader.at != reader.end)
+            return kin__fail(KIN_EMISMATCH, "manager \"%s\" sent a malformed answer",
+                             client->manager->sync.name);
+        *answer = (struct kin__reader){body, reader.end};
+        return 0;
+    }
+    int64_t code, pid;
+    const uint8_t *text, *where;
+    size_t text_size, where_size;
+    if (frame->kind != KIN__FRAME_FAILURE || !kin__read_int(&reader, &code) || code >= 0 ||
+        code < INT32_MIN || !kin__read_span(&reader, KIN__TEXT, &text, &text_size) ||
+        !kin__read_span(&reader, KIN__TEXT, &where, &where_size) || !kin__read_int(&reader, &pid))
+        return kin__fail(KIN_EMISMATCH, "manager \"%s\" sent a malformed answer", client->manager->sync.name);
+    kin_error error;
+    kin__error_fill(&error, (int)code, "%.*s of manager \"%s\": %.*s", (int)where_size, (const char *)where,
+                    client->manager->sync.name, (int)text_size, (const char *)text);
+    error.pid = (int)pid;
+    return kin__fail_with(&error);
+}
+
+/* Some more of the answer. KIN_ECLOSED, KIN_ETIMEDOUT, KIN_ENOMEM, without a record. */
+static int receive_some(struct kin__lane *lane, size_t more, double deadline)
+{
+    if (more < 4096)
+        more = 4096;
+    uint8_t *room = kin__buffer_grow(&lane->in, more < READ_MOST ? more : READ_MOST);
+    if (!room)
+        return KIN_ENOMEM;
+    for (;;) {
+        if (!isinf(deadline) && kin__os_poll(lane->fd, POLLIN, deadline))
+            return KIN_ETIMEDOUT;
+        ssize_t got = recv(lane->fd, room, lane->in.room - lane->in.size, 0);
+        if (got > 0) {
+            lane->in.size += (size_t)got;
+            return 0;
+        }
+        if (got == 0 || (errno != EINTR && errno != EAGAIN))
+            return KIN_ECLOSED;
+    }
+}
+
+static int exchange(struct kin__lane *lane, double deadline, struct kin__frame *frame)
+{
+    int error = kin__socket_send(lane->fd, lane->out.data, lane->out.size, deadline);
+    size_t whole = KIN__FRAME_HEAD;
+    while (!error && lane->in.size < whole) {
+        error = receive_some(lane, whole - lane->in.size, deadline);
+        if (!error && whole == KIN__FRAME_HEAD && lane->in.size >= whole) {
+            if (!kin__frame_read(lane->in.data, frame) || frame->size > lane->client->manager->message_limit)
+                return KIN_EMISMATCH;
+            whole += frame->size;
+        }
+    }
+    return error;
+}
+
+int kin__lane_call(struct kin__lane *lane, double timeout, struct kin__reader *answer)
+{
+    struct kin__frame frame = {0};
+    const kin_manager *manager = lane->client->manager;
+    if (lane->out.size - KIN__FRAME_HEAD > manager->message_limit)
+        return kin__fail(KIN_ETOOLARGE, "cannot send a call of %zu bytes to manager \"%s\": the limit is %zu",
+                         lane->out.size, manager->sync.name, manager->message_limit);
+    int error = exchange(lane, kin__os_deadline(timeout + GRACE), &frame);
+    switch (error) {
+    case 0:
+        return kin__answer_read(lane->client, &frame, lane->in.data + KIN__FRAME_HEAD, answer);
+    case KIN_ENOMEM:
+        kin__fail(error, "cannot receive an answer of manager \"%s\": out of memory", manager->sync.name);
+        break;
+    case KIN_EMISMATCH:
+        kin__fail(error, "manager \"%s\" sent what is no answer, or one larger than %zu bytes",
+                  manager->sync.name, manager->message_limit);
+        break;
+    case KIN_ETIMEDOUT:
+        kin__fail(error, "manager \"%s\" has not answered, %g seconds beyond the call's own limit",
+                  manager->sync.name, GRACE);
+        break;
+    default:
+        error = kin__client_lost(lane->client);
+    }
+    shutdown(lane->fd, SHUT_RDWR); /* it cannot be used again */
+    return error;
+}
+
+int kin__client_call(kin_manager *manager, const struct kin__request *request, kin_any *out)
+{
+    struct kin__connected *client = NULL;
+    struct kin__reader answer = {0};
+    int error = kin__client(manager, &client);
+    if (error || !client)
+        return error;
+    if (request->count && !request->args)
+        return kin__fail(KIN_EINVAL, "cannot call %s: no arguments at NULL", request->method);
+    struct kin__lane *lane = kin__lane_take(client);
+    if (!lane)
+        return kin_error_code();
+    size_t at = kin__request_begin(&lane->out, request, 0);
+    for (size_t i = 0; i < request->count && !error; i++)
+        error = kin__put_any(&lane->out, &request->args[i]);
+    kin__frame_end(&lane->out, at);
+    if (!error && lane->out.failed)
+        error = kin__fail(KIN_ENOMEM, "cannot call %s: out of memory", request->method);
+    bool sent = !error;
+    if (!error)
+        error = kin__lane_call(lane, request->timeout, &answer);
+    if (!error && out)
+        error = kin__own(answer.at, (size_t)(answer.end - answer.at), out);
+    bool broken = sent && (error == KIN_EDIED || error == KIN_EMISMATCH ||
+                           (error == KIN_ETIMEDOUT && lane->in.size == 0));
+    if (broken)
+        kin__lane_close(lane);
+    else
+        kin__lane_give(lane);
+    return error;
+}

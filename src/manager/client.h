@@ -1,0 +1,115 @@
+/*
+ * manager/client.h - a process's connections to a manager.
+ *
+ * A kin_manager lies in the heap and says where the server is; what is private to a process (sockets) hangs on a list of its own,
+ * and is made at its first call. A call takes a connection for as long as it lasts, so threads do not wait for each other.
+ *
+ *   field       written by   rule                        when the writer dies there
+ *   ---------   ----------   -------------------------   -----------------------------------------------
+ *   all         the maker    before the magic            not an object yet; the block may stay behind
+ *   server      the maker    at its first connection,    as all
+ *                            before the magic
+ *   sync.magic  the maker    0 when it is freed          as kin__object
+ */
+#ifndef KIN_MANAGER_CLIENT_H
+#define KIN_MANAGER_CLIENT_H
+
+#include "kin/arena.h"
+#include "kin/manager.h"
+#include "kin/proxy.h"
+#include "manager/wire.h"
+#include "sync/wait.h"
+
+#include <math.h>
+#include <pthread.h>
+
+struct kin_manager {
+    struct kin__sync sync;
+    uint64_t number; /* no other manager of this family has had it: the block may be used again */
+    kin__id maker;
+    kin_process *process; /* NULL: it was not started here */
+    bool insecure;
+    size_t message_limit;
+    uint8_t server[KIN__SERVER_ID];
+    char address[KIN_ADDRESS_MAX];
+    size_t key_size;
+    uint8_t key[KIN_KEY_MOST];
+};
+
+/*
+ *   field       written by   rule                                  when the writer dies there
+ *   ---------   ----------   -----------------------------------   ----------------------------------------------
+ *   all         the maker    before the magic; it lies in an       the arena goes with it
+ *                            arena of the maker's
+ */
+struct kin_proxy {
+    struct kin__sync sync; /* its name is the type's */
+    kin_manager *manager;
+    uint64_t number; /* the manager's */
+    uint64_t object;
+    kin__id maker;
+    char type[32];
+    struct kin_proxy *next; /* free ones of the maker */
+};
+
+struct kin__connected;
+
+/* One connection, which a call has for itself. */
+struct kin__lane {
+    struct kin__lane *next;
+    struct kin__connected *client;
+    int fd;
+    struct kin__buffer in, out;
+};
+
+/* This process's side. */
+struct kin__connected {
+    struct kin__connected *next;
+    kin_manager *manager;
+    uint64_t number;
+    uint8_t id[16];
+    int server_pid;
+    pthread_mutex_t lock;
+    struct kin__lane *free_lanes;
+    struct kin__lane *home; /* never used: it keeps the session while no call is under way */
+    uint64_t next_number;
+    kin_arena *arena;
+    struct kin_proxy *free_proxies;
+};
+
+/* 0, with the client, connected; or an error. */
+int kin__client(kin_manager *manager, struct kin__connected **out);
+/* Connect as a client of that id; the manager's server is noted if there is none yet. */
+int kin__client_connect(kin_manager *manager, const uint8_t id[16], int *fd);
+/* Say goodbye, close everything. */
+void kin__client_leave(kin_manager *manager);
+
+struct kin__lane *kin__lane_take(struct kin__connected *client);
+void kin__lane_give(struct kin__lane *lane);
+void kin__lane_close(struct kin__lane *lane);
+
+struct kin__request {
+    uint64_t object;
+    const char *method;
+    const kin_any *args;
+    size_t count;
+    double timeout; /* of the method: how long it may wait in the server */
+};
+
+/* Begin a frame in the lane's `out`, with object and method; arguments are put behind. */
+size_t kin__request_begin(struct kin__buffer *out, const struct kin__request *request, uint64_t number);
+/* Send the one call that stands in lane->out, and get its answer: an item in lane->in, valid until the lane is given back. */
+int kin__lane_call(struct kin__lane *lane, double timeout, struct kin__reader *answer);
+/* What is in an answer's frame: 0 with the item; or the failure, as the record. */
+int kin__answer_read(struct kin__connected *client, const struct kin__frame *frame, const uint8_t *body,
+                     struct kin__reader *answer);
+
+/* All of that. What the answer is goes to *out, unless NULL. */
+int kin__client_call(kin_manager *manager, const struct kin__request *request, kin_any *out);
+/* The connection is gone: KIN_EDIED. */
+int kin__client_lost(struct kin__connected *client);
+
+/* proxy.c: one from an item that stands for an object, whose reference this process has by now. */
+kin_proxy *kin__proxy_from(struct kin__connected *client, const uint8_t *item, size_t size);
+
+#endif

@@ -1,0 +1,84 @@
+/* manager_common.h - what tests of managers share. */
+#ifndef KIN_TESTS_MANAGER_COMMON_H
+#define KIN_TESTS_MANAGER_COMMON_H
+
+#include "harness.h"
+
+#include <kin.h>
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OK(call) ck_assert_msg((call) == 0, "%s: %s", #call, kin_error_message())
+#define FAILS(code, text, call)                                                          \
+    do {                                                                                 \
+        ck_assert_int_eq((call), (code));                                                \
+        ck_assert_msg(strstr(kin_error_message(), (text)) != NULL, "%s says: %s", #call, \
+                      kin_error_message());                                              \
+    } while (0)
+
+static inline kin_manager *start_manager(const kin_manager_options *options)
+{
+    test_init();
+    kin_manager *manager = kin_manager_start(options);
+    ck_assert_msg(manager != NULL, "%s", kin_error_message());
+    return manager;
+}
+
+static inline kin_proxy *make(kin_manager *manager, const char *type)
+{
+    kin_proxy *proxy = kin_proxy_new(manager, type, NULL, 0);
+    ck_assert_msg(proxy != NULL, "%s", kin_error_message());
+    return proxy;
+}
+
+/* Objects, references, locks and waiting calls: none, as soon as the server has seen who is dead. */
+static inline void expect_nothing_left(kin_manager *manager)
+{
+    kin_manager_counts counts;
+    do {
+        OK(kin_manager_counts_get(manager, &counts));
+        if (!counts.objects && !counts.references && !counts.held && !counts.waiting && counts.clients == 1 &&
+            !counts.bytes)
+            return;
+        poll(NULL, 0, 1);
+    } while (test_time_left() > 1);
+    ck_abort_msg("left: %zu objects, %zu references, %zu held, %zu waiting, %zu clients, %zu bytes",
+                 counts.objects, counts.references, counts.held, counts.waiting, counts.clients,
+                 counts.bytes);
+}
+
+/* What a test shares with its children. */
+struct shared {
+    kin_manager *manager;
+    kin_proxy *proxy;
+    _Atomic int step;
+    _Atomic int count;
+};
+
+static inline struct shared *new_shared(void)
+{
+    kin_manager *manager = start_manager(NULL);
+    struct shared *shared = kin_calloc(1, sizeof *shared);
+    ck_assert_ptr_nonnull(shared);
+    shared->manager = manager;
+    return shared;
+}
+
+static inline void free_shared(struct shared *shared)
+{
+    kin_manager_free(shared->manager);
+    kin_free(shared);
+}
+
+static inline void await_step(struct shared *shared, int step)
+{
+    while (atomic_load(&shared->step) < step && test_time_left() > 0)
+        poll(NULL, 0, 1);
+    ck_assert_int_ge(atomic_load(&shared->step), step);
+}
+
+#endif
