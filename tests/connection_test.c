@@ -1,5 +1,5 @@
 /* connection_test.c - kin/connection.h: pipes, and connections on streams. */
-#include "harness.h"
+#include "connection_common.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,62 +8,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "kin.h"
-
-#define TOP (test_time_left() - 0.5)
-#define MIB ((size_t)1 << 20)
-
-struct ends {
-    kin_connection *own, *other;
-};
-
-enum kind { PIPE, STREAM };
-
-static struct ends pair(enum kind kind)
-{
-    kin_connection *ends[2];
-    int fds[2];
-    if (kind == PIPE) {
-        ck_assert_msg(kin_pipe(ends, true) == 0, "%s", kin_error_message());
-    } else {
-        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-        for (int i = 0; i < 2; i++)
-            ck_assert_ptr_nonnull(ends[i] = kin_connection_from_fd(fds[i]));
-    }
-    return (struct ends){ends[0], ends[1]};
-}
-
-static void close_both(struct ends ends)
-{
-    ck_assert_int_eq(kin_connection_close(ends.own), 0);
-    ck_assert_int_eq(kin_connection_close(ends.other), 0);
-}
-
-static void send_ok(kin_connection *connection, const void *data, size_t size)
-{
-    ck_assert_msg(kin_connection_send(connection, data, size, TOP) == 0, "%s", kin_error_message());
-}
-
-static void recv_text(kin_connection *connection, const char *text)
-{
-    char buffer[64];
-    size_t size;
-    ck_assert_msg(kin_connection_recv(connection, buffer, sizeof buffer, &size, TOP) == 0, "%s",
-                  kin_error_message());
-    ck_assert_uint_eq(size, strlen(text));
-    ck_assert_mem_eq(buffer, text, size);
-}
-
-static void fill(unsigned char *bytes, size_t size, unsigned seed)
-{
-    for (size_t i = 0; i < size; i++)
-        bytes[i] = (unsigned char)((i * 2654435761u >> 13) + seed);
-}
 
 /* A body for both kinds. */
 static void both(void (*body)(struct ends))
@@ -466,233 +410,97 @@ static void signals_do_not_end_a_wait(void)
     close_both(ends);
 }
 
-/* ---- children -------------------------------------------------------------------------------- */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
-struct given {
-    kin_connection *mine, *parents;
-    int method;
-};
-
-static kin_process *start_with(kin_process_fn fn, const void *arg, size_t size)
+static void check_descriptors(struct ends ends)
 {
-    kin_process *process =
-        kin_process_start(fn, arg, size, KIN_PROCESS_OPTIONS(.start_method = test_method()));
-    ck_assert_msg(process != NULL, "%s", kin_error_message());
-    return process;
+    int fds[2], got = -1;
+    char byte;
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    ck_assert_int_eq(kin_connection_recv_fd(ends.other, &got, 0), KIN_ETIMEDOUT);
+    ck_assert_int_eq(kin_connection_send_fd(ends.own, fds[0], TOP), 0);
+    send_ok(ends.own, "behind it", 9);
+    ck_assert_int_eq(kin_connection_recv_fd(ends.other, &got, TOP), 0);
+    ck_assert_int_ne(got, fds[0]);
+    ck_assert_int_eq(fcntl(got, F_GETFD), FD_CLOEXEC);
+    recv_text(ends.other, "behind it");
+    ck_assert_int_eq(write(fds[1], "x", 1), 1);
+    ck_assert_int_eq(read(got, &byte, 1), 1);
+    ck_assert_int_eq(byte, 'x');
+    close(got);
+    close(fds[0]);
+    close(fds[1]);
+    ck_assert_int_eq(kin_connection_send_fd(ends.own, fds[0], TOP), KIN_EINVAL);
+    ck_assert_int_eq(kin_connection_send_fd(ends.own, -1, TOP), KIN_EINVAL);
+    ck_assert_int_eq(kin_connection_recv_fd(ends.other, NULL, 0), KIN_EINVAL);
 }
 
-static void join(kin_process *process, int code)
+static void descriptors_are_sent(void)
 {
-    kin_end end;
-    ck_assert_int_eq(kin_process_join(process, TOP), 0);
-    ck_assert_int_eq(kin_process_end(process, &end), 0);
-    ck_assert_int_eq(end.exit_code, code);
-    kin_process_free(process);
+    both(check_descriptors);
 }
 
-/* Sends each message back with the first byte one higher, until the end. */
-static int serve(void *arg)
+static void kinds_are_not_taken_for_each_other(void)
 {
-    const struct given *given = arg;
-    char buffer[100];
-    size_t size;
-    int error;
-    if (given->parents)
-        child_assert(kin_connection_close(given->parents) == 0);
-    while ((error = kin_connection_recv(given->mine, buffer, sizeof buffer, &size, 10)) == 0) {
-        buffer[0]++;
-        child_assert(kin_connection_send(given->mine, buffer, size, 10) == 0);
+    char buffer[8];
+    int fd;
+    test_init();
+    struct ends ends = pair(PIPE);
+    ck_assert_int_eq(kin_connection_send_fd(ends.own, 1, TOP), 0);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(kin_connection_recv(ends.other, buffer, sizeof buffer, NULL, TOP), KIN_EINVAL);
+        ck_assert_str_eq(kin_error_message(), "cannot receive a message: what comes next is a descriptor");
+        ck_assert_ptr_null(kin_connection_recv_connection(ends.other, TOP));
+        ck_assert_int_eq(kin_error_code(), KIN_EINVAL);
     }
-    child_assert(error == KIN_ECLOSED);
-    return 0;
-}
-
-static void ask(kin_connection *connection)
-{
-    send_ok(connection, "a question", 10);
-    recv_text(connection, "b question");
-}
-
-/* Forked, it has the parent's end too. */
-static void child_has_what_its_argument_names(void)
-{
-    test_init();
-    for (int kind = PIPE; kind <= STREAM; kind++) {
-        struct ends ends = pair((enum kind)kind);
-        struct given given = {.mine = ends.other,
-                              .parents = test_method() == KIN_START_FORK ? ends.own : NULL};
-        kin_process *process = start_with(serve, &given, sizeof given);
-        ck_assert_int_eq(kin_connection_close(ends.other), 0);
-        for (int i = 0; i < 100; i++)
-            ask(ends.own);
-        ck_assert_int_eq(kin_connection_close(ends.own), 0);
-        join(process, 0);
-    }
-}
-
-static void child_has_what_the_block_names_that_it_is_passed(void)
-{
-    test_init();
-    struct ends ends = pair(PIPE);
-    struct given *given = kin_calloc(1, sizeof *given);
-    given->mine = ends.other;
-    given->parents = test_method() == KIN_START_FORK ? ends.own : NULL;
-    kin_process *process =
-        kin_process_start_shared(serve, given, KIN_PROCESS_OPTIONS(.start_method = test_method()));
-    ck_assert_ptr_nonnull(process);
-    ck_assert_int_eq(kin_connection_close(ends.other), 0);
-    ask(ends.own);
-    ck_assert_int_eq(kin_connection_close(ends.own), 0);
-    join(process, 0);
-    kin_free(given);
-}
-
-static int serve_nested(void *arg)
-{
-    return serve(*(void **)arg);
-}
-
-static void child_has_what_its_options_list(void)
-{
-    test_init();
-    struct ends ends = pair(PIPE);
-    struct given *given = kin_calloc(1, sizeof *given);
-    given->mine = ends.other;
-    given->parents = test_method() == KIN_START_FORK ? ends.own : NULL;
-    kin_process *process =
-        kin_process_start(serve_nested, &given, sizeof given,
-                          KIN_PROCESS_OPTIONS(.start_method = test_method(), .connections = &ends.other,
-                                              .connection_count = 1));
-    ck_assert_ptr_nonnull(process);
-    ck_assert_int_eq(kin_connection_close(ends.other), 0);
-    ask(ends.own);
-    ck_assert_int_eq(kin_connection_close(ends.own), 0);
-    join(process, 0);
-    kin_free(given);
-}
-
-static int use_what_it_has_not(void *arg)
-{
-    kin_connection *connection = **(kin_connection ***)arg;
-    child_assert(kin_connection_send(connection, "x", 1, 0) == KIN_EINVAL);
-    child_assert(strstr(kin_error_message(), "this process has no connection"));
-    child_assert(kin_connection_close(connection) == KIN_EINVAL);
-    return 0;
-}
-
-static void connection_of_another_process_is_told(void)
-{
-    test_init();
-    struct ends ends = pair(PIPE);
-    kin_connection **nested = kin_malloc(sizeof *nested);
-    *nested = ends.other;
-    if (test_method() != KIN_START_FORK)
-        join(start_with(use_what_it_has_not, &nested, sizeof nested), 0);
-    kin_free(nested);
+    ck_assert_int_eq(kin_connection_recv_fd(ends.other, &fd, TOP), 0);
+    close(fd);
+    send_ok(ends.own, "text", 4);
+    ck_assert_int_eq(kin_connection_recv_fd(ends.other, &fd, TOP), KIN_EINVAL);
+    recv_text(ends.other, "text");
+    ck_assert_int_eq(kin_connection_send_fd(ends.own, 1, TOP),
+                     0); /* nobody takes it: it goes with the connection */
+    ck_assert_int_eq(kin_connection_recv(ends.other, buffer, sizeof buffer, NULL, TOP), KIN_EINVAL);
+    close_both(ends);
+    ends = pair(STREAM);
+    send_ok(ends.own, "text", 4);
+    ck_assert_int_eq(kin_connection_recv_fd(ends.other, &fd, TOP), KIN_EMISMATCH);
     close_both(ends);
 }
 
-static int hand_on(void *arg)
-{
-    const struct given *given = arg;
-    struct given next = {.mine = given->mine};
-    kin_process *process =
-        kin_process_start(serve, &next, sizeof next, KIN_PROCESS_OPTIONS(.start_method = given->method));
-    child_assert(process);
-    child_assert(kin_connection_close(given->mine) == 0);
-    child_assert(kin_process_join(process, 10) == 0);
-    kin_process_free(process);
-    return 0;
-}
-
-static void grandchild_has_it_too(void)
+static void connections_are_sent_through_connections(void)
 {
     test_init();
-    struct ends ends = pair(PIPE);
-    struct given given = {.mine = ends.other, .method = test_method()};
-    kin_process *process = start_with(hand_on, &given, sizeof given);
-    ck_assert_int_eq(kin_connection_close(ends.other), 0);
-    ask(ends.own);
-    if (test_method() == KIN_START_FORK) { /* it has our end as well, so no end would come */
-        kin_process_kill(process);
-        ck_assert_int_eq(kin_process_join(process, TOP), 0);
-        kin_process_free(process);
+    struct ends way = pair(PIPE), sent[2] = {pair(PIPE), pair(STREAM)};
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(kin_connection_send_connection(way.own, sent[i].other, TOP), 0);
+        kin_connection *got = kin_connection_recv_connection(way.other, TOP);
+        ck_assert_msg(got != NULL, "%s", kin_error_message());
+        ck_assert_ptr_ne(got, sent[i].other);
+        ck_assert_int_eq(kin_connection_close(sent[i].other), 0);
+        send_ok(sent[i].own, "hello", 5);
+        recv_text(got, "hello");
+        send_ok(got, "hello", 5);
+        recv_text(sent[i].own, "hello");
+        ck_assert_int_eq(kin_connection_close(got), 0);
+        ck_assert_int_eq(kin_connection_close(sent[i].own), 0);
     }
-    ck_assert_int_eq(kin_connection_close(ends.own), 0);
-    if (test_method() != KIN_START_FORK)
-        join(process, 0);
-}
-
-static int sit(void *arg)
-{
-    const struct given *given = arg;
-    child_assert(kin_connection_send(given->mine, "here", 4, 10) == 0);
-    pause();
-    return 0;
-}
-
-static void end_of_a_killed_child_is_told(void)
-{
-    char byte;
-    test_init();
-    for (int kind = PIPE; kind <= STREAM; kind++) {
-        struct ends ends = pair((enum kind)kind);
-        struct given given = {.mine = ends.other};
-        kin_process *process = start_with(sit, &given, sizeof given);
-        ck_assert_int_eq(kin_connection_close(ends.other), 0);
-        recv_text(ends.own, "here");
-        ck_assert_int_eq(kin_connection_recv(ends.own, &byte, 1, NULL, 0), KIN_ETIMEDOUT);
-        kin_process_kill(process);
-        ck_assert_int_eq(kin_connection_recv(ends.own, &byte, 1, NULL, TOP), KIN_ECLOSED);
-        ck_assert_int_eq(kin_connection_close(ends.own), 0);
-        ck_assert_int_eq(kin_process_join(process, TOP), 0);
-        kin_process_free(process);
-    }
-}
-
-#define CROWD 60
-
-static int serve_all(void *arg)
-{
-    struct given *given = arg;
-    for (int i = 0; i < CROWD; i++)
-        child_assert(kin_connection_send(given[i].mine, "here", 4, 10) == 0);
-    return 0;
-}
-
-static void child_has_many(void)
-{
-    struct given given[CROWD] = {0};
-    struct ends ends[CROWD];
-    test_init();
-    for (int i = 0; i < CROWD; i++) {
-        ends[i] = pair(PIPE);
-        given[i].mine = ends[i].other;
-    }
-    join(start_with(serve_all, given, sizeof given), 0);
-    for (int i = 0; i < CROWD; i++) {
-        recv_text(ends[i].own, "here");
-        close_both(ends[i]);
-    }
-    kin_connection **many = calloc(251, sizeof *many);
-    kin_connection *pipe_ends[2];
-    int count = 0;
-    while (count < 250 && kin_pipe(pipe_ends, true) == 0) {
-        many[count++] = pipe_ends[0];
-        many[count++] = pipe_ends[1];
-    }
-    ck_assert_int_eq(kin_pipe(pipe_ends, true), 0);
-    many[250] = pipe_ends[0];
-    if (test_method() != KIN_START_FORK) {
-        ck_assert_ptr_null(kin_process_start(serve_all, many, 251 * sizeof *many,
-                                             KIN_PROCESS_OPTIONS(.start_method = test_method())));
-        ck_assert_int_eq(kin_error_code(), KIN_ELIMIT);
-    }
-    for (int i = 0; i < count; i++)
-        ck_assert_int_eq(kin_connection_close(many[i]), 0);
-    ck_assert_int_eq(kin_connection_close(pipe_ends[0]), 0);
-    ck_assert_int_eq(kin_connection_close(pipe_ends[1]), 0);
-    free(many);
+    kin_connection *ends[2];
+    ck_assert_int_eq(kin_pipe(ends, false), 0);
+    ck_assert_int_eq(kin_connection_send_connection(way.own, ends[0], TOP), 0);
+    kin_connection *got = kin_connection_recv_connection(way.other, TOP);
+    ck_assert(kin_connection_readable(got) && !kin_connection_writable(got));
+    struct ends stream = pair(STREAM);
+    ck_assert_int_eq(kin_connection_send_connection(stream.own, got, TOP), KIN_ENOTSUP);
+    ck_assert_int_eq(kin_connection_send_connection(stream.own, stream.other, TOP), 0);
+    ck_assert_int_eq(kin_connection_close(got), 0);
+    got = kin_connection_recv_connection(stream.other, TOP);
+    ck_assert_ptr_nonnull(got);
+    ck_assert_int_eq(kin_connection_close(got), 0);
+    ck_assert_int_eq(kin_connection_close(ends[0]), 0);
+    ck_assert_int_eq(kin_connection_close(ends[1]), 0);
+    close_both(stream);
+    close_both(way);
 }
 
 static const struct test tests[] = {
@@ -711,13 +519,8 @@ static const struct test tests[] = {
     {"threads_share_both_ends", threads_share_both_ends, 20, 0},
     {"connection_in_use_is_not_closed", connection_in_use_is_not_closed, 5, 0},
     {"signals_do_not_end_a_wait", signals_do_not_end_a_wait, 5, 0},
-    {"child_has_what_its_argument_names", child_has_what_its_argument_names, 10, TEST_EACH_METHOD},
-    {"child_has_what_the_block_names_that_it_is_passed", child_has_what_the_block_names_that_it_is_passed, 10,
-     TEST_EACH_METHOD},
-    {"child_has_what_its_options_list", child_has_what_its_options_list, 10, TEST_EACH_METHOD},
-    {"connection_of_another_process_is_told", connection_of_another_process_is_told, 10, TEST_EACH_METHOD},
-    {"grandchild_has_it_too", grandchild_has_it_too, 20, TEST_EACH_METHOD},
-    {"end_of_a_killed_child_is_told", end_of_a_killed_child_is_told, 10, TEST_EACH_METHOD},
-    {"child_has_many", child_has_many, 20, TEST_EACH_METHOD},
+    {"descriptors_are_sent", descriptors_are_sent, 5, 0},
+    {"kinds_are_not_taken_for_each_other", kinds_are_not_taken_for_each_other, 5, 0},
+    {"connections_are_sent_through_connections", connections_are_sent_through_connections, 5, 0},
 };
 TEST_MAIN("connection", tests)

@@ -23,6 +23,7 @@
 #define KEY "a key of some length"
 #define KEYED .key = KEY, .key_size = sizeof KEY - 1
 #define PYTHON "/usr/bin/python3"
+#define PYTHONS_MOST 16
 
 static kin_listener *listen_at(const char *address, const kin_listener_options *options)
 {
@@ -427,6 +428,39 @@ static void accept_by_an_event_loop(void)
 /* ---- Python ---------------------------------------------------------------------------------- */
 
 static int python_says; /* its standard output */
+static const char *python_program = PYTHON;
+
+/* Debian's, and newer ones that are at hand: by name on the path, or in KIN_TEST_PYTHONS, with colons between. */
+static size_t pythons(const char *out[PYTHONS_MOST])
+{
+    static char listed[4096];
+    static const char *const names[] = {"python3.12", "python3.13", "python3.14"};
+    size_t count = 0;
+    out[count++] = PYTHON;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char line[100];
+        snprintf(line, sizeof line, "%s -c 'import hmac, socket' >/dev/null 2>&1", names[i]);
+        if (system(line) == 0)
+            out[count++] = names[i];
+    }
+    const char *more = getenv("KIN_TEST_PYTHONS");
+    snprintf(listed, sizeof listed, "%s", more ? more : "");
+    for (char *name = strtok(listed, ":"); name && count < PYTHONS_MOST; name = strtok(NULL, ":"))
+        out[count++] = name;
+    return count;
+}
+
+/* A body for each of them. */
+static void each_python(void (*body)(void))
+{
+    const char *programs[PYTHONS_MOST];
+    size_t count = pythons(programs);
+    test_init();
+    for (size_t i = 0; i < count; i++) {
+        python_program = programs[i];
+        body();
+    }
+}
 
 static pid_t python(const char *script, const char *address)
 {
@@ -435,7 +469,7 @@ static pid_t python(const char *script, const char *address)
     pid_t pid = fork();
     if (pid == 0) {
         dup2(fds[1], STDOUT_FILENO);
-        execl(PYTHON, PYTHON, "-c", script, address, NULL);
+        execlp(python_program, python_program, "-c", script, address, NULL);
         _exit(127);
     }
     close(fds[1]);
@@ -498,10 +532,9 @@ static void large_is_reversed(kin_connection *connection)
     free(large);
 }
 
-static void clients_of_python_are_accepted(void)
+static void accept_clients(void)
 {
     static const char *const addresses[] = {"@kin-python", "/tmp/kin-test.sock", "127.0.0.1:0"};
-    test_init();
     unlink("/tmp/kin-test.sock");
     for (int i = 0; i < 3; i++) {
         kin_listener *listener = listen_at(addresses[i], KIN_LISTENER_OPTIONS(KEYED));
@@ -518,15 +551,24 @@ static void clients_of_python_are_accepted(void)
     }
 }
 
-static void client_of_python_with_another_key_is_refused(void)
+static void clients_of_python_are_accepted(void)
 {
-    test_init();
+    each_python(accept_clients);
+}
+
+static void refuse_client(void)
+{
     kin_listener *listener = listen_at("@kin-python", KIN_LISTENER_OPTIONS(KEYED));
     pid_t pid = python(wrong_client_script, "unix:@kin-python");
     ck_assert_ptr_null(kin_listener_accept(listener, TOP));
     ck_assert_int_eq(kin_error_code(), KIN_EPERM);
     python_ends(pid, 5);
     ck_assert_int_eq(kin_listener_close(listener), 0);
+}
+
+static void client_of_python_with_another_key_is_refused(void)
+{
+    each_python(refuse_client);
 }
 
 static const char listener_script[] =
@@ -552,11 +594,10 @@ static void read_address(char *address, size_t size)
     address[got - 1] = '\0';
 }
 
-static void listeners_of_python_accept_with_the_right_key_only(void)
+static void connect_to_listeners(void)
 {
     static const char *const addresses[] = {"@kin-python", "127.0.0.1"};
     char address[64];
-    test_init();
     for (int i = 0; i < 2; i++) {
         pid_t pid = python(listener_script, addresses[i]);
         read_address(address, sizeof address);
@@ -569,6 +610,82 @@ static void listeners_of_python_accept_with_the_right_key_only(void)
         python_ends(pid, 0);
         ck_assert_int_eq(kin_connection_close(connection), 0);
     }
+}
+
+static void listeners_of_python_accept_with_the_right_key_only(void)
+{
+    each_python(connect_to_listeners);
+}
+
+/* Python 3.12's side of the handshake, as Lib/multiprocessing/connection.py has it, told again for older ones. */
+#define MODERN                                                                            \
+    "import hmac, os, socket, struct, sys\n"                                              \
+    "role, name, key = sys.argv[1].split(' ')\n"                                          \
+    "key = key.encode()\n"                                                                \
+    "def send(s, b): s.sendall(struct.pack('!i', len(b)) + b)\n"                          \
+    "def recv(s):\n"                                                                      \
+    "    n, = struct.unpack('!i', s.recv(4, socket.MSG_WAITALL))\n"                       \
+    "    return s.recv(n, socket.MSG_WAITALL)\n"                                          \
+    "def deliver(s):\n"                                                                   \
+    "    message = b'{sha256}' + os.urandom(40)\n"                                        \
+    "    send(s, b'#CHALLENGE#' + message)\n"                                             \
+    "    answer = recv(s)\n"                                                              \
+    "    right = b'{sha256}' + hmac.new(key, message, 'sha256').digest()\n"               \
+    "    send(s, b'#WELCOME#' if answer == right else b'#FAILURE#')\n"                    \
+    "    if answer != right: sys.exit(5)\n"                                               \
+    "def answer(s):\n"                                                                    \
+    "    message = recv(s)\n"                                                             \
+    "    assert message[:19] == b'#CHALLENGE#{sha256}' and len(message) == 59, message\n" \
+    "    send(s, b'{sha256}' + hmac.new(key, message[11:], 'sha256').digest())\n"         \
+    "    if recv(s) != b'#WELCOME#': sys.exit(5)\n"                                       \
+    "s = socket.socket(socket.AF_UNIX)\n"                                                 \
+    "if role == 'client':\n"                                                              \
+    "    s.connect('\\0' + name); answer(s); deliver(s)\n"                                \
+    "else:\n"                                                                             \
+    "    s.bind('\\0' + name); s.listen(); print(flush=True)\n"                           \
+    "    s = s.accept()[0]; deliver(s); answer(s)\n"                                      \
+    "send(s, recv(s)[::-1])\n"
+
+static void modern_client_shakes_hands_by_sha256(void)
+{
+    test_init();
+    kin_listener *listener =
+        listen_at("@kin-modern", KIN_LISTENER_OPTIONS(.key = "sesame-open", .key_size = 11, .no_md5 = true));
+    pid_t pid = python(MODERN, "client kin-modern sesame-open");
+    kin_connection *connection = accept_one(listener);
+    large_is_reversed(connection);
+    ck_assert_int_eq(kin_connection_close(connection), 0);
+    python_ends(pid, 0);
+    pid = python(MODERN, "client kin-modern sesame-shut");
+    ck_assert_ptr_null(kin_listener_accept(listener, TOP));
+    ck_assert_int_eq(kin_error_code(), KIN_EPERM);
+    python_ends(pid, 5);
+    /* Debian's own can only do HMAC-MD5. */
+    pid = python(wrong_client_script, "unix:@kin-modern");
+    ck_assert_ptr_null(kin_listener_accept(listener, TOP));
+    ck_assert_int_eq(kin_error_code(), KIN_EPERM);
+    python_ends(pid, 5);
+    ck_assert_int_eq(kin_listener_close(listener), 0);
+}
+
+static void modern_listener_shakes_hands_by_sha256(void)
+{
+    char byte;
+    test_init();
+    pid_t pid = python(MODERN, "listener kin-modern sesame-open");
+    ck_assert_int_eq(read(python_says, &byte, 1), 1);
+    kin_connection *connection = kin_client(
+        "@kin-modern", KIN_CLIENT_OPTIONS(.key = "sesame-open", .key_size = 11, .no_md5 = true), TOP);
+    ck_assert_msg(connection != NULL, "%s", kin_error_message());
+    large_is_reversed(connection);
+    ck_assert_int_eq(kin_connection_close(connection), 0);
+    python_ends(pid, 0);
+    pid = python(MODERN, "listener kin-modern sesame-shut");
+    ck_assert_int_eq(read(python_says, &byte, 1), 1);
+    ck_assert_ptr_null(
+        kin_client("@kin-modern", KIN_CLIENT_OPTIONS(.key = "sesame-open", .key_size = 11), TOP));
+    ck_assert_int_eq(kin_error_code(), KIN_EPERM);
+    python_ends(pid, 5);
 }
 
 static const struct test tests[] = {
@@ -590,6 +707,8 @@ static const struct test tests[] = {
     {"clients_of_python_are_accepted", clients_of_python_are_accepted, 20, TEST_NOT_ASAN},
     {"client_of_python_with_another_key_is_refused", client_of_python_with_another_key_is_refused, 10,
      TEST_NOT_ASAN},
+    {"modern_client_shakes_hands_by_sha256", modern_client_shakes_hands_by_sha256, 20, TEST_NOT_ASAN},
+    {"modern_listener_shakes_hands_by_sha256", modern_listener_shakes_hands_by_sha256, 20, TEST_NOT_ASAN},
     {"listeners_of_python_accept_with_the_right_key_only", listeners_of_python_accept_with_the_right_key_only,
      20, TEST_NOT_ASAN},
 };

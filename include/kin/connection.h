@@ -12,6 +12,8 @@
  *           lie in its argument (in the bytes that are copied, or in the block that is passed, not what these point
  *           to), or in .connections of its options. There they have the same addresses. Each process closes what it
  *           does not use: the other end is told only when nobody has this one any more, as with all pipes.
+ *           To a process that runs already a connection is sent: kin_connection_send_connection. The pointer alone
+ *           means nothing there.
  * Death     A message is received whole or not at all. Through a pipe that is so whoever uses its ends, several
  *           processes at the same one too, and whoever is killed in the middle: the kernel takes each as one piece.
  *           Connections of kin/listener.h are streams: two processes must not send, or receive, at the same end of
@@ -74,6 +76,25 @@ KIN_API int kin_connection_recv(kin_connection *connection, void *buffer, size_t
  * from a pipe is the sender's copy itself, without another one.
  */
 KIN_API int kin_connection_take(kin_connection *connection, kin_message *out, double timeout) KIN_CHECKED;
+
+/*
+ * Send an open descriptor: the other side gets one of its own for the same file. And receive it, close-on-exec: 0; as
+ * kin_connection_recv; KIN_EINVAL: what comes next is something else, which stays. KIN_ENOTSUP: TCP. Through a
+ * stream it goes as Python's multiprocessing.reduction.send_handle and recv_handle do it: there nothing tells that a
+ * descriptor comes, and both sides have to know it (KIN_EMISMATCH: what came was none).
+ */
+KIN_API int kin_connection_send_fd(kin_connection *connection, int fd, double timeout) KIN_CHECKED;
+KIN_API int kin_connection_recv_fd(kin_connection *connection, int *fd, double timeout) KIN_CHECKED;
+
+/*
+ * Send a connection: the other side gets one of its own for the same end, the caller keeps its own until it closes
+ * it. A pipe's ends go through pipes only (KIN_ENOTSUP), as they are of use within the family only. NULL: as
+ * kin_connection_recv_fd.
+ */
+KIN_API int kin_connection_send_connection(kin_connection *connection, const kin_connection *sent,
+                                           double timeout) KIN_CHECKED;
+KIN_API kin_connection *kin_connection_recv_connection(kin_connection *connection,
+                                                       double timeout) KIN_CHECKED;
 
 /* Whether there is something to receive, or the end, within `timeout` seconds: 0; KIN_ETIMEDOUT. */
 KIN_API int kin_connection_poll(kin_connection *connection, double timeout) KIN_CHECKED;

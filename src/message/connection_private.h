@@ -97,6 +97,11 @@ int kin__stream_recv(kin_connection *connection, struct kin__sink *sink, double 
 int kin__packet_send(kin_connection *connection, const void *message, size_t size, double deadline);
 int kin__packet_recv(kin_connection *connection, struct kin__sink *sink, double deadline);
 
+/* Descriptors and connections as packets. */
+int kin__packet_send_fd(kin_connection *connection, const struct kin__packet *head, int fd, double deadline);
+int kin__packet_recv_fd(kin_connection *connection, enum kin__packet_kind kind, int *fd, uint32_t *flags,
+                        double deadline);
+
 /* The time is over; for all waits of a connection. */
 int kin__connection_late(bool send);
 

@@ -64,6 +64,11 @@ int kin__packet_send(kin_connection *connection, const void *message, size_t siz
                                     : send_file(connection, message, size, deadline);
 }
 
+int kin__packet_send_fd(kin_connection *connection, const struct kin__packet *head, int fd, double deadline)
+{
+    return send_packet(connection, head, NULL, 0, fd, deadline);
+}
+
 /* ---- receiving ------------------------------------------------------------------------------- */
 
 /* The next packet, into head, buffer and spare: its length goes to *got. */
@@ -144,13 +149,26 @@ static int read_file(int fd, unsigned char *to, size_t size)
     return 0;
 }
 
+static void let_go(kin_connection *connection)
+{
+    kin__held_free(connection->held);
+    connection->held = NULL;
+    atomic_store(&connection->waiting, 0);
+}
+
+static const char *name_of(const struct kin__held *held)
+{
+    return held->head.kind == KIN__PACKET_FD           ? "descriptor"
+           : held->head.kind == KIN__PACKET_CONNECTION ? "connection"
+                                                       : "message";
+}
+
 static int copy_out(kin_connection *connection, struct kin__sink *sink)
 {
     struct kin__held *held = connection->held;
     bool file = held->head.kind == KIN__PACKET_FILE;
     if (!file && held->head.kind != KIN__PACKET_BYTES)
-        return kin__fail(KIN_EINVAL, "cannot receive a message: what comes next is a %s",
-                         held->head.kind == KIN__PACKET_FD ? "descriptor" : "connection");
+        return kin__fail(KIN_EINVAL, "cannot receive a message: what comes next is a %s", name_of(held));
     int error = kin__sink_open(sink, file ? held->head.size : held->size);
     if (error)
         return error;
@@ -160,9 +178,7 @@ static int copy_out(kin_connection *connection, struct kin__sink *sink)
                                            sink->size);
     else if (sink->size)
         memcpy(sink->buffer, held->data, sink->size);
-    kin__held_free(held);
-    connection->held = NULL;
-    atomic_store(&connection->waiting, 0);
+    let_go(connection);
     return error;
 }
 
@@ -174,4 +190,26 @@ int kin__packet_recv(kin_connection *connection, struct kin__sink *sink, double 
             return error == 1 ? 0 : error;
     }
     return connection->held ? copy_out(connection, sink) : kin_error_code();
+}
+
+int kin__packet_recv_fd(kin_connection *connection, enum kin__packet_kind kind, int *fd, uint32_t *flags,
+                        double deadline)
+{
+    struct kin__sink none = {.block = true}; /* nothing is wanted in place */
+    int error = connection->held ? 0 : fetch(connection, &none, deadline);
+    struct kin__held *held = connection->held;
+    if (error || !held)
+        return error;
+    if (held->head.kind != kind)
+        return kin__fail(KIN_EINVAL, "cannot receive a %s: what comes next is a %s",
+                         kind == KIN__PACKET_FD ? "descriptor" : "connection", name_of(held));
+    if (held->fd_count) {
+        *fd = held->fds[0];
+        *flags = held->head.flags;
+        held->fd_count = 0;
+    } else {
+        error = kin__fail(KIN_ELIMIT, "a %s is lost: this process has too many open files", name_of(held));
+    }
+    let_go(connection);
+    return error;
 }

@@ -1,0 +1,243 @@
+/* connection_children_test.c - kin/connection.h: connections that children are given, by each start method. */
+#include "connection_common.h"
+
+#include <stdlib.h>
+
+struct given {
+    kin_connection *mine, *parents;
+    int method;
+};
+
+static kin_process *start_with(kin_process_fn fn, const void *arg, size_t size)
+{
+    kin_process *process =
+        kin_process_start(fn, arg, size, KIN_PROCESS_OPTIONS(.start_method = test_method()));
+    ck_assert_msg(process != NULL, "%s", kin_error_message());
+    return process;
+}
+
+static void join(kin_process *process, int code)
+{
+    kin_end end;
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    ck_assert_int_eq(kin_process_end(process, &end), 0);
+    ck_assert_int_eq(end.exit_code, code);
+    kin_process_free(process);
+}
+
+/* Sends each message back with the first byte one higher, until the end. */
+static int serve(void *arg)
+{
+    const struct given *given = arg;
+    char buffer[100];
+    size_t size;
+    int error;
+    if (given->parents)
+        child_assert(kin_connection_close(given->parents) == 0);
+    while ((error = kin_connection_recv(given->mine, buffer, sizeof buffer, &size, 10)) == 0) {
+        buffer[0]++;
+        child_assert(kin_connection_send(given->mine, buffer, size, 10) == 0);
+    }
+    child_assert(error == KIN_ECLOSED);
+    return 0;
+}
+
+static void ask(kin_connection *connection)
+{
+    send_ok(connection, "a question", 10);
+    recv_text(connection, "b question");
+}
+
+/* Forked, it has the parent's end too. */
+static void child_has_what_its_argument_names(void)
+{
+    test_init();
+    for (int kind = PIPE; kind <= STREAM; kind++) {
+        struct ends ends = pair((enum kind)kind);
+        struct given given = {.mine = ends.other,
+                              .parents = test_method() == KIN_START_FORK ? ends.own : NULL};
+        kin_process *process = start_with(serve, &given, sizeof given);
+        ck_assert_int_eq(kin_connection_close(ends.other), 0);
+        for (int i = 0; i < 100; i++)
+            ask(ends.own);
+        ck_assert_int_eq(kin_connection_close(ends.own), 0);
+        join(process, 0);
+    }
+}
+
+static void child_has_what_the_block_names_that_it_is_passed(void)
+{
+    test_init();
+    struct ends ends = pair(PIPE);
+    struct given *given = kin_calloc(1, sizeof *given);
+    given->mine = ends.other;
+    given->parents = test_method() == KIN_START_FORK ? ends.own : NULL;
+    kin_process *process =
+        kin_process_start_shared(serve, given, KIN_PROCESS_OPTIONS(.start_method = test_method()));
+    ck_assert_ptr_nonnull(process);
+    ck_assert_int_eq(kin_connection_close(ends.other), 0);
+    ask(ends.own);
+    ck_assert_int_eq(kin_connection_close(ends.own), 0);
+    join(process, 0);
+    kin_free(given);
+}
+
+static int serve_nested(void *arg)
+{
+    return serve(*(void **)arg);
+}
+
+static void child_has_what_its_options_list(void)
+{
+    test_init();
+    struct ends ends = pair(PIPE);
+    struct given *given = kin_calloc(1, sizeof *given);
+    given->mine = ends.other;
+    given->parents = test_method() == KIN_START_FORK ? ends.own : NULL;
+    kin_process *process =
+        kin_process_start(serve_nested, &given, sizeof given,
+                          KIN_PROCESS_OPTIONS(.start_method = test_method(), .connections = &ends.other,
+                                              .connection_count = 1));
+    ck_assert_ptr_nonnull(process);
+    ck_assert_int_eq(kin_connection_close(ends.other), 0);
+    ask(ends.own);
+    ck_assert_int_eq(kin_connection_close(ends.own), 0);
+    join(process, 0);
+    kin_free(given);
+}
+
+static int use_what_it_has_not(void *arg)
+{
+    kin_connection *connection = **(kin_connection ***)arg;
+    child_assert(kin_connection_send(connection, "x", 1, 0) == KIN_EINVAL);
+    child_assert(strstr(kin_error_message(), "this process has no connection"));
+    child_assert(kin_connection_close(connection) == KIN_EINVAL);
+    return 0;
+}
+
+static void connection_of_another_process_is_told(void)
+{
+    test_init();
+    struct ends ends = pair(PIPE);
+    kin_connection **nested = kin_malloc(sizeof *nested);
+    *nested = ends.other;
+    if (test_method() != KIN_START_FORK)
+        join(start_with(use_what_it_has_not, &nested, sizeof nested), 0);
+    kin_free(nested);
+    close_both(ends);
+}
+
+static int hand_on(void *arg)
+{
+    const struct given *given = arg;
+    struct given next = {.mine = given->mine};
+    kin_process *process =
+        kin_process_start(serve, &next, sizeof next, KIN_PROCESS_OPTIONS(.start_method = given->method));
+    child_assert(process);
+    child_assert(kin_connection_close(given->mine) == 0);
+    child_assert(kin_process_join(process, 10) == 0);
+    kin_process_free(process);
+    return 0;
+}
+
+static void grandchild_has_it_too(void)
+{
+    test_init();
+    struct ends ends = pair(PIPE);
+    struct given given = {.mine = ends.other, .method = test_method()};
+    kin_process *process = start_with(hand_on, &given, sizeof given);
+    ck_assert_int_eq(kin_connection_close(ends.other), 0);
+    ask(ends.own);
+    if (test_method() == KIN_START_FORK) { /* it has our end as well, so no end would come */
+        kin_process_kill(process);
+        ck_assert_int_eq(kin_process_join(process, TOP), 0);
+        kin_process_free(process);
+    }
+    ck_assert_int_eq(kin_connection_close(ends.own), 0);
+    if (test_method() != KIN_START_FORK)
+        join(process, 0);
+}
+
+static int sit(void *arg)
+{
+    const struct given *given = arg;
+    child_assert(kin_connection_send(given->mine, "here", 4, 10) == 0);
+    pause();
+    return 0;
+}
+
+static void end_of_a_killed_child_is_told(void)
+{
+    char byte;
+    test_init();
+    for (int kind = PIPE; kind <= STREAM; kind++) {
+        struct ends ends = pair((enum kind)kind);
+        struct given given = {.mine = ends.other};
+        kin_process *process = start_with(sit, &given, sizeof given);
+        ck_assert_int_eq(kin_connection_close(ends.other), 0);
+        recv_text(ends.own, "here");
+        ck_assert_int_eq(kin_connection_recv(ends.own, &byte, 1, NULL, 0), KIN_ETIMEDOUT);
+        kin_process_kill(process);
+        ck_assert_int_eq(kin_connection_recv(ends.own, &byte, 1, NULL, TOP), KIN_ECLOSED);
+        ck_assert_int_eq(kin_connection_close(ends.own), 0);
+        ck_assert_int_eq(kin_process_join(process, TOP), 0);
+        kin_process_free(process);
+    }
+}
+
+#define CROWD 60
+
+static int serve_all(void *arg)
+{
+    struct given *given = arg;
+    for (int i = 0; i < CROWD; i++)
+        child_assert(kin_connection_send(given[i].mine, "here", 4, 10) == 0);
+    return 0;
+}
+
+static void child_has_many(void)
+{
+    struct given given[CROWD] = {0};
+    struct ends ends[CROWD];
+    test_init();
+    for (int i = 0; i < CROWD; i++) {
+        ends[i] = pair(PIPE);
+        given[i].mine = ends[i].other;
+    }
+    join(start_with(serve_all, given, sizeof given), 0);
+    for (int i = 0; i < CROWD; i++) {
+        recv_text(ends[i].own, "here");
+        close_both(ends[i]);
+    }
+    kin_connection **many = calloc(251, sizeof *many);
+    kin_connection *pipe_ends[2];
+    int count = 0;
+    while (count < 250 && kin_pipe(pipe_ends, true) == 0) {
+        many[count++] = pipe_ends[0];
+        many[count++] = pipe_ends[1];
+    }
+    ck_assert_int_eq(kin_pipe(pipe_ends, true), 0);
+    many[250] = pipe_ends[0];
+    if (test_method() != KIN_START_FORK) {
+        ck_assert_ptr_null(kin_process_start(serve_all, many, 251 * sizeof *many,
+                                             KIN_PROCESS_OPTIONS(.start_method = test_method())));
+        ck_assert_int_eq(kin_error_code(), KIN_ELIMIT);
+    }
+    for (int i = 0; i < count; i++)
+        ck_assert_int_eq(kin_connection_close(many[i]), 0);
+    ck_assert_int_eq(kin_connection_close(pipe_ends[0]), 0);
+    ck_assert_int_eq(kin_connection_close(pipe_ends[1]), 0);
+    free(many);
+}
+
+static const struct test tests[] = {
+    {"child_has_what_its_argument_names", child_has_what_its_argument_names, 10, TEST_EACH_METHOD},
+    {"child_has_what_the_block_names_that_it_is_passed", child_has_what_the_block_names_that_it_is_passed, 10,
+     TEST_EACH_METHOD},
+    {"child_has_what_its_options_list", child_has_what_its_options_list, 10, TEST_EACH_METHOD},
+    {"connection_of_another_process_is_told", connection_of_another_process_is_told, 10, TEST_EACH_METHOD},
+    {"grandchild_has_it_too", grandchild_has_it_too, 20, TEST_EACH_METHOD},
+    {"end_of_a_killed_child_is_told", end_of_a_killed_child_is_told, 10, TEST_EACH_METHOD},
+    {"child_has_many", child_has_many, 20, TEST_EACH_METHOD},
+};
+TEST_MAIN("connection_children", tests)
