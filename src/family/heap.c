@@ -106,14 +106,28 @@ void *kin__heap_open(size_t size, uint64_t *word)
     return kin__heap_open_aligned(size, 16, word);
 }
 
-void *kin__heap_open_aligned(size_t size, size_t alignment, uint64_t *word)
+static void *open_block(size_t size, size_t alignment, uint64_t *word, bool *zero)
 {
-    bool zero;
     struct kin__thread *thread = kin__thread_self();
     if (!thread)
         return NULL;
     thread->link = (uint64_t)(uintptr_t)word;
-    return kin__heap_malloc(thread, size, alignment, KIN__INTENT_OPEN, &zero);
+    return kin__heap_malloc(thread, size, alignment, KIN__INTENT_OPEN, zero);
+}
+
+void *kin__heap_open_aligned(size_t size, size_t alignment, uint64_t *word)
+{
+    bool zero;
+    return open_block(size, alignment, word, &zero);
+}
+
+void *kin__heap_open_zeroed(size_t size, uint64_t *word)
+{
+    bool zero;
+    void *block = open_block(size, 16, word, &zero);
+    if (block && !zero)
+        memset(block, 0, size);
+    return block;
 }
 
 void kin__heap_close(void)
@@ -262,6 +276,18 @@ void kin__heap_free_finish(struct kin__thread *thread)
         kin__run_trim_excess(thread);
 }
 
+void kin__heap_free_at(uint64_t *word)
+{
+    struct kin__thread *thread = kin__thread_mine;
+    void *block = (void *)(uintptr_t)kin__peek(word);
+    thread->link = (uint64_t)(uintptr_t)word;
+    kin__intend(thread, KIN__INTENT_UNLINK, block);
+    kin__poke(word, 0);
+    kin__crash_fence();
+    free_any(thread, block);
+    kin__intend(thread, KIN__INTENT_NONE, NULL);
+}
+
 /* ---- recovery -------------------------------------------------------------------------------- */
 
 static void may_be_lost(struct kin__thread *thread, const void *block)
@@ -304,6 +330,17 @@ static void finish_free(struct kin__thread *thread, const struct kin__spot *spot
         may_be_lost(thread, block); /* not flipped yet; or flipped, allocated again and freed by another */
     else
         settle(spot);
+}
+
+/* A block that is in no word any more. One in another's span may be freed by now, and its intent has become FREE then. */
+static void free_unlinked(struct kin__thread *thread, const struct kin__spot *spot, const void *block)
+{
+    if (spot->kind == KIN__SPOT_SMALL && kin__peek32(&spot->span->owner) != thread->index) {
+        kin__intend(thread, KIN__INTENT_NONE, (void *)(uintptr_t)free_intent(spot, block));
+        kin__span_free_other(thread, spot);
+    } else {
+        free_own(thread, spot);
+    }
 }
 
 /* What realloc had made and not returned. While the old block is being freed this block has no intent of its own. */
@@ -358,6 +395,10 @@ void kin__heap_finish(struct kin__thread *thread)
         break;
     case KIN__INTENT_RUN:
         kin__run_drop(thread);
+        break;
+    case KIN__INTENT_UNLINK:
+        if (*(uint64_t *)(uintptr_t)thread->link != (uint64_t)(uintptr_t)block)
+            free_unlinked(thread, &spot, block);
         break;
     }
     kin__intend(thread, KIN__INTENT_NONE, NULL);

@@ -27,6 +27,7 @@ int kin__heap_check(void);
  */
 void *kin__heap_open(size_t size, uint64_t *word);
 void *kin__heap_open_aligned(size_t size, size_t alignment, uint64_t *word);
+void *kin__heap_open_zeroed(size_t size, uint64_t *word);
 void kin__heap_close(void);
 void kin__heap_close_in(struct kin__thread *thread);
 
@@ -39,6 +40,12 @@ void kin__heap_drop(void *block);
  */
 void kin__heap_free_in(struct kin__thread *thread, const void *block);
 void kin__heap_free_finish(struct kin__thread *thread);
+
+/*
+ * Free the block whose address is in `word`, which becomes 0, as one: whoever dies in between, the word names a block in
+ * use or none, and no block is left. Nobody else may change the word meanwhile. Without a transaction, for small blocks.
+ */
+void kin__heap_free_at(uint64_t *word);
 
 /* Finish or undo what a dead thread had under way; repeatable. */
 void kin__heap_finish(struct kin__thread *thread);

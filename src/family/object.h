@@ -37,7 +37,11 @@
     X(MANAGER, 0x67616e6du, "manager")       \
     X(PROXY, 0x786f7270u, "proxy")           \
     X(TABLE, 0x6c626174u, "table")           \
-    X(RESULT, 0x746c7372u, "result")
+    X(RESULT, 0x746c7372u, "result")         \
+    X(DICT, 0x74636964u, "dict")             \
+    X(LIST, 0x7473696cu, "list")             \
+    X(SET, 0x73746573u, "set")               \
+    X(NAMESPACE, 0x73656d6eu, "namespace")
 
 #define KIN__OBJECT_ENUM(kind, magic, text) KIN__##kind##_MAGIC = (magic),
 enum kin__object_magic { KIN__OBJECT_LIST(KIN__OBJECT_ENUM) };

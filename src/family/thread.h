@@ -9,7 +9,7 @@
  *   owner     journal       0: the slot is free                undone
  *   next      journal       in the owner's list, or the free   undone
  *   intent    thread        one store; also by the journal     recovery does what it says, see below
- *   link      thread        before an OPEN intent              not read without that intent
+ *   link      thread        before an OPEN, UNLINK intent      not read without these intents
  *   moved     thread        before the intent of freeing the   recovery frees it: nobody else knows it
  *                           old block; the new one of realloc
  *   arena     journal       an arena it has begun to free      recovery frees the rest
@@ -33,6 +33,9 @@
  *   LARGE    large block is being freed    free it: this intent goes in the transaction that frees it
  *   RUN      run is being given memory     give it back without memory
  *            or losing it
+ *   UNLINK   block is about to be, or      free it unless *link is its address
+ *            is, taken out of *link, and
+ *            is freed then
  *
  * T1  a member's list holds exactly the slots with that owner
  * T2  a free slot has no intent, moved block, arena, quarantine or span
@@ -56,7 +59,8 @@ enum kin__intent {
     KIN__INTENT_FREE,
     KIN__INTENT_FREE_1,
     KIN__INTENT_LARGE,
-    KIN__INTENT_RUN
+    KIN__INTENT_RUN,
+    KIN__INTENT_UNLINK
 };
 #define KIN__INTENT_MASK 15u /* blocks are aligned to 16 */
 

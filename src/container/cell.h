@@ -1,0 +1,123 @@
+/*
+ * container/cell.h - a datum in one word of shared memory, so that one store changes it.
+ *
+ * What is small lies in the word: integers of 60 bits, strings of 7 bytes, most doubles that people write. All else lies in a block
+ * of the heap that never changes, and the word is its address. One datum has one form, so two of which one is small are
+ * equal exactly if their words are.
+ *
+ *   low 4 bits   the rest
+ *   ----------   ---------------------------------------------------------------------
+ *   BLOCK        address of a struct kin__cell; a word of 0: nothing
+ *   INT          the number, of 60 bits
+ *   DOUBLE       the number's bits, of which the lowest 4 are 0
+ *   SIMPLE       none, false, true
+ *   STRING ...   bits 4 to 7: how many bytes; bytes 1 to 7 of the word: they are it
+ *   POINTER      an address, aligned to 16
+ *   LONG         in keys only: size << 8 | type << 4, and the bytes stand in the node
+ */
+#ifndef KIN_CONTAINER_CELL_H
+#define KIN_CONTAINER_CELL_H
+
+#include "kin/datum.h"
+
+#include <stdatomic.h>
+
+enum kin__cell_tag {
+    KIN__CELL_BLOCK = 0,
+    KIN__CELL_INT,
+    KIN__CELL_DOUBLE,
+    KIN__CELL_SIMPLE,
+    KIN__CELL_STRING,
+    KIN__CELL_BYTES,
+    KIN__CELL_CBOR,
+    KIN__CELL_POINTER,
+    KIN__CELL_LONG = 15
+};
+#define KIN__CELL_TAG UINT64_C(15)
+
+/* A block behind a word; written before the word is, and never changed. */
+struct kin__cell {
+    uint32_t type;
+    uint32_t unused;
+    uint64_t size;
+    unsigned char data[];
+};
+
+/* A datum ready to go into a word. */
+struct kin__form {
+    uint64_t word; /* 0: it needs a block */
+    kin_datum_type type;
+    size_t size;
+    const void *data;
+    uint64_t number; /* what data points to, where the number is not small */
+};
+
+/* 0, or KIN_EINVAL, KIN_ENOTSHARED: the datum is none. `form` must stay where it is. */
+int kin__form_make(struct kin__form *form, const kin_datum *datum, const char *what);
+
+/* The word of a key: never 0. */
+static inline uint64_t kin__form_key(const struct kin__form *form)
+{
+    return form->word ? form->word : (uint64_t)form->size << 8 | (uint64_t)form->type << 4 | KIN__CELL_LONG;
+}
+
+/* Fill a block of kin__form_bytes(form) bytes. */
+static inline size_t kin__form_bytes(const struct kin__form *form)
+{
+    return sizeof(struct kin__cell) + form->size;
+}
+void kin__form_fill(const struct kin__form *form, struct kin__cell *block);
+
+static inline bool kin__cell_is_block(uint64_t word)
+{
+    return word && (word & KIN__CELL_TAG) == KIN__CELL_BLOCK;
+}
+
+static inline const struct kin__cell *kin__cell_block(uint64_t word)
+{
+    return (const struct kin__cell *)(uintptr_t)word;
+}
+
+/* Whether a word, which nobody changes meanwhile, holds this datum. */
+bool kin__cell_equals(uint64_t word, const struct kin__form *form);
+
+/*
+ * Where data is copied to; what is read may be freed under the reader, which finds out by the version of what it reads from
+ * (container/shard.h).
+ */
+struct kin__outlet {
+    unsigned char *buffer;
+    size_t capacity;
+    size_t used;
+};
+
+/* Whether all that was read so far was in use. */
+struct kin__watch {
+    const _Atomic uint64_t *version; /* NULL: nobody frees meanwhile */
+    uint64_t seen;
+};
+
+static inline bool kin__watch_holds(const struct kin__watch *watch)
+{
+    atomic_thread_fence(memory_order_acquire); /* partner: the release in kin__shard_free_begins */
+    return !watch->version ||
+           __builtin_expect(atomic_load_explicit(watch->version, memory_order_relaxed) == watch->seen, 1);
+}
+
+enum kin__got { KIN__GOT, KIN__GOT_TOO_LARGE, KIN__GOT_STALE };
+
+/* What a word holds, and that it holds still when all is copied. TOO_LARGE: out->size is set. `out` may be NULL. */
+enum kin__got kin__cell_read(uint64_t word, kin_datum *out, struct kin__outlet *outlet,
+                             const struct kin__watch *watch);
+
+/* The same for a key, which stands behind its word. */
+enum kin__got kin__key_read(uint64_t word, const unsigned char *bytes, kin_datum *out,
+                            struct kin__outlet *outlet, const struct kin__watch *watch);
+
+/* Whether the bytes are equal; they may be freed meanwhile. */
+bool kin__bytes_equal(const void *shared, const void *bytes, size_t size);
+
+/* The order in which datums are sorted: numbers, strings, and bytes among themselves. False: these two have none. */
+bool kin__datum_order(const kin_datum *a, const kin_datum *b, int *order);
+
+#endif

@@ -1,0 +1,278 @@
+/*
+ * container/table_read.c - reading tables without a lock. See container/shard.h for how a reader knows that what it reads is in
+ * use, and table.h for the list that it goes along.
+ *
+ * Nodes never move, so a reader that finds no node where it would stand has seen that there was none at that moment.
+ */
+#include "container/table.h"
+
+#include "base/failure.h"
+#include "family/sealed.h"
+
+#include <stdlib.h>
+
+#define TRIES 100 /* before the gate is taken */
+#define GATHERS 4 /* the same, for all nodes of a stripe */
+#define FIRST_ROOM 64
+
+static const struct kin__link *next_of(const struct kin__link *link)
+{
+    /* Acquire: partner is the release in kin__shard_commit and put_mark. */
+    return (const struct kin__link *)(uintptr_t)__atomic_load_n(&link->next, __ATOMIC_ACQUIRE);
+}
+
+static struct kin__watch watch_of(const struct kin__stripe *stripe)
+{
+    const _Atomic uint64_t *version = &stripe->shard.version;
+    /* Acquire: what was unlinked before it became that is not found any more. */
+    return (struct kin__watch){version, atomic_load_explicit(version, memory_order_acquire)};
+}
+
+enum kin__got kin__node_read(const struct kin__node *node, const struct kin__wanted *wanted,
+                             const struct kin__watch *watch)
+{
+    enum kin__got got = KIN__GOT;
+    if (wanted->key)
+        got = kin__key_read(__atomic_load_n(&node->key, __ATOMIC_RELAXED), node->bytes, wanted->key,
+                            wanted->outlet, watch);
+    if (got != KIN__GOT)
+        return got;
+    /* Acquire: partner is the release of who stored it, and wrote its block before. */
+    return kin__cell_read(__atomic_load_n(&node->cell, __ATOMIC_ACQUIRE), wanted->value, wanted->outlet,
+                          watch);
+}
+
+/* Where the search for a hash begins: at the mark of its bucket, or one before that. */
+static const struct kin__link *start_of(const struct kin__stripe *stripe, uint64_t hash)
+{
+    uint32_t level = atomic_load_explicit(&stripe->level, memory_order_acquire);
+    uint64_t bucket = kin__bucket_of(hash, level);
+    const struct kin__link *mark = kin__mark_at(stripe, bucket, level);
+    while (!kin__mark_is_ready(mark)) {
+        bucket &= bucket - 1;
+        mark = kin__mark_at(stripe, bucket, level);
+    }
+    return mark;
+}
+
+enum match { NO, YES, STALE };
+
+static inline enum match matches(const struct kin__node *node, const struct kin__place *place,
+                                 uint64_t ordinal, const struct kin__watch *watch)
+{
+    if (ordinal)
+        return __atomic_load_n(&node->ordinal, __ATOMIC_RELAXED) == ordinal ? YES : NO;
+    if (__atomic_load_n(&node->key, __ATOMIC_RELAXED) != kin__form_key(&place->key))
+        return NO;
+    if (place->key.word)
+        return YES;
+    if (!kin__watch_holds(watch))
+        return STALE; /* it may have fewer bytes by now */
+    return kin__bytes_equal(node->bytes, place->key.data, place->key.size) ? YES : NO;
+}
+
+/* One try. NULL and KIN__GOT: it is not there. */
+static enum kin__got look(const struct kin__place *place, uint64_t ordinal, const struct kin__wanted *wanted,
+                          const struct kin__watch *watch, bool *there)
+{
+    const struct kin__link *link = next_of(start_of(place->stripe, place->hash));
+    *there = false;
+    for (; link; link = next_of(link)) {
+        if (!kin__watch_holds(watch))
+            return KIN__GOT_STALE;
+        uint64_t hash = __atomic_load_n(&link->hash, __ATOMIC_RELAXED);
+        if (hash < place->hash)
+            continue;
+        if (hash > place->hash)
+            break;
+        const struct kin__node *node = (const struct kin__node *)link;
+        enum match match = matches(node, place, ordinal, watch);
+        if (match == STALE)
+            return KIN__GOT_STALE;
+        if (match == YES) {
+            *there = true;
+            return kin__node_read(node, wanted, watch);
+        }
+    }
+    return kin__watch_holds(watch) ? KIN__GOT : KIN__GOT_STALE;
+}
+
+static int result_of(enum kin__got got, bool there)
+{
+    return got == KIN__GOT_TOO_LARGE ? KIN_ETOOLARGE : there ? 0 : KIN_ENOTFOUND;
+}
+
+/* Others free something in this stripe all the time: keep them out for once. A sealed member cannot. */
+static int read_under_gate(const struct kin__dict *table, const struct kin__place *place, uint64_t ordinal,
+                           const struct kin__wanted *wanted)
+{
+    struct kin__call call;
+    struct kin__watch nobody = {NULL, 0};
+    bool there;
+    int error = kin__call_begin(&call, table, table->timeout, "read");
+    if (!error)
+        error = kin__shard_acquire(&place->stripe->shard, &call);
+    if (error)
+        return error;
+    enum kin__got got = look(place, ordinal, wanted, &nobody, &there);
+    kin__shard_release(&place->stripe->shard);
+    return result_of(got, there);
+}
+
+int kin__dict_read(const struct kin__dict *table, const struct kin__place *place, uint64_t ordinal,
+                   const struct kin__wanted *wanted)
+{
+    size_t used = wanted->outlet->used;
+    for (unsigned tries = 0; tries < TRIES || kin__is_sealed(); tries++) {
+        struct kin__watch watch = watch_of(place->stripe);
+        bool there;
+        enum kin__got got = look(place, ordinal, wanted, &watch, &there);
+        if (__builtin_expect(got != KIN__GOT_STALE, 1))
+            return result_of(got, there);
+        wanted->outlet->used = used;
+    }
+    return read_under_gate(table, place, ordinal, wanted);
+}
+
+size_t kin__dict_size(const struct kin__dict *table)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < table->stripes; i++)
+        size += atomic_load_explicit(&table->stripe[i].shard.count, memory_order_relaxed);
+    return size;
+}
+
+/* ---- all nodes --------------------------------------------------------------------------------- */
+
+struct entries {
+    struct kin__entry *all;
+    size_t count, room;
+};
+
+static int add_entry(struct entries *entries, const struct kin__entry *entry)
+{
+    if (entries->count == entries->room) {
+        size_t room = entries->room ? 2 * entries->room : FIRST_ROOM;
+        struct kin__entry *all = realloc(entries->all, room * sizeof *all);
+        if (!all)
+            return kin__fail(KIN_ENOMEM, "could not go through %zu entries: no private memory",
+                             entries->count);
+        entries->all = all;
+        entries->room = room;
+    }
+    entries->all[entries->count++] = *entry;
+    return 0;
+}
+
+/* 0; KIN_EBUSY: somebody freed something meanwhile, nothing was added; KIN_ENOMEM. */
+static int gather(struct kin__stripe *stripe, struct entries *entries, const struct kin__watch *watch)
+{
+    size_t before = entries->count;
+    for (const struct kin__link *link = next_of(&stripe->marks[0]); link; link = next_of(link)) {
+        if (!kin__watch_holds(watch))
+            break;
+        const struct kin__node *node = (const struct kin__node *)link;
+        struct kin__entry entry = {.hash = __atomic_load_n(&link->hash, __ATOMIC_RELAXED), .stripe = stripe};
+        if ((entry.hash & KIN__NODE_BITS) != KIN__NODE_BITS)
+            continue;
+        entry.ordinal = __atomic_load_n(&node->ordinal, __ATOMIC_RELAXED);
+        int error = add_entry(entries, &entry);
+        if (error)
+            return error;
+    }
+    if (kin__watch_holds(watch))
+        return 0;
+    entries->count = before;
+    return KIN_EBUSY;
+}
+
+static int gather_stripe(const struct kin__dict *table, struct kin__stripe *stripe, struct entries *entries)
+{
+    int error = KIN_EBUSY;
+    for (unsigned tries = 0; error == KIN_EBUSY && (tries < GATHERS || kin__is_sealed()); tries++) {
+        struct kin__watch watch = watch_of(stripe);
+        error = gather(stripe, entries, &watch);
+    }
+    if (error != KIN_EBUSY)
+        return error;
+    struct kin__call call;
+    error = kin__call_begin(&call, table, table->timeout, "go through it");
+    if (!error)
+        error = kin__shard_acquire(&stripe->shard, &call);
+    if (error)
+        return error;
+    error = gather(stripe, entries, &(struct kin__watch){NULL, 0});
+    kin__shard_release(&stripe->shard);
+    return error;
+}
+
+static int by_ordinal(const void *a, const void *b)
+{
+    uint64_t x = ((const struct kin__entry *)a)->ordinal, y = ((const struct kin__entry *)b)->ordinal;
+    return (x > y) - (x < y);
+}
+
+int kin__dict_entries(const struct kin__dict *table, struct kin__entry **out, size_t *count)
+{
+    struct entries entries = {0};
+    int error = 0;
+    for (uint32_t i = 0; i < table->stripes && !error; i++)
+        error = gather_stripe(table, (struct kin__stripe *)&table->stripe[i], &entries);
+    if (error) {
+        free(entries.all);
+        return error;
+    }
+    if (entries.count)
+        qsort(entries.all, entries.count, sizeof *entries.all, by_ordinal);
+    *out = entries.all;
+    *count = entries.count;
+    return 0;
+}
+
+/* ---- waiting ----------------------------------------------------------------------------------- */
+
+/* 0: it is not `seen`; KIN_EBUSY: it is; or an error. */
+static int differs(const struct kin__dict *table, const struct kin__place *place, const kin_datum *seen,
+                   kin_datum *now, struct kin__outlet *outlet)
+{
+    kin_datum value = kin_nothing();
+    struct kin__outlet own = *outlet;
+    int error = kin__dict_read(table, place, 0, &(struct kin__wanted){.value = &value, .outlet = &own});
+    if (error == KIN_ENOTFOUND)
+        value = kin_nothing();
+    else if (error && error != KIN_ETOOLARGE)
+        return error;
+    if (error == KIN_ETOOLARGE && seen->type == value.type && seen->size == value.size)
+        return kin__fail(KIN_ETOOLARGE,
+                         "cannot wait for a change of %zu bytes with a buffer of %zu: to compare them "
+                         "they must fit",
+                         value.size, outlet->capacity);
+    if (error != KIN_ETOOLARGE && kin_datum_equal(&value, seen))
+        return KIN_EBUSY;
+    if (now)
+        *now = value;
+    return error == KIN_ETOOLARGE ? kin__got_error(KIN__GOT_TOO_LARGE, &value, outlet) : 0;
+}
+
+int kin__dict_wait(struct kin__dict *table, struct kin__place *place, const kin_datum *seen, kin_datum *now,
+                   void *buffer, size_t capacity, double timeout)
+{
+    struct kin__call call;
+    int error = kin__timeout_check(timeout);
+    if (!error)
+        error = kin__call_begin(&call, table, timeout, "wait for a change");
+    if (error)
+        return error;
+    struct kin__outlet outlet = {buffer, capacity, 0};
+    struct kin__event *event = &place->stripe->shard.changed;
+    while ((error = differs(table, place, seen, now, &outlet)) == KIN_EBUSY) {
+        if (timeout == 0)
+            return kin__fail(KIN_ETIMEDOUT, "it has not changed");
+        struct kin__nap nap = kin__event_prepare(event);
+        if ((error = differs(table, place, seen, now, &outlet)) != KIN_EBUSY)
+            break;
+        if (kin__event_sleep(event, table, nap, kin__patience_deadline(&call.patience)))
+            return kin__fail(KIN_ETIMEDOUT, "it has not changed for %g seconds", timeout);
+    }
+    return error;
+}
