@@ -18,6 +18,9 @@
 
 KIN_BEGIN
 
+/* A result is finished. It may be freed here. */
+typedef void (*kin_done_fn)(kin_result *result, void *arg);
+
 typedef struct kin_apply_args {
     size_t size;
     const void *in; /* what the task gets, in_size bytes */
@@ -27,6 +30,20 @@ typedef struct kin_apply_args {
     void *context;   /* kin_task_context(): shared memory */
     size_t index;    /* kin_task_index(), and the number of its stream of random numbers */
     uint64_t seed;   /* of kin_task_random() */
+    int priority;    /* 1: before others that wait; 0; -1: after them */
+    /* Limits of each attempt; 0: none. Time counts while the task waits for others, too. */
+    double time_limit;      /* seconds; beyond it the worker is killed, at once, and the task has failed */
+    double soft_time_limit; /* seconds after which kin_task_stopping() is true */
+    double cpu_limit;       /* seconds of CPU time of all threads of the worker */
+    size_t
+        memory_limit; /* as kin_map_args has it. A task that is run while another one waits has that one's */
+    int retries;      /* how often it is tried again after a failure */
+    unsigned
+        retry_on; /* of which cause: 1u << enum kin_cause, several or-ed; 0: EXITED, SIGNALED, OUT_OF_MEMORY */
+    double backoff;   /* seconds before the first retry; twice as many before each further one */
+    bool measure;     /* fill in all of kin_usage: some 30 us a task */
+    kin_done_fn done; /* called by kin_pool_dispatch() when it is finished; for the pool's maker */
+    void *done_arg;
 } kin_apply_args;
 
 #define KIN_APPLY_ARGS(...) (&(kin_apply_args){.size = sizeof(kin_apply_args), ##__VA_ARGS__})
@@ -47,6 +64,20 @@ KIN_API kin_result *kin_pool_apply_async(kin_pool *pool, kin_task_fn fn,
  * of both apply_async and kin_result_get().
  */
 KIN_API int kin_pool_apply(kin_pool *pool, kin_task_fn fn, const kin_apply_args *args) KIN_CHECKED;
+
+/*
+ * Call the done functions of what has finished since the last time, in this thread; never on another, hidden one.
+ * How many there were goes to *count, unless it is NULL. For the pool's maker. In a done function: KIN_EBUSY.
+ */
+KIN_API int kin_pool_dispatch(kin_pool *pool, size_t *count);
+
+/*
+ * A descriptor that is readable, for poll() and the like, when kin_pool_dispatch() has something to do; from the
+ * first call on also when other tasks have finished that were submitted after it. kin_pool_dispatch() makes it
+ * unreadable again. It belongs to the pool: do not read or close it. Negative: an error, as for
+ * kin_pool_apply_async().
+ */
+KIN_API int kin_pool_fd(kin_pool *pool);
 
 KIN_END_DECLS
 

@@ -51,11 +51,18 @@ KIN_API int kin_task_worker(const kin_task *task);
 KIN_API int kin_task_attempt(const kin_task *task);
 
 /*
- * This task's own stream of random numbers (kin/random.h), from its beginning: stream kin_task_index() of the map's seed. So
- * results are the same with any number of workers, and a task that is tried again draws the same numbers again. Valid as
- * long as the task. A pool made inside a task is to get its seed from here, or its tasks draw the same numbers in each.
+ * This task's own stream of random numbers (kin/random.h), from its beginning: stream kin_task_index() of the
+ * map's seed. So results are the same with any number of workers, and a task that is tried again draws the same
+ * numbers again. Valid as long as the task. A pool made inside a task is to get its seed from here, or its tasks
+ * draw the same numbers in each.
  */
 KIN_API kin_random *kin_task_random(kin_task *task);
+
+/*
+ * Whether the task is to come to its end by itself: its soft_time_limit is over, it has been canceled, or its map
+ * has been stopped. For long tasks to look at now and then; a few ns.
+ */
+KIN_API bool kin_task_stopping(const kin_task *task);
 
 /*
  * Shared memory (aligned to 16) that goes with this task: if the task fails or dies, so does the
@@ -118,8 +125,9 @@ KIN_API int kin_pool_workers(const kin_pool *pool);
 
 /*
  * Close the pool, let running work end, run the finalizers and wait up to `timeout` seconds for all
- * of it. 0; KIN_ETIMEDOUT (call again, or free); KIN_EBUSY from the pool's own progress function; KIN_EDIED if a worker died in its finalizer: the first
- * failure that nobody has looked at yet, as those of maps are returned by their calls.
+ * of it. 0; KIN_ETIMEDOUT (call again, or free); KIN_EBUSY from the pool's own progress function; KIN_EDIED if a
+ * worker died in its finalizer: the first failure that nobody has looked at yet, as those of maps are returned by
+ * their calls.
  */
 KIN_API int kin_pool_finish(kin_pool *pool, double timeout) KIN_CHECKED;
 
@@ -195,8 +203,8 @@ typedef struct kin_map_args {
 #define KIN_MAP_ARGS(...) (&(kin_map_args){.size = sizeof(kin_map_args), ##__VA_ARGS__})
 
 /*
- * Run fn over all items and wait. 0: all succeeded. A block of the heap, given as `in` or `out`, must have room for all
- * items (KIN_EINVAL). Failed items' `out` is zeroed, others' is kept.
+ * Run fn over all items and wait. 0: all succeeded. A block of the heap, given as `in` or `out`, must have room
+ * for all items (KIN_EINVAL). Failed items' `out` is zeroed, others' is kept.
  * Items that were not started because of KIN_STOP, a cancel or an interrupt are zeroed too and do not
  * count as failures.
  *
@@ -217,8 +225,8 @@ KIN_API int kin_pool_for(kin_pool *pool, kin_for_fn fn, const kin_map_args *args
  * kin_map(pool, fn, in, out, count)      arrays in, out; int fn(kin_task *, const IN *, OUT *)
  * kin_for(pool, fn, context, count)      int fn(kin_task *, size_t index, CONTEXT *)
  *
- * Types are checked at compile time against the arrays: gcc and clang warn in C (gcc 14 and clang 16 err) and err in C++.
- * `void *` arrays do not compile: their items have no size.
+ * Types are checked at compile time against the arrays: gcc and clang warn in C (gcc 14 and clang 16 err) and err
+ * in C++. `void *` arrays do not compile: their items have no size.
  */
 #ifndef __cplusplus
 #define kin_map(pool, fn, in_array, out_array, item_count)                                             \
@@ -240,7 +248,8 @@ KIN_API int kin_pool_for(kin_pool *pool, kin_for_fn fn, const kin_map_args *args
                                  .count = (item_count)})
 /* `fn`, as a function of these parameters: compilers tell the type it has and the one it should have. */
 #define KIN_TYPED(fn, parameters) (((struct { int(*task) parameters; }){fn}).task)
-/* What the compiler knows of an array's size in bytes: always of one that is named as such, with optimisation of more. */
+/* What the compiler knows of an array's size in bytes: always of one that is named as such, with optimisation of
+ * more. */
 #define KIN_ROOM(array) __builtin_object_size((array), 0)
 /* sizeof one item; an array of void has none and is refused (a negative array size). */
 #define KIN_ITEM_SIZE(array)                                                            \

@@ -79,6 +79,22 @@ KIN_API int kin_result_usage(const kin_result *result, kin_usage *out);
  */
 KIN_API int kin_result_cancel(kin_result *result);
 
+enum kin_wait_for {
+    KIN_WAIT_ALL = 0,
+    KIN_WAIT_FIRST = 1,        /* any one */
+    KIN_WAIT_FIRST_FAILURE = 2 /* one that has failed or was canceled; or all */
+};
+
+/*
+ * Wait for several. With FIRST and FIRST_FAILURE the place of the one that it ended for goes to *which (the first
+ * such in the array; `count`, if none has failed); `which` may be NULL. Those that are NULL in the array count as
+ * none at all: so who takes one out at a time gets them as they are completed.
+ *
+ * 0; KIN_ETIMEDOUT; KIN_ENOTFOUND: FIRST of none
+ */
+KIN_API int kin_results_wait(kin_result *const *results, size_t count, int wait_for, double timeout,
+                             size_t *which) KIN_CHECKED;
+
 KIN_END_DECLS
 
 #endif

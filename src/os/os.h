@@ -55,6 +55,15 @@ bool kin__os_barrier_join(void);
 /* Make one on every CPU that runs a process which has joined, and here. Some 500 ns. */
 bool kin__os_barrier(void);
 
+/* ---- usage.c ------------------------------------------------------------------------------- */
+
+/* Nanoseconds of CPU time that a process (0: this one) has used, all its threads; 0 if it is gone. */
+uint64_t kin__os_cpu_time_ns(int pid);
+
+/* Bytes of memory that this process has; from here on the peak of it is counted anew (Linux 4.0; else from its start). */
+size_t kin__os_resident_reset(void);
+size_t kin__os_resident_peak(void);
+
 /* ---- futex.c ------------------------------------------------------------------------------- */
 
 /* System calls that this process has made to sleep, to wake others, and for fences on all CPUs: so that a test can tell that

@@ -10,11 +10,14 @@
 #include "base/failure.h"
 #include "os/os.h"
 #include "pool/submit.h"
+#include "pool/timing.h"
 #include "process/printed.h"
 #include "process/process_shared.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DRAIN_PERIOD 0.1
 #define STACK_MAX 256 /* records on one worker's stack whose order is told */
@@ -48,6 +51,9 @@ static bool is_under_another(const struct burial *burial, const kin_result *reco
 /* The innermost, which it died of; NULL: nothing on the stack is to blame, as it was killed for something else. */
 static kin_result *find_culprit(const struct burial *burial)
 {
+    for (int i = 0; i < burial->count; i++)
+        if (atomic_load(&burial->found[i]->hit))
+            return burial->found[i];
     if (burial->task & KIN__DOOMED)
         return NULL;
     for (int i = 0; i < burial->count; i++)
@@ -79,6 +85,7 @@ static void tell(const struct burial *burial, kin_result *record, bool culprit)
         kin__death_story(
             &(struct kin__death_facts){.what = what,
                                        .process = process,
+                                       .memory_limit = record->memory_limit,
                                        .data_ready = burial->local->pool->seats[burial->worker].data_ready},
             error);
         return;
@@ -91,11 +98,28 @@ static void tell(const struct burial *burial, kin_result *record, bool culprit)
         error->pid, how);
 }
 
+static int cause_of(const struct burial *burial, const kin_result *record)
+{
+    const struct kin__post *post = &burial->local->posts[burial->worker];
+    if (kin__died_of_memory_limit(post->process, record->memory_limit))
+        return KIN_CAUSE_MEMORY_LIMIT;
+    if (burial->end->out_of_memory)
+        return KIN_CAUSE_OUT_OF_MEMORY;
+    return burial->end->how == KIN_END_EXITED ? KIN_CAUSE_EXITED : KIN_CAUSE_SIGNALED;
+}
+
 static void settle(struct burial *burial, kin_result *record, const kin_result *culprit)
 {
     struct kin__desk *desk = &burial->local->desk;
     uint64_t state = kin__record_state(record);
     bool innocent = !culprit; /* killed for another's sake: free to try again */
+    int hit = (int)atomic_exchange(&record->hit, 0);
+    if (!innocent && kin__record_again(record, hit ? hit : cause_of(burial, record))) {
+        kin__record_step(record, state, KIN__WORK_DELAYED);
+        atomic_store(&burial->local->pool->delayed, 1);
+        kin__call_warden(burial->local->pool);
+        return;
+    }
     kin__record_clean_attempt(record);
     if (innocent && !record->owner) {
         if (kin__record_step(record, state, KIN__WORK_QUEUED))
@@ -190,6 +214,9 @@ void kin__records_free(struct kin__local *local)
     kin__each_record(pool, free_all, NULL);
     for (int i = 0; i < pool->workers; i++)
         kin_arena_free(pool->seats[i].arena);
+    if (local->desk.fd >= 0)
+        close(local->desk.fd);
+    free(local->desk.calls);
     pthread_mutex_destroy(&local->desk.mutex);
 }
 

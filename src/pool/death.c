@@ -132,7 +132,8 @@ bool kin__cannot_start(struct kin__local *local, int worker, const kin_end *end)
     return true;
 }
 
-/* Not by kin_process_join, which waits until a terminal has taken what it printed. What is captured waits for nobody. */
+/* Not by kin_process_join, which waits until a terminal has taken what it printed. What is captured waits for
+ * nobody. */
 void kin__await_worker(const struct kin__local *local, int worker)
 {
     kin_process *process = local->posts[worker].process;

@@ -49,6 +49,7 @@ void kin__desk_open(struct kin__desk *desk, kin_pool *pool)
     for (int i = 0; i < KIN__PRIORITIES; i++)
         desk->lanes[i] = &pool->lanes[i];
     desk->waiting_end = &desk->waiting;
+    desk->fd = -1;
 }
 
 void kin__desk_open_seat(struct kin__desk *desk, kin_pool *pool, int worker)
@@ -125,6 +126,8 @@ kin_result *kin__desk_take(struct kin__desk *desk)
 void kin__desk_return(struct kin__desk *desk, kin_result *record)
 {
     kin_result *own = kin__own(record);
+    if (record->call)
+        kin__desk_forget(desk, record);
     atomic_store_explicit(&own->magic, 0, memory_order_relaxed);
     if (is_written(desk, record) && !own->listed)
         put_on(&desk->leaving, record);

@@ -7,9 +7,17 @@
 #ifndef KIN_POOL_DESK_H
 #define KIN_POOL_DESK_H
 
+#include "kin/apply.h"
 #include "pool/pool_shared.h"
 
 #include <pthread.h>
+
+/* A done function. In private memory, as functions are. */
+struct kin__call {
+    kin_done_fn done;
+    void *arg;
+    kin_result *record; /* NULL: a free place */
+};
 
 struct kin__desk {
     pthread_mutex_t mutex;            /* between threads of one process; never held while waiting */
@@ -21,7 +29,12 @@ struct kin__desk {
     kin_result *free;
     kin_result *leaving;                /* freed, but a worker that is to die may still write to them */
     kin_result *waiting, **waiting_end; /* QUEUED, but there was no room in the lane */
-    void (*fn)(void);                   /* the last one that was named */
+    struct kin__call *calls;            /* done functions of what is not finished, or not told */
+    size_t calls_count, calls_room;
+    _Atomic double least_limit; /* seconds: the shortest limit of time that was ever asked for; 0: none */
+    int fd;                     /* kin_pool_fd; -1: nobody has asked */
+    bool dispatching;
+    void (*fn)(void); /* the last one that was named */
     struct kin__function function;
     struct kin__function looked_up; /* and the last one whose name was looked up */
     char name[64];
@@ -41,6 +54,11 @@ int kin__desk_name(struct kin__desk *desk, void (*fn)(void), struct kin__functio
 
 /* The name of a record's function, quickly if it is the last one again. Under the mutex. */
 const char *kin__desk_name_of(struct kin__desk *desk, const kin_result *record);
+
+/* What the maker remembers of a record that is about to be QUEUED: its done function, its limits. Under the mutex. */
+int kin__desk_note(struct kin__desk *desk, kin_result *record, const kin_apply_args *args);
+/* And forgets. */
+void kin__desk_forget(struct kin__desk *desk, kin_result *record);
 
 /* It is QUEUED: let workers find it, and wake one. Under the mutex. */
 void kin__desk_post(struct kin__desk *desk, kin_result *record, uint64_t state, int priority);

@@ -10,6 +10,8 @@
 #include "family/sealed.h"
 #include "os/os.h"
 #include "pool/local.h"
+#include "pool/memory_limit.h"
+#include "pool/timing.h"
 #include "process/child.h"
 #include "process/printed.h"
 
@@ -77,9 +79,9 @@ static void await_death(void)
 }
 
 /* The record is over, one way or other: what the seat runs is what it ran before. */
-static void leave(struct kin__hand *hand, uint64_t ref, uint64_t outer, bool by_itself)
+static void leave(struct kin__hand *hand, uint64_t ref, uint64_t outer, bool unwatched)
 {
-    if (by_itself && !outer) {
+    if (unwatched && !outer) {
         atomic_store_explicit(&hand->seat->task, 0, memory_order_release);
         return;
     }
@@ -87,9 +89,14 @@ static void leave(struct kin__hand *hand, uint64_t ref, uint64_t outer, bool by_
         await_death();
 }
 
-static void fail_record(struct kin_task *task, int result, bool has_story)
+/* What it becomes. */
+static uint32_t fail_record(struct kin_task *task, int result, bool has_story)
 {
     kin_result *record = kin__own(task->record);
+    bool by_memory = has_story && record->memory_limit && kin_error_code() == KIN_EMEMLIMIT;
+    int cause = by_memory ? KIN_CAUSE_MEMORY_LIMIT : KIN_CAUSE_RETURNED;
+    if (kin__record_again(task->record, cause))
+        return KIN__WORK_DELAYED;
     kin_error story; /* freeing may record failures of its own */
     if (has_story)
         kin_error_get(&story);
@@ -100,9 +107,9 @@ static void fail_record(struct kin_task *task, int result, bool has_story)
     }
     struct kin__failure *failure = kin__record_fails(record, task->maker);
     if (!failure)
-        return; /* the state tells it all the same */
+        return KIN__WORK_FAILED; /* the state tells it all the same */
     failure->error.result = result;
-    failure->error.cause = KIN_CAUSE_RETURNED;
+    failure->error.cause = cause;
     if (has_story)
         failure->error.error = story;
     else
@@ -114,6 +121,7 @@ static void fail_record(struct kin_task *task, int result, bool has_story)
         kin__printed_quote(failure->error.output, message + length,
                            sizeof failure->error.error.message - length);
     }
+    return KIN__WORK_FAILED;
 }
 
 /* Where its function writes: in a sealed worker not where the output goes. */
@@ -140,6 +148,25 @@ static int call(struct kin_task *task)
     return ((kin_task_fn)function)(task, record->in, out);
 }
 
+/* What it takes beyond the time, for who asks for it, or limits it. */
+static void measure_begin(kin_result *record)
+{
+    record->cpu_began = 0;
+    if (record->measure)
+        record->peak = kin__os_resident_reset();
+    if (record->measure || record->cpu_limit > 0)
+        record->cpu_began = kin__os_cpu_time_ns(0);
+}
+
+static void measure_end(kin_result *record)
+{
+    if (!record->measure)
+        return;
+    size_t peak = kin__os_resident_peak();
+    record->cpu = kin__os_cpu_time_ns(0) - record->cpu_began;
+    record->peak = peak > record->peak ? peak - record->peak : 0;
+}
+
 /* It is RUNNING here. */
 static void run(struct kin__hand *hand, kin_result *common, uint64_t running, uint64_t outer)
 {
@@ -158,6 +185,9 @@ static void run(struct kin__hand *hand, kin_result *common, uint64_t running, ui
     hand->depth++;
     record->pid = hand->pid;
     record->worker = hand->number;
+    measure_begin(record);
+    if (hand->depth == 1)
+        kin__memory_limit_begin(hand->seat, record->memory_limit);
     uint64_t began = kin__os_now_ns();
     atomic_store_explicit(&record->began, began, memory_order_release);
     if (hand->captured)
@@ -167,8 +197,9 @@ static void run(struct kin__hand *hand, kin_result *common, uint64_t running, ui
     bool done = result == 0 && !task.failed;
     if (done && task.out)
         memcpy(kin__own(record->out), task.out, record->out_size);
+    uint32_t work = KIN__WORK_DONE;
     if (!done) {
-        fail_record(&task, result, kin__error_serial != serial);
+        work = fail_record(&task, result, kin__error_serial != serial);
         if (record->out)
             memset(kin__own(record->out), 0, record->out_size);
     }
@@ -176,15 +207,23 @@ static void run(struct kin__hand *hand, kin_result *common, uint64_t running, ui
     while (task.children)
         kin_result_free(task.children);
     record->wall = kin__os_now_ns() - began;
+    if (hand->depth == 1)
+        kin__memory_limit_end(record->memory_limit);
+    measure_end(record);
     kin__windows_close(record->memory);
     kin__os_flush_output(); /* who waits for it may print next */
     hand->seat->printed = printed_before;
     hand->depth--;
     hand->task = task.before;
-    bool mine = kin__record_step(record, running, done ? KIN__WORK_DONE : KIN__WORK_FAILED);
-    if (mine)
+    bool limited = record->limited;
+    bool mine = kin__record_step(record, running, work);
+    if (mine && work == KIN__WORK_DELAYED) {
+        atomic_store(&hand->pool->delayed, 1);
+        kin__call_warden(hand->pool);
+    } else if (mine) {
         kin__record_tell(record);
-    leave(hand, task.ref, outer, mine);
+    }
+    leave(hand, task.ref, outer, mine && !limited);
 }
 
 static bool claim_and_run(struct kin__hand *hand, kin_result *common, uint64_t state)

@@ -26,6 +26,7 @@ struct kin__warden {
     pthread_t thread;
     _Atomic bool runs; /* changed under the desk's mutex, or when the pool is closed */
     _Atomic bool quits;
+    uint32_t told; /* of pool.finished: its own */
 };
 
 struct kin__local {

@@ -158,7 +158,10 @@ struct kin_pool {
     _Atomic uint32_t empty;  /* seats that wait for a worker until there is work */
     _Atomic uint32_t chime;  /* futex: counts ends that somebody waits for who waits for several */
     _Atomic uint32_t calls;  /* futex: the warden is to look */
+    _Atomic uint32_t
+        warden_rests; /* it found nothing to do and looks rarely: who submits with a limit of time calls it */
     _Atomic uint32_t warden_sleeps; /* whether it sleeps on it */
+    _Atomic uint32_t delayed;       /* whether records may be DELAYED: set by who delays one */
     _Atomic uint32_t finished;      /* ends that the descriptor is to tell of */
     _Alignas(128) struct kin__seat seats[];
 };

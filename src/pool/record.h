@@ -14,11 +14,16 @@
  *   sleeper          a waiting task      the same; seat + 1                   the seat's next worker is woken
  *   began, pid,      claimer             after it is RUNNING                  RUNNING: its burial settles it
  *   worker, outer
- *   attempts         who buries          before it is QUEUED again            the maker: all is over
+ *   attempts         claimer, or who     before it is QUEUED or DELAYED       RUNNING: an attempt counts twice
+ *                    buries              again
  *   memory           claimer             with the arena, in one transaction   its burial frees it
  *   failure          claimer, or who     before state is FAILED               RUNNING: its burial writes it again
  *                    buries
- *   wall             claimer             before state is DONE, FAILED         not read
+ *   wall, cpu, peak  claimer             before state is DONE, FAILED         not read
+ *   cpu_began        claimer             before began                         not read
+ *   due              claimer, or who     before state is DELAYED              RUNNING
+ *                    buries
+ *   hit              warden              before it dooms the worker           the maker: all is over
  *   looked           submitter           0 to 1                               a failure is told once too often
  *
  *   R1  a finished state is final until the submitter frees the record
@@ -95,6 +100,14 @@ struct kin_result {
     size_t out_size;
     size_t index; /* as kin_task_index tells it */
     uint64_t seed;
+    double time_limit, soft_time_limit, cpu_limit; /* seconds; 0: none */
+    size_t memory_limit;
+    double backoff;
+    int32_t retries;
+    uint32_t retry_on; /* 1 << enum kin_cause */
+    uint32_t call;     /* 1 + place among the desk's done functions; 0: none */
+    bool limited;      /* by time of one kind or other: the warden may end it at any moment */
+    bool measure;
     uint32_t priority;
     kin_result *older, *younger; /* the submitter's own: of what the same task has submitted */
     bool listed;                 /* the submitter's own: in the list of what waits for a place in a lane */
@@ -106,7 +119,13 @@ struct kin_result {
     _Atomic uint64_t place;
     _Atomic uint64_t began; /* kin__os_now_ns; 0: not yet */
     uint64_t wall;          /* ns */
-    uint64_t outer;         /* a reference: what its worker runs it on top of; 0: nothing */
+    uint64_t cpu_began;     /* ns of CPU time of the worker; 0: not measured */
+    uint64_t cpu;           /* ns */
+    size_t peak;            /* bytes */
+    uint64_t due;           /* DELAYED: kin__os_now_ns */
+    _Atomic uint32_t
+        hit;        /* enum kin_cause: the limit for which its worker is being killed, and it tried again */
+    uint64_t outer; /* a reference: what its worker runs it on top of; 0: nothing */
     kin_arena *memory;
     kin_arena *story; /* where the failure lies */
     struct kin__failure *_Atomic failure;

@@ -131,8 +131,18 @@ static void tell_eviction(const kin_result *result, uint64_t state, kin_task_err
     out->worker = result->worker;
     out->pid = result->pid;
     out->attempts = result->attempts + (result->worker >= 0);
-    kin__error_fill(&out->error, KIN_ECANCELED, "the task was canceled%s",
-                    result->worker < 0 ? " before it had begun" : "");
+    if (out->cause == KIN_CAUSE_TIME_LIMIT)
+        kin__error_fill(&out->error, KIN_ETIMELIMIT,
+                        "the task ran longer than its limit of %g s: its worker (pid %d) was killed",
+                        result->time_limit, result->pid);
+    else if (out->cause == KIN_CAUSE_CPU_LIMIT)
+        kin__error_fill(
+            &out->error, KIN_ETIMELIMIT,
+            "the task took more than its limit of %g s of CPU time: its worker (pid %d) was killed",
+            result->cpu_limit, result->pid);
+    else
+        kin__error_fill(&out->error, KIN_ECANCELED, "the task was canceled%s",
+                        result->worker < 0 ? " before it had begun" : "");
 }
 
 static void tell(const kin_result *result, uint64_t state, kin_task_error *out)
@@ -216,6 +226,8 @@ int kin_result_usage(const kin_result *result, kin_usage *out)
     *out = (kin_usage){.worker = result->worker,
                        .pid = result->pid,
                        .attempts = result->attempts + (result->worker >= 0),
+                       .peak_memory = result->peak,
+                       .cpu = (double)result->cpu * 1e-9,
                        .wall = (double)result->wall * 1e-9};
     return 0;
 }

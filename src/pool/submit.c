@@ -9,8 +9,14 @@
 #include "process/pointers.h"
 #include "process/start.h"
 
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
+
+#define ON_DEATH (1u << KIN_CAUSE_EXITED | 1u << KIN_CAUSE_SIGNALED | 1u << KIN_CAUSE_OUT_OF_MEMORY)
+#define RETRIABLE                                                                                   \
+    (ON_DEATH | 1u << KIN_CAUSE_RETURNED | 1u << KIN_CAUSE_TIME_LIMIT | 1u << KIN_CAUSE_CPU_LIMIT | \
+     1u << KIN_CAUSE_MEMORY_LIMIT)
 
 static int check_shared(const char *which, const void *pointer)
 {
@@ -23,6 +29,34 @@ static int check_shared(const char *which, const void *pointer)
         which, pointer, kin__where(pointer));
 }
 
+static int check_limit(const char *which, double limit)
+{
+    if (limit >= 0 && !isinf(limit))
+        return 0;
+    return kin__fail(KIN_EINVAL, "cannot submit a task with a %s of %g s: positive, or 0 for none", which,
+                     limit);
+}
+
+static int check_limits(const kin_apply_args *args)
+{
+    int error = check_limit("time limit", args->time_limit);
+    if (!error)
+        error = check_limit("soft time limit", args->soft_time_limit);
+    if (!error)
+        error = check_limit("limit of CPU time", args->cpu_limit);
+    if (!error)
+        error = check_limit("back-off", args->backoff);
+    if (error)
+        return error;
+    if (args->retries < 0)
+        return kin__fail(KIN_EINVAL, "cannot submit a task with %d retries", args->retries);
+    if (args->retry_on & ~RETRIABLE)
+        return kin__fail(KIN_EINVAL,
+                         "cannot submit a task that is tried again on causes %#x: it may be on %#x",
+                         args->retry_on, RETRIABLE);
+    return 0;
+}
+
 static int check_args(const kin_pool *pool, kin_task_fn fn, const kin_apply_args *args)
 {
     if (!fn)
@@ -32,6 +66,12 @@ static int check_args(const kin_pool *pool, kin_task_fn fn, const kin_apply_args
                          args->in ? "given" : "NULL", args->in_size);
     if (args->out && !args->out_size)
         return kin__fail(KIN_EINVAL, "cannot submit a task: out is given, but out_size is 0");
+    if (args->priority < -1 || args->priority > 1)
+        return kin__fail(KIN_EINVAL, "cannot submit a task with priority %d: it is -1, 0 or 1",
+                         args->priority);
+    int bad = check_limits(args);
+    if (bad)
+        return bad;
     if (pool->kind == KIN_POOL_INLINE)
         return 0;
     int error = check_shared("context", args->context);
@@ -68,6 +108,23 @@ static int place_data(kin_result *record, kin__id maker, const kin_apply_args *a
     return 0;
 }
 
+static void set_limits(kin_result *record, const kin_apply_args *args)
+{
+    record->time_limit = args->time_limit;
+    record->soft_time_limit = args->soft_time_limit;
+    record->cpu_limit = args->cpu_limit;
+    record->limited = args->time_limit > 0 || args->soft_time_limit > 0 || args->cpu_limit > 0;
+    record->memory_limit = args->memory_limit;
+    record->retries = args->retries;
+    record->retry_on = args->retry_on ? args->retry_on : ON_DEATH;
+    record->backoff = args->backoff;
+    record->measure = args->measure;
+    record->cpu_began = record->cpu = 0;
+    record->peak = 0;
+    record->call = 0;
+    atomic_store_explicit(&record->hit, 0, memory_order_relaxed);
+}
+
 static int fill(struct kin__desk *desk, kin_result *common, kin_task_fn fn, const kin_apply_args *args)
 {
     kin_result *record = kin__own(common);
@@ -80,7 +137,8 @@ static int fill(struct kin__desk *desk, kin_result *common, kin_task_fn fn, cons
     record->out_size = args->out_size;
     record->index = args->index;
     record->seed = args->seed;
-    record->priority = KIN__NORMAL;
+    record->priority = (uint32_t)(KIN__NORMAL - args->priority);
+    set_limits(record, args);
     atomic_store_explicit(&record->began, 0, memory_order_relaxed);
     record->wall = 0;
     record->outer = 0;
@@ -147,9 +205,18 @@ static kin_result *submit(struct kin__desk *desk, kin_task_fn fn, const kin_appl
         desk->free = record; /* its `next` has not changed */
         return NULL;
     }
+    if (!desk->owner && kin__desk_note(desk, record, args) != 0) {
+        kin__record_clean(record);
+        atomic_store_explicit(&record->magic, 0, memory_order_relaxed);
+        desk->free = record;
+        return NULL;
+    }
     uint64_t state = queue(record);
     if (desk->pool->kind != KIN_POOL_INLINE)
         kin__desk_post(desk, record, state, (int)record->priority);
+    bool limited = args->time_limit > 0 || args->soft_time_limit > 0 || args->cpu_limit > 0;
+    if (limited && atomic_load(&desk->pool->warden_rests)) /* partner: it says so, then looks at the lanes */
+        kin__call_warden(desk->pool);
     if (desk->owner)
         enter_child(record);
     return record;

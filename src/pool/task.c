@@ -4,6 +4,7 @@
 #include "base/failure.h"
 #include "family/sealed.h"
 #include "os/os.h"
+#include "pool/hand.h"
 #include "process/printed.h"
 
 #include <stdarg.h>
@@ -39,6 +40,16 @@ int kin_task_worker(const kin_task *task)
 int kin_task_attempt(const kin_task *task)
 {
     return task->attempt;
+}
+
+bool kin_task_stopping(const kin_task *task)
+{
+    if (task->record) {
+        uint64_t state = kin__record_state(task->record);
+        return atomic_load_explicit(&task->seat->told, memory_order_relaxed) == task->ref ||
+               KIN__WORK(state) != KIN__WORK_RUNNING || !kin__ref_is_of(task->ref, state);
+    }
+    return kin__hand_mine && atomic_load_explicit(&kin__hand_mine->pool->stop, memory_order_relaxed);
 }
 
 kin_random *kin_task_random(kin_task *task)

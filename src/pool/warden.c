@@ -11,6 +11,7 @@
  *     by CAS, too: one of the two is first. The doomed wait for their end.
  */
 #include "pool/burial.h"
+#include "pool/timing.h"
 
 #include "base/failure.h"
 #include "base/log.h"
@@ -19,6 +20,7 @@
 
 #include <limits.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 
 #define LOOK_AGAIN 1.0     /* seconds: calls come for all that is known to happen */
 #define FLUSH_PERIOD 0.001 /* while records wait for room in a lane */
@@ -38,16 +40,21 @@ static bool is_evicted(int worker, uint64_t top)
     return false;
 }
 
+bool kin__worker_doom(struct kin__local *local, int worker, uint64_t top)
+{
+    if (!atomic_compare_exchange_strong(&local->pool->seats[worker].task, &top, top | KIN__DOOMED))
+        return false;
+    kin_process_kill(local->posts[worker].process);
+    return true;
+}
+
 static void evict(struct kin__local *local, int worker)
 {
     kin_pool *pool = local->pool;
-    _Atomic uint64_t *task = &pool->seats[worker].task;
-    uint64_t top = atomic_load(task);
+    uint64_t top = atomic_load(&pool->seats[worker].task);
     if (!top || top & KIN__DOOMED || !is_evicted(worker, top))
         return;
-    if (atomic_compare_exchange_strong(task, &top, top | KIN__DOOMED))
-        kin_process_kill(local->posts[worker].process);
-    else
+    if (!kin__worker_doom(local, worker, top))
         kin__call_warden(pool); /* it has moved on, perhaps to what it ran that on top of */
 }
 
@@ -96,10 +103,9 @@ static bool some_worker_lives(const struct kin__local *local)
 }
 
 /* Workers that were not ready when they died are replaced when there is work. */
-static double man_seats(struct kin__local *local)
+static double man_seats(struct kin__local *local, double next)
 {
     kin_pool *pool = local->pool;
-    double next = LOOK_AGAIN;
     bool work = false, looked = false;
     uint32_t empty = 0;
     for (int i = 0; i < pool->workers; i++) {
@@ -118,7 +124,7 @@ static double man_seats(struct kin__local *local)
             continue;
         empty++;
         post->idle = true;
-        next = RETRY_PERIOD;
+        next = next < RETRY_PERIOD ? next : RETRY_PERIOD;
         if (!some_worker_lives(local))
             kin__records_break(local);
     }
@@ -129,21 +135,32 @@ static double man_seats(struct kin__local *local)
 static double look(struct kin__local *local, bool thoroughly)
 {
     kin_pool *pool = local->pool;
+    double next = LOOK_AGAIN, least = atomic_load(&local->desk.least_limit);
+    for (int i = 0; i < KIN__PRIORITIES && least > 0; i++)
+        if (!kin__lane_empty(&pool->lanes[i]) && least < next)
+            next = least;
     for (int i = 0; i < pool->workers; i++) {
         struct kin__post *post = &local->posts[i];
         if (!post->process || atomic_load(&pool->seats[i].quit))
             continue;
         if (thoroughly)
             kin_process_is_alive(post->process);
+        next = kin__limits_look(local, i, next);
         evict(local, i);
         if (i >= local->mapped && atomic_load(&post->ended))
             bury(local, i);
     }
-    double next = atomic_load(&pool->closed) && !some_work_waits(local) ? LOOK_AGAIN : man_seats(local);
+    if (!atomic_load(&pool->closed) || some_work_waits(local))
+        next = man_seats(local, next);
     pthread_mutex_lock(&local->desk.mutex);
+    next = kin__delayed_look(local, next);
     kin__desk_flush(&local->desk);
     if (local->desk.waiting)
         next = FLUSH_PERIOD;
+    uint32_t finished = atomic_load(&pool->finished);
+    if (local->desk.fd >= 0 && finished != local->warden.told)
+        eventfd_write(local->desk.fd, 1);
+    local->warden.told = finished;
     pthread_mutex_unlock(&local->desk.mutex);
     return next;
 }
@@ -156,9 +173,12 @@ static void *watch(void *arg)
     pthread_setname_np(pthread_self(), "kin-warden");
     while (!atomic_load(&local->warden.quits)) {
         uint32_t seen = atomic_load(&pool->calls);
+        atomic_store(&pool->warden_rests, 1);
         pthread_mutex_lock(&local->posts_mutex);
         double next = look(local, thoroughly);
         pthread_mutex_unlock(&local->posts_mutex);
+        if (next < LOOK_AGAIN)
+            atomic_store(&pool->warden_rests, 0);
         atomic_store(&pool->warden_sleeps, 1); /* partner in kin__call_warden */
         thoroughly = kin__os_futex_wait(&pool->calls, seen, next) == KIN_ETIMEDOUT && next == LOOK_AGAIN;
         atomic_store(&pool->warden_sleeps, 0);
