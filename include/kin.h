@@ -1,4 +1,4 @@
-/* kin.h - everything. Short names for what is typed most: kin_map, kin_for, kin_malloc, kin_free. */
+/* kin.h - everything. Short names for what is typed most: kin_map, kin_for, kin_wait, kin_malloc, kin_free. */
 #ifndef KIN_H
 #define KIN_H
 
@@ -37,6 +37,7 @@
 #include "kin/start_method.h"
 #include "kin/table.h"
 #include "kin/value.h"
+#include "kin/wait.h"
 #include "kin/waits.h"
 
 #endif

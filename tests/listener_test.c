@@ -1,5 +1,5 @@
 /* listener_test.c - kin/listener.h, beside Debian's Python. */
-#include "harness.h"
+#include "connection_common.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,15 +15,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kin.h"
 #include "message/digest.h"
 #include "message/handshake.h"
 
-#define TOP (test_time_left() - 0.5)
 #define KEY "a key of some length"
 #define KEYED .key = KEY, .key_size = sizeof KEY - 1
 #define PYTHON "/usr/bin/python3"
 #define PYTHONS_MOST 16
+#define SOCKET_PATH own("/tmp/kin-test-*.sock")
 
 static kin_listener *listen_at(const char *address, const kin_listener_options *options)
 {
@@ -186,15 +185,15 @@ static void talk(const char *address, const kin_listener_options *options,
 static void clients_talk_by_each_kind_of_address(void)
 {
     static const char *const addresses[] = {
-        NULL,          "@kin-test",       "unix:@kin-test", "/tmp/kin-test.sock",
+        NULL,          "@kin-test-*",     "unix:@kin-test-*", "/tmp/kin-test-*.sock",
         "127.0.0.1:0", "tcp:localhost:0", "[::1]:0"};
     test_init();
-    unlink("/tmp/kin-test.sock");
+    unlink(SOCKET_PATH);
     for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) {
-        talk(addresses[i], KIN_LISTENER_OPTIONS(KEYED), KIN_CLIENT_OPTIONS(KEYED));
-        talk(addresses[i], KIN_LISTENER_OPTIONS(.no_key = true), NULL);
+        talk(own(addresses[i]), KIN_LISTENER_OPTIONS(KEYED), KIN_CLIENT_OPTIONS(KEYED));
+        talk(own(addresses[i]), KIN_LISTENER_OPTIONS(.no_key = true), NULL);
     }
-    ck_assert_int_eq(access("/tmp/kin-test.sock", F_OK), -1);
+    ck_assert_int_eq(access(SOCKET_PATH, F_OK), -1);
 }
 
 static void address_tells_what_clients_need(void)
@@ -209,12 +208,12 @@ static void address_tells_what_clients_need(void)
     ck_assert_str_eq(kin_connection_peer(client, peer, sizeof peer), kin_listener_address(listener));
     kin_connection_close(client);
     kin_listener_close(listener);
-    unlink("/tmp/kin-test.sock");
-    listener = listen_at("unix:/tmp/kin-test.sock", NULL);
-    ck_assert_str_eq(kin_listener_address(listener), "unix:/tmp/kin-test.sock");
-    ck_assert_int_eq(lstat("/tmp/kin-test.sock", &there), 0);
+    unlink(SOCKET_PATH);
+    listener = listen_at(own("unix:/tmp/kin-test-*.sock"), NULL);
+    ck_assert_str_eq(kin_listener_address(listener), own("unix:/tmp/kin-test-*.sock"));
+    ck_assert_int_eq(lstat(SOCKET_PATH, &there), 0);
     ck_assert_int_eq(there.st_mode & 0777, 0600);
-    client = kin_client("/tmp/kin-test.sock", NULL, TOP);
+    client = kin_client(SOCKET_PATH, NULL, TOP);
     snprintf(peer, sizeof peer, "pid %d, uid %u", getpid(), getuid());
     char got[100];
     ck_assert_str_eq(kin_connection_peer(client, got, sizeof got), peer);
@@ -306,10 +305,10 @@ static void silent_peers_keep_nobody_from_accept(void)
 {
     int silent[70];
     test_init();
-    kin_listener *listener = listen_at("@kin-silent", KIN_LISTENER_OPTIONS(KEYED));
+    kin_listener *listener = listen_at(own("@kin-silent-*"), KIN_LISTENER_OPTIONS(KEYED));
     for (int i = 0; i < 70; i++)
-        silent[i] = raw_client("@kin-silent");
-    struct client client = {.address = "@kin-silent", .options = KIN_CLIENT_OPTIONS(KEYED)};
+        silent[i] = raw_client(own("@kin-silent-*"));
+    struct client client = {.address = own("@kin-silent-*"), .options = KIN_CLIENT_OPTIONS(KEYED)};
     pthread_t thread = start_client(&client);
     kin_connection *connection = accept_one(listener);
     pthread_join(thread, NULL);
@@ -325,8 +324,8 @@ static void silent_peer_is_dropped_in_time(void)
 {
     char bytes[100];
     test_init();
-    kin_listener *listener = listen_at("@kin-silent", KIN_LISTENER_OPTIONS(KEYED, .patience = 0.05));
-    int fd = raw_client("@kin-silent");
+    kin_listener *listener = listen_at(own("@kin-silent-*"), KIN_LISTENER_OPTIONS(KEYED, .patience = 0.05));
+    int fd = raw_client(own("@kin-silent-*"));
     ck_assert_ptr_null(kin_listener_accept(listener, 0.2));
     ck_assert_int_eq(kin_error_code(), KIN_ETIMEDOUT);
     ck_assert_int_eq(read(fd, bytes, sizeof bytes), 4 + 11 + 48);
@@ -338,8 +337,8 @@ static void silent_peer_is_dropped_in_time(void)
 static void silent_listener_does_not_keep_a_client(void)
 {
     test_init();
-    kin_listener *listener = listen_at("@kin-silent", NULL);
-    ck_assert_ptr_null(kin_client("@kin-silent", KIN_CLIENT_OPTIONS(KEYED), 0.05));
+    kin_listener *listener = listen_at(own("@kin-silent-*"), NULL);
+    ck_assert_ptr_null(kin_client(own("@kin-silent-*"), KIN_CLIENT_OPTIONS(KEYED), 0.05));
     ck_assert_int_eq(kin_error_code(), KIN_ETIMEDOUT);
     kin_connection_close(accept_one(listener));
     ck_assert_int_eq(kin_listener_close(listener), 0);
@@ -351,8 +350,8 @@ static void client_of_a_full_listener_waits_its_time(void)
     kin_connection *clients[8];
     int count = 0;
     test_init();
-    kin_listener *listener = listen_at("@kin-full", KIN_LISTENER_OPTIONS(.backlog = 1));
-    while (count < 8 && (clients[count] = kin_client("@kin-full", NULL, 0.02)))
+    kin_listener *listener = listen_at(own("@kin-full-*"), KIN_LISTENER_OPTIONS(.backlog = 1));
+    while (count < 8 && (clients[count] = kin_client(own("@kin-full-*"), NULL, 0.02)))
         count++;
     ck_assert_int_lt(count, 8);
     ck_assert_int_eq(kin_error_code(), KIN_ETIMEDOUT);
@@ -364,14 +363,14 @@ static void client_of_a_full_listener_waits_its_time(void)
 static void one_address_has_one_listener(void)
 {
     test_init();
-    unlink("/tmp/kin-test.sock");
-    static const char *const addresses[] = {"@kin-one", "/tmp/kin-test.sock"};
+    unlink(SOCKET_PATH);
+    static const char *const addresses[] = {"@kin-one-*", "/tmp/kin-test-*.sock"};
     for (int i = 0; i < 2; i++) {
-        kin_listener *listener = listen_at(addresses[i], NULL);
-        refused(addresses[i], NULL, KIN_EBUSY);
+        kin_listener *listener = listen_at(own(addresses[i]), NULL);
+        refused(own(addresses[i]), NULL, KIN_EBUSY);
         ck_assert_ptr_nonnull(strstr(kin_error_message(), "somebody listens there"));
         ck_assert_int_eq(kin_listener_close(listener), 0);
-        ck_assert_int_eq(kin_listener_close(listen_at(addresses[i], NULL)), 0);
+        ck_assert_int_eq(kin_listener_close(listen_at(own(addresses[i]), NULL)), 0);
     }
     kin_listener *listener = listen_at("127.0.0.1:0", KIN_LISTENER_OPTIONS(.no_key = true));
     refused(kin_listener_address(listener), KIN_LISTENER_OPTIONS(.no_key = true), KIN_EBUSY);
@@ -380,8 +379,7 @@ static void one_address_has_one_listener(void)
 
 static int listen_and_die(void *arg)
 {
-    (void)arg;
-    if (!kin_listener_new("/tmp/kin-test.sock", NULL))
+    if (!kin_listener_new(arg, NULL))
         return 1;
     kill(getpid(), SIGKILL);
     return 0;
@@ -390,18 +388,18 @@ static int listen_and_die(void *arg)
 static void path_of_a_dead_listener_is_taken_over(void)
 {
     test_init();
-    unlink("/tmp/kin-test.sock");
-    kin_process *process =
-        kin_process_start(listen_and_die, NULL, 0, KIN_PROCESS_OPTIONS(.start_method = test_method()));
+    unlink(SOCKET_PATH);
+    kin_process *process = kin_process_start(listen_and_die, SOCKET_PATH, 100,
+                                             KIN_PROCESS_OPTIONS(.start_method = test_method()));
     ck_assert_ptr_nonnull(process);
     ck_assert_int_eq(kin_process_join(process, TOP), 0);
     kin_process_free(process);
-    ck_assert_int_eq(access("/tmp/kin-test.sock", F_OK), 0);
-    talk("/tmp/kin-test.sock", NULL, NULL);
-    int fd = open("/tmp/kin-test.sock", O_CREAT | O_WRONLY | O_CLOEXEC, 0600); /* what is no socket stays */
+    ck_assert_int_eq(access(SOCKET_PATH, F_OK), 0);
+    talk(SOCKET_PATH, NULL, NULL);
+    int fd = open(SOCKET_PATH, O_CREAT | O_WRONLY | O_CLOEXEC, 0600); /* what is no socket stays */
     close(fd);
-    refused("/tmp/kin-test.sock", NULL, KIN_EBUSY);
-    ck_assert_int_eq(unlink("/tmp/kin-test.sock"), 0);
+    refused(SOCKET_PATH, NULL, KIN_EBUSY);
+    ck_assert_int_eq(unlink(SOCKET_PATH), 0);
 }
 
 static void accept_by_an_event_loop(void)
@@ -534,10 +532,10 @@ static void large_is_reversed(kin_connection *connection)
 
 static void accept_clients(void)
 {
-    static const char *const addresses[] = {"@kin-python", "/tmp/kin-test.sock", "127.0.0.1:0"};
-    unlink("/tmp/kin-test.sock");
+    static const char *const addresses[] = {"@kin-python-*", "/tmp/kin-test-*.sock", "127.0.0.1:0"};
+    unlink(SOCKET_PATH);
     for (int i = 0; i < 3; i++) {
-        kin_listener *listener = listen_at(addresses[i], KIN_LISTENER_OPTIONS(KEYED));
+        kin_listener *listener = listen_at(own(addresses[i]), KIN_LISTENER_OPTIONS(KEYED));
         pid_t pid = python(client_script, kin_listener_address(listener));
         kin_connection *connection = accept_one(listener);
         is_text(connection, "from Python");
@@ -558,8 +556,8 @@ static void clients_of_python_are_accepted(void)
 
 static void refuse_client(void)
 {
-    kin_listener *listener = listen_at("@kin-python", KIN_LISTENER_OPTIONS(KEYED));
-    pid_t pid = python(wrong_client_script, "unix:@kin-python");
+    kin_listener *listener = listen_at(own("@kin-python-*"), KIN_LISTENER_OPTIONS(KEYED));
+    pid_t pid = python(wrong_client_script, own("unix:@kin-python-*"));
     ck_assert_ptr_null(kin_listener_accept(listener, TOP));
     ck_assert_int_eq(kin_error_code(), KIN_EPERM);
     python_ends(pid, 5);
@@ -596,10 +594,10 @@ static void read_address(char *address, size_t size)
 
 static void connect_to_listeners(void)
 {
-    static const char *const addresses[] = {"@kin-python", "127.0.0.1"};
+    static const char *const addresses[] = {"@kin-python-*", "127.0.0.1"};
     char address[64];
     for (int i = 0; i < 2; i++) {
-        pid_t pid = python(listener_script, addresses[i]);
+        pid_t pid = python(listener_script, own(addresses[i]));
         read_address(address, sizeof address);
         ck_assert_ptr_null(kin_client(address, KIN_CLIENT_OPTIONS(.key = "wrong one", .key_size = 9), TOP));
         ck_assert_msg(kin_error_code() == KIN_EPERM, "%s", kin_error_message());
@@ -649,19 +647,19 @@ static void listeners_of_python_accept_with_the_right_key_only(void)
 static void modern_client_shakes_hands_by_sha256(void)
 {
     test_init();
-    kin_listener *listener =
-        listen_at("@kin-modern", KIN_LISTENER_OPTIONS(.key = "sesame-open", .key_size = 11, .no_md5 = true));
-    pid_t pid = python(MODERN, "client kin-modern sesame-open");
+    kin_listener *listener = listen_at(
+        own("@kin-modern-*"), KIN_LISTENER_OPTIONS(.key = "sesame-open", .key_size = 11, .no_md5 = true));
+    pid_t pid = python(MODERN, own("client kin-modern-* sesame-open"));
     kin_connection *connection = accept_one(listener);
     large_is_reversed(connection);
     ck_assert_int_eq(kin_connection_close(connection), 0);
     python_ends(pid, 0);
-    pid = python(MODERN, "client kin-modern sesame-shut");
+    pid = python(MODERN, own("client kin-modern-* sesame-shut"));
     ck_assert_ptr_null(kin_listener_accept(listener, TOP));
     ck_assert_int_eq(kin_error_code(), KIN_EPERM);
     python_ends(pid, 5);
     /* Debian's own can only do HMAC-MD5. */
-    pid = python(wrong_client_script, "unix:@kin-modern");
+    pid = python(wrong_client_script, own("unix:@kin-modern-*"));
     ck_assert_ptr_null(kin_listener_accept(listener, TOP));
     ck_assert_int_eq(kin_error_code(), KIN_EPERM);
     python_ends(pid, 5);
@@ -672,18 +670,18 @@ static void modern_listener_shakes_hands_by_sha256(void)
 {
     char byte;
     test_init();
-    pid_t pid = python(MODERN, "listener kin-modern sesame-open");
+    pid_t pid = python(MODERN, own("listener kin-modern-* sesame-open"));
     ck_assert_int_eq(read(python_says, &byte, 1), 1);
     kin_connection *connection = kin_client(
-        "@kin-modern", KIN_CLIENT_OPTIONS(.key = "sesame-open", .key_size = 11, .no_md5 = true), TOP);
+        own("@kin-modern-*"), KIN_CLIENT_OPTIONS(.key = "sesame-open", .key_size = 11, .no_md5 = true), TOP);
     ck_assert_msg(connection != NULL, "%s", kin_error_message());
     large_is_reversed(connection);
     ck_assert_int_eq(kin_connection_close(connection), 0);
     python_ends(pid, 0);
-    pid = python(MODERN, "listener kin-modern sesame-shut");
+    pid = python(MODERN, own("listener kin-modern-* sesame-shut"));
     ck_assert_int_eq(read(python_says, &byte, 1), 1);
     ck_assert_ptr_null(
-        kin_client("@kin-modern", KIN_CLIENT_OPTIONS(.key = "sesame-open", .key_size = 11), TOP));
+        kin_client(own("@kin-modern-*"), KIN_CLIENT_OPTIONS(.key = "sesame-open", .key_size = 11), TOP));
     ck_assert_int_eq(kin_error_code(), KIN_EPERM);
     python_ends(pid, 5);
 }

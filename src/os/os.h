@@ -81,6 +81,11 @@ static inline void kin__os_count_call(void)
  * is set: these are outcomes.
  */
 int kin__os_futex_wait(const _Atomic uint32_t *word, uint32_t seen, double timeout);
+/* The same at several words, up to KIN__OS_WORDS_MOST. Where the kernel cannot (Linux before 5.16), at the first, for a millisecond
+ * at most. */
+#define KIN__OS_WORDS_MOST 128u
+int kin__os_futex_wait_many(const _Atomic uint32_t *const *words, const uint32_t *seen, size_t count,
+                            double timeout);
 /* How many were woken. */
 int kin__os_futex_wake(const _Atomic uint32_t *word, int count);
 

@@ -31,9 +31,8 @@ int kin__os_socket_pair(bool packets, int out[2])
     return kin__fail_errno(KIN_ESYSTEM, error, "could not make a pair of sockets");
 }
 
-int kin__os_poll(int fd, short events, double deadline)
+int kin__os_poll_many(struct pollfd *polls, size_t count, double deadline)
 {
-    struct pollfd one = {.fd = fd, .events = events};
     for (;;) {
         struct timespec limit, *at = NULL;
         double left = kin__os_left(deadline);
@@ -43,16 +42,23 @@ int kin__os_poll(int fd, short events, double deadline)
             limit.tv_nsec = (long)((left - (double)limit.tv_sec) * 1e9);
             at = &limit;
         }
-        int ready = ppoll(&one, 1, at, NULL);
+        int ready = ppoll(polls, count, at, NULL);
         if (ready > 0)
-            return one.revents & POLLNVAL
-                       ? kin__fail_errno(KIN_ESYSTEM, EBADF, "could not wait for descriptor %d", fd)
-                       : 0;
+            return 0;
         if (ready == 0 && kin__os_left(deadline) <= 0)
             return KIN_ETIMEDOUT;
         if (ready < 0 && errno != EINTR)
-            return kin__fail_errno(KIN_ESYSTEM, errno, "could not wait for descriptor %d", fd);
+            return kin__fail_errno(KIN_ESYSTEM, errno, "could not wait for %zu descriptors", count);
     }
+}
+
+int kin__os_poll(int fd, short events, double deadline)
+{
+    struct pollfd one = {.fd = fd, .events = events};
+    int error = kin__os_poll_many(&one, 1, deadline);
+    return !error && one.revents & POLLNVAL
+               ? kin__fail_errno(KIN_ESYSTEM, EBADF, "could not wait for descriptor %d", fd)
+               : error;
 }
 
 union control {

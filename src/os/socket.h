@@ -7,6 +7,7 @@
 #ifndef KIN_OS_SOCKET_H
 #define KIN_OS_SOCKET_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -25,6 +26,9 @@ int kin__os_socket_pair(bool packets, int out[2]);
 
 /* For `events` of poll(2), or an end: 0; KIN_ETIMEDOUT; KIN_ESYSTEM with the record set. */
 int kin__os_poll(int fd, short events, double deadline);
+
+/* The same for several, and their revents; KIN_ETIMEDOUT: all are 0. Of a number that is no descriptor's POLLNVAL tells. */
+int kin__os_poll_many(struct pollfd *polls, size_t count, double deadline);
 
 /* Send the parts, with descriptors; at once, or not at all: -EAGAIN. */
 ssize_t kin__os_send(int fd, const struct iovec *parts, size_t count, const int *fds, size_t fd_count,
