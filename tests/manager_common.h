@@ -54,7 +54,8 @@ static inline void expect_nothing_left(kin_manager *manager)
 /* What a test shares with its children. */
 struct shared {
     kin_manager *manager;
-    kin_proxy *proxy;
+    kin_proxy *proxy, *other;
+    kin_token token;
     _Atomic int step;
     _Atomic int count;
 };
@@ -79,6 +80,35 @@ static inline void await_step(struct shared *shared, int step)
     while (atomic_load(&shared->step) < step && test_time_left() > 0)
         poll(NULL, 0, 1);
     ck_assert_int_ge(atomic_load(&shared->step), step);
+}
+
+static inline void join_child(kin_process *child)
+{
+    kin_end end;
+    char text[200];
+    ck_assert_msg(child != NULL, "%s", kin_error_message());
+    OK(kin_process_join(child, test_time_left()));
+    OK(kin_process_end(child, &end));
+    ck_assert_msg(end.how == KIN_END_EXITED && end.exit_code == 0, "%s",
+                  kin_end_text(&end, text, sizeof text));
+    kin_process_free(child);
+}
+
+static inline void run_child(kin_process_fn body, struct shared *shared)
+{
+    join_child(kin_process_start_shared(body, shared, NULL));
+}
+
+/* Until so many calls wait in the server. */
+static inline void await_waiting(kin_manager *manager, size_t count)
+{
+    kin_manager_counts counts = {0};
+    do {
+        if (counts.waiting)
+            poll(NULL, 0, 1);
+        OK(kin_manager_counts_get(manager, &counts));
+    } while (counts.waiting != count && test_time_left() > 1);
+    ck_assert_uint_eq(counts.waiting, count);
 }
 
 #endif

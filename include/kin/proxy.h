@@ -50,6 +50,34 @@ KIN_API int kin_proxy_call(kin_proxy *proxy, const char *method, const kin_any *
 KIN_API const char *kin_proxy_type(const kin_proxy *proxy);
 KIN_API kin_manager *kin_proxy_manager(const kin_proxy *proxy);
 
+/* ---- tokens ---------------------------------------------------------------------------------------- */
+
+/* Plain bytes that stand for the object. */
+typedef struct kin_token {
+    char type[32];
+    uint8_t server[16]; /* which server: another one at the same address refuses it */
+    uint64_t object;
+    uint64_t hold; /* 0: it is not held */
+    char address[KIN_ADDRESS_MAX];
+} kin_token;
+
+/*
+ * A token of it. For `hold` seconds the server keeps the object for whoever comes with the token, though this proxy may be gone
+ * by then; 0: the sender keeps its own until the other has answered.
+ */
+KIN_API int kin_proxy_token(kin_proxy *proxy, double hold, kin_token *out);
+
+/* A proxy from a token, for this process. KIN_ENOTFOUND: the object is gone; KIN_EMISMATCH: it is of another server. */
+KIN_API kin_proxy *kin_proxy_open(kin_manager *manager, const kin_token *token) KIN_CHECKED
+    KIN_FREED_BY(kin_proxy_free);
+
+/* As a value, to be put into a dict, list or queue of the same manager, which then holds the object; and back. Who has taken one out
+ * of a queue, where nobody else held it, has 10 seconds for that. */
+/* (It points into the proxy, which must stay until the call is done.) */
+KIN_API kin_any kin_any_object(const kin_proxy *proxy);
+KIN_API kin_proxy *kin_proxy_of(kin_manager *manager, const kin_any *value) KIN_CHECKED
+    KIN_FREED_BY(kin_proxy_free);
+
 /* ---- dict, list, set, Namespace, Value, Array ------------------------------------------------------ */
 
 KIN_API int kin_proxy_get(kin_proxy *proxy, kin_any key, kin_any *out); /* KIN_ENOTFOUND */
@@ -59,6 +87,10 @@ KIN_API int kin_proxy_contains(kin_proxy *proxy, kin_any key, bool *out);
 KIN_API int kin_proxy_length(kin_proxy *proxy, size_t *out);
 KIN_API int kin_proxy_append(kin_proxy *proxy, kin_any value);
 KIN_API int kin_proxy_clear(kin_proxy *proxy);
+
+/* A Value's. */
+KIN_API int kin_proxy_value(kin_proxy *proxy, kin_any *out);
+KIN_API int kin_proxy_set_value(kin_proxy *proxy, kin_any value);
 
 /* Add to the number that is there (0, if there is none), at once; what it is then goes to *out unless NULL. */
 KIN_API int kin_proxy_add(kin_proxy *proxy, kin_any key, kin_any amount, kin_any *out);
@@ -105,6 +137,25 @@ KIN_API int kin_proxy_acquire(kin_proxy *proxy, double timeout);
 KIN_API int kin_proxy_release(kin_proxy *proxy);
 KIN_API int kin_proxy_wait(kin_proxy *proxy, double timeout); /* Condition, Event, Barrier (KIN_EBROKEN) */
 KIN_API int kin_proxy_notify(kin_proxy *proxy, size_t count);
+KIN_API int kin_proxy_notify_all(kin_proxy *proxy);
+KIN_API int kin_proxy_event_set(kin_proxy *proxy);
+KIN_API int kin_proxy_event_clear(kin_proxy *proxy);
+
+/* ---- many calls at once ------------------------------------------------------------------------------ */
+
+/*
+ * Calls that are sent together and answered in order, by one journey. Up to the moment of kin_batch_run nothing is sent; args are
+ * copied.
+ */
+typedef struct kin_batch kin_batch;
+KIN_API void kin_batch_free(kin_batch *batch);
+KIN_API kin_batch *kin_batch_new(kin_manager *manager) KIN_CHECKED KIN_FREED_BY(kin_batch_free);
+KIN_API int kin_batch_add(kin_batch *batch, kin_proxy *proxy, const char *method, const kin_any *args,
+                          size_t count);
+/* Send them, and wait for all answers. 0, though calls may have failed; KIN_EDIED, KIN_ENOMEM. */
+KIN_API int kin_batch_run(kin_batch *batch);
+/* What became of one: its error; its answer goes to *out, to be cleared, unless NULL. Valid until the next kin_batch_add. */
+KIN_API int kin_batch_result(kin_batch *batch, size_t index, kin_any *out);
 
 KIN_END_DECLS
 

@@ -265,7 +265,9 @@ static void wake_list(struct kin__entity *entity, unsigned list, bool all)
     struct kin__link *head = &entity->waiting[list], *link = head->next;
     while (link != head) {
         struct kin__link *next = link->next;
-        if (run_again(KIN__OF(link, kin_call, wait)) && !all)
+        kin_call *call = KIN__OF(link, kin_call, wait);
+        /* Who is known to be gone, and is about to be withdrawn, gets nothing. */
+        if (!call->connection->closing && run_again(call) && !all)
             return;
         link = next;
     }

@@ -49,6 +49,8 @@ struct kin_proxy {
     uint64_t object;
     kin__id maker;
     char type[32];
+    size_t item_size;
+    uint8_t item[80];       /* it as a value: head, list, server, number, type */
     struct kin_proxy *next; /* free ones of the maker */
 };
 

@@ -91,13 +91,22 @@ static int store(struct kin_server *server, struct kin__entity *entity, struct k
     return 0;
 }
 
-static void drop(struct kin_server *server, struct kin__entity *entity, struct kin__entry *entry)
+static void remove_entry(struct kin_server *server, struct kin__entity *entity, struct kin__entry *entry,
+                         bool handed_out)
 {
     struct kin__kept key = entry->key, value = entry->value;
     kin__table_remove(table_of(entity), entry);
     kin__let_go(server, &key);
-    kin__let_go(server, &value);
+    if (handed_out)
+        kin__hand_out(server, &value);
+    else
+        kin__let_go(server, &value);
     kin__entity_wake(server, entity, CHANGES, true);
+}
+
+static void drop(struct kin_server *server, struct kin__entity *entity, struct kin__entry *entry)
+{
+    remove_entry(server, entity, entry, false);
 }
 
 static int set(kin_call *call, struct kin__entity *entity)
@@ -300,7 +309,7 @@ static int pop(kin_call *call, struct kin__entity *entity)
         return error;
     if (entry) {
         put_kept(call, &entry->value);
-        drop(call->server, entity, entry);
+        remove_entry(call->server, entity, entry, true);
     } else if (call->rest.at == call->rest.end) {
         error = key_missing(key);
     } else if (!(error = kin__arg_item(call, "a value", &other))) {
@@ -318,7 +327,7 @@ static int popitem(kin_call *call, struct kin__entity *entity)
     kin__put_head(call->answer, KIN__LIST, 2);
     put_kept(call, &last->key);
     put_kept(call, &last->value);
-    drop(call->server, entity, last);
+    remove_entry(call->server, entity, last, true);
     return 0;
 }
 

@@ -2,11 +2,13 @@
 #include "manager/server.h"
 
 #include "base/failure.h"
+#include "os/os.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #define FIRST_ROOM 64u
+#define HANDED_OUT 10.0 /* seconds that who has got an object out of a container has to refer to it */
 #define OVERHEAD \
     64u /* of what is kept, for the memory limit: a guess that is rather too high for small items */
 
@@ -126,6 +128,54 @@ void kin__entities_end(struct kin_server *server)
     server->generations = NULL;
     server->entities_top = server->entities_room = 0;
     server->entity_count = 0;
+}
+
+/* ---- holds --------------------------------------------------------------------------------------- */
+
+struct hold {
+    struct kin__timer timer;
+    struct kin__link link;
+    struct kin__entity *entity;
+    uint64_t number;
+};
+
+static void end_hold(struct kin_server *server, struct kin__timer *timer)
+{
+    struct hold *hold = KIN__OF(timer, struct hold, timer);
+    kin__link_remove(&hold->link);
+    kin__entity_drop(server, hold->entity);
+    free(hold);
+}
+
+int kin__entity_hold_for(struct kin_server *server, struct kin__entity *entity, double seconds,
+                         uint64_t *number)
+{
+    struct hold *hold = malloc(sizeof *hold);
+    if (!hold)
+        return kin__fail(KIN_ENOMEM, "cannot hold an object: out of memory in the manager");
+    *hold = (struct hold){.timer.fire = end_hold, .entity = entity, .number = ++server->last_hold};
+    int error = kin__timer_set(&server->timers, &hold->timer, kin__os_now() + seconds);
+    if (error) {
+        free(hold);
+        return error;
+    }
+    kin__link_append(&server->holds, &hold->link);
+    kin__entity_hold(server, entity);
+    if (number)
+        *number = hold->number;
+    return 0;
+}
+
+void kin__hold_end(struct kin_server *server, struct kin__entity *entity, uint64_t number)
+{
+    for (struct kin__link *link = server->holds.next; link != &server->holds; link = link->next) {
+        struct hold *hold = KIN__OF(link, struct hold, link);
+        if (hold->number == number && hold->entity == entity) {
+            kin__timer_stop(&server->timers, &hold->timer);
+            end_hold(server, &hold->timer);
+            return;
+        }
+    }
 }
 
 /* ---- sessions ------------------------------------------------------------------------------------ */
@@ -279,8 +329,10 @@ struct kin__entity *kin__read_entity(struct kin_server *server, struct kin__read
     return kin__entity_find(server, id);
 }
 
-/* For each object of this server in the item: hold it, or drop it. KIN_ENOTFOUND: one is gone; those before it are held. */
-static int each_object(struct kin_server *server, struct kin__reader item, bool hold, size_t *done,
+enum what { HOLD, DROP, HOLD_FOR_A_WHILE };
+
+/* For each object of this server in the item. KIN_ENOTFOUND: one is gone; *done were there before it. */
+static int each_object(struct kin_server *server, struct kin__reader item, enum what what, size_t *done,
                        size_t most)
 {
     struct kin__head head;
@@ -298,10 +350,12 @@ static int each_object(struct kin_server *server, struct kin__reader item, bool 
         struct kin__entity *entity = kin__entity_find(server, id);
         if (!entity)
             return kin__fail(KIN_ENOTFOUND, "the object %#llx in the value is gone", (unsigned long long)id);
-        if (hold)
+        if (what == HOLD)
             kin__entity_hold(server, entity);
-        else
+        else if (what == DROP)
             kin__entity_drop(server, entity);
+        else
+            kin__entity_hold_for(server, entity, HANDED_OUT, NULL); /* without memory: it may be gone, then */
         ++*done;
     }
     return 0;
@@ -322,8 +376,8 @@ int kin__keep(struct kin_server *server, struct kin__reader item, struct kin__ke
     uint8_t *data = malloc(size);
     if (!data)
         return kin__fail(KIN_ENOMEM, "cannot keep a value of %zu bytes: out of memory in the manager", size);
-    if (objects && each_object(server, item, true, &held, SIZE_MAX)) {
-        each_object(server, item, false, &dropped, held);
+    if (objects && each_object(server, item, HOLD, &held, SIZE_MAX)) {
+        each_object(server, item, DROP, &dropped, held);
         free(data);
         return KIN_ENOTFOUND;
     }
@@ -344,6 +398,14 @@ void kin__let_go(struct kin_server *server, struct kin__kept *kept)
                     SIZE_MAX);
     free(kept->data);
     *kept = (struct kin__kept){0};
+}
+
+void kin__hand_out(struct kin_server *server, struct kin__kept *kept)
+{
+    size_t done = 0;
+    if (kept->objects)
+        each_object(server, kin__kept_reader(kept), HOLD_FOR_A_WHILE, &done, SIZE_MAX);
+    kin__let_go(server, kept);
 }
 
 int kin__key(struct kin_server *server, struct kin__reader item, const uint8_t **data, size_t *size)

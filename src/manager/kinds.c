@@ -9,8 +9,10 @@
 #include <stdlib.h>
 
 static const struct kin__kind *const built_in[] = {
-    &kin__kind_dict,
-    &kin__kind_namespace,
+    &kin__kind_dict,      &kin__kind_list,  &kin__kind_set,       &kin__kind_namespace,
+    &kin__kind_value,     &kin__kind_array, &kin__kind_queue,     &kin__kind_joinable_queue,
+    &kin__kind_lock,      &kin__kind_rlock, &kin__kind_semaphore, &kin__kind_bounded_semaphore,
+    &kin__kind_condition, &kin__kind_event, &kin__kind_barrier,
 };
 
 const struct kin__kind *kin__kind_find(const struct kin_server *server, const uint8_t *name, size_t size)
@@ -64,14 +66,19 @@ static int find(kin_call *call, struct kin__entity **out)
     return 0;
 }
 
-/* refer(object): one more reference of the session's; its type is answered. */
+/* refer(object, [hold]): one more reference of the session's; the hold has done what it was for. */
 static int refer(kin_call *call, struct kin__entity *root)
 {
     (void)root;
     struct kin__entity *entity = NULL;
+    int64_t hold = 0;
     int error = find(call, &entity);
+    if (!error && kin__arg_more(call))
+        error = kin__arg_int(call, "a hold's number", &hold);
     if (error || (error = kin__session_refer(call->server, call->session, entity)))
         return error;
+    if (hold)
+        kin__hold_end(call->server, entity, (uint64_t)hold);
     kin__put_entity(call->server, call->answer, entity);
     return 0;
 }
@@ -84,39 +91,21 @@ static int unrefer(kin_call *call, struct kin__entity *root)
     return error ? error : kin__session_unrefer(call->server, call->session, entity);
 }
 
-struct hold {
-    struct kin__timer timer;
-    struct kin__entity *entity;
-};
-
-static void let_go(struct kin_server *server, struct kin__timer *timer)
-{
-    struct hold *hold = KIN__OF(timer, struct hold, timer);
-    kin__entity_drop(server, hold->entity);
-    free(hold);
-}
-
-/* hold(object, seconds): nobody's reference, for a while. */
+/* hold(object, seconds): nobody's reference, for a while; its number, for who comes with it. */
 static int keep_for(kin_call *call, struct kin__entity *root)
 {
     (void)root;
     struct kin__entity *entity = NULL;
     double seconds;
+    uint64_t number = 0;
     int error = find(call, &entity);
     if (error || (error = kin__arg_timeout(call, &seconds)))
         return error;
     if (isinf(seconds))
         return kin__fail(KIN_EINVAL, "cannot hold an object for ever: a token may be lost");
-    struct hold *hold = malloc(sizeof *hold);
-    if (!hold)
-        return kin__fail(KIN_ENOMEM, "cannot hold an object: out of memory in the manager");
-    *hold = (struct hold){.timer.fire = let_go, .entity = entity};
-    if ((error = kin__timer_set(&call->server->timers, &hold->timer, kin__os_now() + seconds))) {
-        free(hold);
-        return error;
-    }
-    kin__entity_hold(call->server, entity);
-    return 0;
+    if (!(error = kin__entity_hold_for(call->server, entity, seconds, &number)))
+        kin__put_head(call->answer, KIN__UINT, number);
+    return error;
 }
 
 /* counts(): in the order of kin_manager_counts. */

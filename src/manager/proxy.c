@@ -79,6 +79,10 @@ kin_proxy *kin__proxy_from(struct kin__connected *client, const uint8_t *item, s
     proxy->object = object;
     proxy->maker = kin__self_id();
     memcpy(proxy->type, type, sizeof type);
+    if (size <= sizeof proxy->item) {
+        memcpy(proxy->item, item, size);
+        proxy->item_size = size;
+    }
     snprintf(proxy->sync.name, sizeof proxy->sync.name, "%.23s", type);
     return kin__sync_publish(proxy, KIN__PROXY_MAGIC);
 }
@@ -167,4 +171,78 @@ const char *kin_proxy_type(const kin_proxy *proxy)
 kin_manager *kin_proxy_manager(const kin_proxy *proxy)
 {
     return check(proxy, "ask for the manager of") ? NULL : proxy->manager;
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------------------- */
+
+int kin_proxy_token(kin_proxy *proxy, double hold, kin_token *out)
+{
+    int error = check(proxy, "take a token of");
+    if (error)
+        return error;
+    if (!out || !(hold >= 0) || isinf(hold))
+        return kin__fail(KIN_EINVAL, "cannot take a token: %s",
+                         out ? "it is held for a number of seconds" : "nowhere to put it");
+    uint64_t number = 0;
+    if (hold > 0) {
+        kin_any answer, args[] = {kin_any_uint(proxy->object), kin_any_real(hold)};
+        error = kin__client_call(
+            proxy->manager,
+            &(struct kin__request){.method = "hold", .args = args, .count = 2, .timeout = KIN_FOREVER},
+            &answer);
+        if (error)
+            return error;
+        number = answer.natural;
+    }
+    memset(out, 0, sizeof *out);
+    memcpy(out->type, proxy->type, sizeof out->type);
+    memcpy(out->server, proxy->manager->server, sizeof out->server);
+    out->object = proxy->object;
+    out->hold = number;
+    snprintf(out->address, sizeof out->address, "%s", proxy->manager->address);
+    return 0;
+}
+
+static kin_proxy *open_object(kin_manager *manager, const uint8_t *server, uint64_t object, uint64_t hold)
+{
+    if (kin__object_check(manager, KIN__MANAGER_MAGIC, "make a proxy"))
+        return NULL;
+    if (memcmp(server, manager->server, KIN__SERVER_ID) != 0) {
+        kin__fail(KIN_EMISMATCH, "cannot make a proxy: the object is not of manager \"%s\"",
+                  manager->sync.name);
+        return NULL;
+    }
+    kin_any args[] = {kin_any_uint(object), kin_any_uint(hold)};
+    return from_call(manager,
+                     &(struct kin__request){
+                         .method = "refer", .args = args, .count = hold ? 2 : 1, .timeout = KIN_FOREVER});
+}
+
+kin_proxy *kin_proxy_open(kin_manager *manager, const kin_token *token)
+{
+    if (token)
+        return open_object(manager, token->server, token->object, token->hold);
+    kin__fail(KIN_EINVAL, "cannot make a proxy: no token");
+    return NULL;
+}
+
+kin_any kin_any_object(const kin_proxy *proxy)
+{
+    if (check(proxy, "pass"))
+        return kin_any_null();
+    return (kin_any){.type = KIN_ANY_OBJECT, .data = proxy->item, .size = proxy->item_size};
+}
+
+kin_proxy *kin_proxy_of(kin_manager *manager, const kin_any *value)
+{
+    const uint8_t *server;
+    uint64_t object;
+    char type[32];
+    if (!value || value->type != KIN_ANY_OBJECT ||
+        !read_item((struct kin__reader){value->data, (const uint8_t *)value->data + value->size}, &server,
+                   &object, type)) {
+        kin__fail(KIN_EINVAL, "cannot make a proxy: the value is no object");
+        return NULL;
+    }
+    return open_object(manager, server, object, 0);
 }

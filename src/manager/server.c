@@ -152,6 +152,7 @@ kin_server *kin_server_new(const kin_manager_options *given)
     kin__link_init(&server->closing);
     kin__link_init(&server->dirty);
     kin__link_init(&server->dropped);
+    kin__link_init(&server->holds);
     if (open_server(server, &options)) {
         kin_error error;
         kin_error_get(&error);

@@ -20,7 +20,7 @@
 #include <stdatomic.h>
 
 #define KIN__PARKED 1 /* what a method returns that has parked its call */
-#define KIN__WAITING_LISTS 2
+#define KIN__WAITING_LISTS 3
 
 /* ---- timers (timers.c) --------------------------------------------------------------------------- */
 
@@ -157,7 +157,8 @@ struct kin_server {
     struct kin__watch listening, rung;
     _Atomic int stop;
     bool serving, ending;
-    struct kin__link sessions, connections, closing, dirty, dropped;
+    struct kin__link sessions, connections, closing, dirty, dropped, holds;
+    uint64_t last_hold;
     bool dropping;
     struct kin__timers timers;
     struct kin__entity **entities;
@@ -230,6 +231,10 @@ struct kin__entity *kin__entity_find(struct kin_server *server, uint64_t id);
 void kin__entity_hold(struct kin_server *server, struct kin__entity *entity);
 /* Drop a reference; with the last one it ends. */
 void kin__entity_drop(struct kin_server *server, struct kin__entity *entity);
+/* A reference of nobody's for some seconds; its number, unless NULL, for who comes for it before. KIN_ENOMEM. */
+int kin__entity_hold_for(struct kin_server *server, struct kin__entity *entity, double seconds,
+                         uint64_t *number);
+void kin__hold_end(struct kin_server *server, struct kin__entity *entity, uint64_t number);
 void kin__entities_end(struct kin_server *server);
 
 /* A session's references. KIN_ENOMEM; KIN_ENOTFOUND: it has none. */
@@ -244,6 +249,8 @@ void kin__session_give(struct kin_server *server, struct kin__session *session, 
 /* Keep a copy of a checked item, counted, with the objects in it held; free it. KIN_ENOMEM, KIN_EMEMLIMIT, KIN_ENOTFOUND. */
 int kin__keep(struct kin_server *server, struct kin__reader item, struct kin__kept *out);
 void kin__let_go(struct kin_server *server, struct kin__kept *kept);
+/* The same of what a client has been given: objects in it stay for a moment, so that he can refer to them. */
+void kin__hand_out(struct kin_server *server, struct kin__kept *kept);
 /* The same of a key, in its canonical form, which stays in server->scratch until the next one. */
 int kin__key(struct kin_server *server, struct kin__reader item, const uint8_t **data, size_t *size);
 

@@ -53,6 +53,16 @@ int kin_proxy_set(kin_proxy *proxy, kin_any key, kin_any value)
     return call(proxy, "set", args, 2, KIN_FOREVER, NULL);
 }
 
+int kin_proxy_value(kin_proxy *proxy, kin_any *out)
+{
+    return call(proxy, "get", NULL, 0, KIN_FOREVER, out);
+}
+
+int kin_proxy_set_value(kin_proxy *proxy, kin_any value)
+{
+    return call(proxy, "set", &value, 1, KIN_FOREVER, NULL);
+}
+
 int kin_proxy_delete(kin_proxy *proxy, kin_any key)
 {
     return call(proxy, "delete", &key, 1, KIN_FOREVER, NULL);
@@ -311,4 +321,19 @@ int kin_proxy_notify(kin_proxy *proxy, size_t count)
 {
     kin_any number = kin_any_uint(count);
     return call(proxy, "notify", &number, 1, KIN_FOREVER, NULL);
+}
+
+int kin_proxy_notify_all(kin_proxy *proxy)
+{
+    return call(proxy, "notify_all", NULL, 0, KIN_FOREVER, NULL);
+}
+
+int kin_proxy_event_set(kin_proxy *proxy)
+{
+    return call(proxy, "set", NULL, 0, KIN_FOREVER, NULL);
+}
+
+int kin_proxy_event_clear(kin_proxy *proxy)
+{
+    return call(proxy, "clear", NULL, 0, KIN_FOREVER, NULL);
 }
