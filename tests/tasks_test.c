@@ -316,13 +316,14 @@ static int allocate(kin_task *task, const void *in, void *out)
 {
     (void)out;
     size_t bytes = *(const size_t *)in;
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is to take all there is
     for (size_t got = 0; got < bytes; got += 1 << 20) {
         char *block = malloc(1 << 20);
         if (!block && kin_task_attempt(task) == 0 && kin_task_context(task))
             abort();
         if (!block)
             return kin_error_set(KIN_EMEMLIMIT, "malloc failed after %zu MiB", got >> 20);
-        memset(block, 1, 1 << 20); // NOLINT(clang-analyzer-unix.Malloc): it is to take all there is
+        memset(block, 1, 1 << 20);
     }
     return 0;
 }

@@ -66,6 +66,19 @@ KIN_API kin_result *kin_pool_apply_async(kin_pool *pool, kin_task_fn fn,
 KIN_API int kin_pool_apply(kin_pool *pool, kin_task_fn fn, const kin_apply_args *args) KIN_CHECKED;
 
 /*
+ * A map that is not waited for: kin_pool_map() in kin/pool.h with a result instead. Its items are cut into pieces,
+ * large ones first, `chunk` items each if that is given. Of the arguments it takes all but context_size, progress,
+ * errors, failures and results, for which there are kin_result_failures() and kin_result_take(). `in` in private
+ * memory is copied; `out` lies in the heap, or is NULL, with out_size given: then it is in the result
+ * (kin_result_get() of count * out_size bytes). The result has failed if an item has; with KIN_STOP the other
+ * items are then canceled, and zeroed like failed ones.
+ */
+KIN_API kin_result *kin_pool_map_async(kin_pool *pool, kin_task_fn fn, const kin_map_args *args) KIN_CHECKED
+    KIN_FREED_BY(kin_result_free);
+KIN_API kin_result *kin_pool_for_async(kin_pool *pool, kin_for_fn fn, const kin_map_args *args) KIN_CHECKED
+    KIN_FREED_BY(kin_result_free);
+
+/*
  * Call the done functions of what has finished since the last time, in this thread; never on another, hidden one.
  * How many there were goes to *count, unless it is NULL. For the pool's maker. In a done function: KIN_EBUSY.
  */

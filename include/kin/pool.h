@@ -26,6 +26,7 @@
 KIN_BEGIN
 
 typedef struct kin_pool kin_pool;
+struct kin_result;
 
 /* ---- tasks: what a task's function sees ------------------------------------------------------ */
 
@@ -198,6 +199,14 @@ typedef struct kin_map_args {
     uint64_t
         seed; /* of its tasks' random numbers (kin_task_random); 0: made of the pool's seed and the number
                         of this map among the pool's, so each map draws others, and each run of the program the same */
+    /* For kin_pool_map_async (kin/apply.h) alone; what they mean is told there: */
+    int priority;
+    double soft_time_limit;
+    double cpu_limit;
+    unsigned retry_on;
+    double backoff;
+    void (*done)(struct kin_result *result, void *arg);
+    void *done_arg;
 } kin_map_args;
 
 #define KIN_MAP_ARGS(...) (&(kin_map_args){.size = sizeof(kin_map_args), ##__VA_ARGS__})

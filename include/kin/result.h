@@ -47,8 +47,8 @@ KIN_API int kin_result_wait(kin_result *result, double timeout) KIN_CHECKED;
  */
 KIN_API int kin_result_get(kin_result *result, void *out, size_t size, double timeout) KIN_CHECKED;
 
-/* The task's `out` in place, in shared memory, until the result is freed. NULL: not (successfully) finished, or no
- * out. */
+/* The task's `out` in place, in shared memory, until the result is freed. NULL: not finished, failed (but of a
+ * map, whose failed items are zeroed), or no out. */
 KIN_API void *kin_result_value(kin_result *result);
 
 /*
@@ -59,6 +59,13 @@ KIN_API int kin_result_take(kin_result *result, kin_arena **out);
 
 /* Why it failed. `error.code` 0: it did not. KIN_EBUSY: not finished. */
 KIN_API int kin_result_error(const kin_result *result, kin_task_error *out);
+
+/*
+ * All failures of a map's items, in index order: up to `capacity` go to `out`, their number to *count. Of a single
+ * task: its failure, if it has failed. KIN_EBUSY: not finished.
+ */
+KIN_API int kin_result_failures(const kin_result *result, kin_task_error *out, size_t capacity,
+                                size_t *count);
 
 /* What it took, of the attempt that finished it. KIN_EBUSY: not finished. */
 typedef struct kin_usage {

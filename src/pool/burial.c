@@ -52,7 +52,7 @@ static bool is_under_another(const struct burial *burial, const kin_result *reco
 static kin_result *find_culprit(const struct burial *burial)
 {
     for (int i = 0; i < burial->count; i++)
-        if (atomic_load(&burial->found[i]->hit))
+        if (atomic_load(&burial->found[i]->hit) && burial->found[i]->hit_at == burial->found[i]->at)
             return burial->found[i];
     if (burial->task & KIN__DOOMED)
         return NULL;
@@ -65,7 +65,7 @@ static kin_result *find_culprit(const struct burial *burial)
     return NULL;
 }
 
-static void tell(const struct burial *burial, kin_result *record, bool culprit)
+static void tell(const struct burial *burial, kin_result *record, bool culprit, int hit)
 {
     struct kin__failure *failure = kin__record_fails(record, burial->local->pool->maker);
     if (!failure)
@@ -75,17 +75,28 @@ static void tell(const struct burial *burial, kin_result *record, bool culprit)
     char what[80], how[200];
     error->end = *burial->end;
     snprintf(error->function, sizeof error->function, "%s", kin__desk_name_of(&burial->local->desk, record));
-    snprintf(what, sizeof what, error->function[0] ? "task %s()" : "the task", error->function);
+    if (record->batch)
+        snprintf(what, sizeof what, "task %zu", error->index);
+    else
+        snprintf(what, sizeof what, error->function[0] ? "task %s()" : "the task", error->function);
     if (process->printed) {
         uint64_t taken;
         kin__printed_tail(process, burial->local->pool->seats[burial->worker].printed, error->output,
                           sizeof error->output, &taken);
+    }
+    if (hit == KIN_CAUSE_CPU_LIMIT) {
+        error->cause = hit;
+        kin__error_fill(&error->error, KIN_ETIMELIMIT,
+                        "%s took more than its limit of %g s of CPU time: its worker (pid %d) was killed",
+                        what, record->cpu_limit, error->pid);
+        return;
     }
     if (culprit) {
         kin__death_story(
             &(struct kin__death_facts){.what = what,
                                        .process = process,
                                        .memory_limit = record->memory_limit,
+                                       .time_limit = hit == KIN_CAUSE_TIME_LIMIT ? record->time_limit : 0,
                                        .data_ready = burial->local->pool->seats[burial->worker].data_ready},
             error);
         return;
@@ -108,12 +119,60 @@ static int cause_of(const struct burial *burial, const kin_result *record)
     return burial->end->how == KIN_END_EXITED ? KIN_CAUSE_EXITED : KIN_CAUSE_SIGNALED;
 }
 
+static void post(struct burial *burial, kin_result *record, uint64_t state)
+{
+    if (!kin__record_step(record, state, KIN__WORK_QUEUED))
+        return;
+    if (record->owner) /* its submitter waits for it, and runs it itself */
+        kin__record_tell(record);
+    else
+        kin__desk_post(&burial->local->desk, record, (state & KIN__WORK_GENERATION) | KIN__WORK_QUEUED,
+                       (int)record->priority);
+}
+
+/* The item that it died in has failed, unless it had just been done; the rest of the piece goes on. */
+static void fail_item(struct burial *burial, kin_result *record, uint64_t state, bool culprit, int hit)
+{
+    struct kin__batch *batch = record->batch;
+    size_t at = record->at;
+    if (at < record->end_item) {
+        if (batch->status[at] == KIN__PENDING) {
+            tell(burial, record, culprit, hit);
+            if (batch->out)
+                memset(batch->out + at * batch->out_size, 0, batch->out_size);
+            batch->status[at] = KIN__FAILED;
+        }
+        if (batch->status[at] == KIN__FAILED) { /* perhaps it died before it could say so */
+            atomic_store(&batch->failed, 1);
+            if (batch->stop_on_failure)
+                atomic_store(&batch->stop, 1);
+        }
+        record->attempts = 0;
+        record->at = at + 1;
+    }
+    if (record->at < record->end_item && !atomic_load(&batch->stop))
+        post(burial, record, state);
+    else if (kin__record_step(record, state,
+                              atomic_load(&record->failure) ? KIN__WORK_FAILED : KIN__WORK_DONE))
+        kin__record_tell(record);
+}
+
+static bool had_finished_item(const kin_result *record)
+{
+    return record->batch && record->at < record->end_item &&
+           record->batch->status[record->at] != KIN__PENDING;
+}
+
 static void settle(struct burial *burial, kin_result *record, const kin_result *culprit)
 {
-    struct kin__desk *desk = &burial->local->desk;
     uint64_t state = kin__record_state(record);
     bool innocent = !culprit; /* killed for another's sake: free to try again */
     int hit = (int)atomic_exchange(&record->hit, 0);
+    if (had_finished_item(record)) {
+        kin__record_clean_attempt(record);
+        fail_item(burial, record, state, false, 0);
+        return;
+    }
     if (!innocent && kin__record_again(record, hit ? hit : cause_of(burial, record))) {
         kin__record_step(record, state, KIN__WORK_DELAYED);
         atomic_store(&burial->local->pool->delayed, 1);
@@ -121,18 +180,15 @@ static void settle(struct burial *burial, kin_result *record, const kin_result *
         return;
     }
     kin__record_clean_attempt(record);
-    if (innocent && !record->owner) {
-        if (kin__record_step(record, state, KIN__WORK_QUEUED))
-            kin__desk_post(desk, record, (state & KIN__WORK_GENERATION) | KIN__WORK_QUEUED,
-                           (int)record->priority);
+    if (innocent) {
+        post(burial, record, state);
         return;
     }
-    if (innocent) { /* its submitter waits for it, and runs it itself */
-        kin__record_step(record, state, KIN__WORK_QUEUED);
-        kin__record_tell(record);
+    if (record->batch) {
+        fail_item(burial, record, state, record == culprit, hit);
         return;
     }
-    tell(burial, record, record == culprit);
+    tell(burial, record, record == culprit, hit);
     if (kin__record_step(record, state, KIN__WORK_FAILED))
         kin__record_tell(record);
 }
@@ -146,6 +202,18 @@ static void post_again(kin_result *record, void *arg)
     if (KIN__WORK(state) == KIN__WORK_QUEUED && !record->owner && !record->listed && lane &&
         (int64_t)(atomic_load(&record->place) - atomic_load(&lane->next)) < 0)
         kin__desk_post(&burial->local->desk, record, state, (int)record->priority);
+}
+
+/* The dead one may have finished a piece and not counted it. */
+static void recount(kin_result *record, void *arg)
+{
+    (void)arg;
+    struct kin__batch *batch = record->batch;
+    uint64_t state = kin__record_state(record);
+    if (KIN__WORK(state) != KIN__WORK_RUNNING || !batch || batch->whole != record)
+        return;
+    atomic_store(&batch->recount, 1);
+    kin__batch_check(batch);
 }
 
 static void cancel(kin_result *record, void *arg)
@@ -171,6 +239,7 @@ void kin__records_bury(struct kin__local *local, int worker, const kin_end *end)
         if (burial.found[i])
             settle(&burial, burial.found[i], culprit);
     kin__each_record_of(atomic_load(&pool->slabs), post_again, &burial);
+    kin__each_record(pool, recount, NULL);
     atomic_store(&seat->task, 0);
     pthread_mutex_unlock(&local->desk.mutex);
 }

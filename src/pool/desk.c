@@ -16,11 +16,21 @@ static void put_on(kin_result **list, kin_result *record)
 }
 
 /* Whether it may still be on the stack of the worker that was evicted from it. */
-static bool is_written(const struct kin__desk *desk, const kin_result *record)
+// NOLINTNEXTLINE(misc-no-recursion): likewise
+bool kin__desk_is_written(const struct kin__desk *desk, const kin_result *record)
 {
+    const struct kin__batch *batch = record->batch;
+    if (batch && batch->whole == record) {
+        for (size_t i = 0; i < batch->pieces_count; i++)
+            if (kin__desk_is_written(desk, batch->pieces[i]))
+                return true;
+        return false;
+    }
     uint64_t state = kin__record_state(record);
-    uint32_t seat = KIN__WORK_SEAT(state);
-    if (!KIN__WORK_CAUSE(state) || seat >= (uint32_t)desk->pool->workers)
+    /* A piece whose end was found out by another may still be being told of by its worker. */
+    bool recounted = batch && atomic_load(&batch->recount);
+    uint32_t seat = KIN__WORK_CAUSE(state) ? KIN__WORK_SEAT(state) : (uint32_t)record->worker;
+    if ((!KIN__WORK_CAUSE(state) && !recounted) || seat >= (uint32_t)desk->pool->workers)
         return false;
     const _Atomic uint64_t *task = &desk->pool->seats[seat].task;
     uint64_t top = atomic_load(task), ref = top;
@@ -34,6 +44,8 @@ static bool is_written(const struct kin__desk *desk, const kin_result *record)
 static void adopt(kin_result *record, void *arg)
 {
     struct kin__desk *desk = arg;
+    if (record->batch && record->batch->whole && record->batch->whole != record)
+        return; /* a piece goes with the whole */
     bool is_free = KIN__WORK(kin__record_state(record)) == KIN__WORK_FREE;
     put_on(is_free ? &desk->free : &desk->leaving, record);
 }
@@ -87,10 +99,16 @@ static int add_slab(struct kin__desk *desk)
     return 0;
 }
 
+// NOLINTNEXTLINE(misc-no-recursion): a whole frees its pieces, which have none
 static void set_free(struct kin__desk *desk, kin_result *record)
 {
     kin_result *own = kin__own(record);
+    const struct kin__batch *batch = record->batch;
+    if (batch && batch->whole == record)
+        for (size_t i = 0; i < batch->pieces_count; i++)
+            set_free(desk, batch->pieces[i]);
     kin__record_clean(record);
+    atomic_store_explicit(&own->magic, 0, memory_order_relaxed);
     /* Nobody else writes a finished record's state. */
     atomic_store(&own->state, atomic_load(&own->state) & KIN__WORK_GENERATION);
     if (!own->listed) /* else kin__desk_flush comes by */
@@ -103,7 +121,7 @@ static void let_leave(struct kin__desk *desk)
     desk->leaving = NULL;
     while (record) {
         kin_result *next = record->next;
-        if (is_written(desk, record))
+        if (kin__desk_is_written(desk, record))
             put_on(&desk->leaving, record);
         else
             set_free(desk, record);
@@ -129,7 +147,7 @@ void kin__desk_return(struct kin__desk *desk, kin_result *record)
     if (record->call)
         kin__desk_forget(desk, record);
     atomic_store_explicit(&own->magic, 0, memory_order_relaxed);
-    if (is_written(desk, record) && !own->listed)
+    if (kin__desk_is_written(desk, record) && !own->listed)
         put_on(&desk->leaving, record);
     else
         set_free(desk, record);

@@ -49,6 +49,9 @@ kin_result *kin__desk_take(struct kin__desk *desk);
 /* A record that is finished is FREE again, as soon as nobody writes to it any more. Under the mutex. */
 void kin__desk_return(struct kin__desk *desk, kin_result *record);
 
+/* Whether the worker that a record was taken from may still be at it. */
+bool kin__desk_is_written(const struct kin__desk *desk, const kin_result *record);
+
 /* Name a function, quickly if it is the last one again. Under the mutex. */
 int kin__desk_name(struct kin__desk *desk, void (*fn)(void), struct kin__function *out);
 

@@ -16,7 +16,6 @@
 #include "process/printed.h"
 
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -67,8 +66,7 @@ bool kin__hand_has_work(struct kin__hand *hand)
 
 /* ---- one record ------------------------------------------------------------------------------ */
 
-/* Its worker has been told to die, or has not: see evict.c. */
-static void await_death(void)
+void kin__await_death(void)
 {
     static const _Atomic uint32_t never;
     for (;;) {
@@ -86,66 +84,7 @@ static void leave(struct kin__hand *hand, uint64_t ref, uint64_t outer, bool unw
         return;
     }
     if (!atomic_compare_exchange_strong(&hand->seat->task, &ref, outer) && (ref & KIN__DOOMED))
-        await_death();
-}
-
-/* What it becomes. */
-static uint32_t fail_record(struct kin_task *task, int result, bool has_story)
-{
-    kin_result *record = kin__own(task->record);
-    bool by_memory = has_story && record->memory_limit && kin_error_code() == KIN_EMEMLIMIT;
-    int cause = by_memory ? KIN_CAUSE_MEMORY_LIMIT : KIN_CAUSE_RETURNED;
-    if (kin__record_again(task->record, cause))
-        return KIN__WORK_DELAYED;
-    kin_error story; /* freeing may record failures of its own */
-    if (has_story)
-        kin_error_get(&story);
-    if (record->memory) {
-        kin_arena *memory = record->memory;
-        record->memory = NULL;
-        kin_arena_free(memory);
-    }
-    struct kin__failure *failure = kin__record_fails(record, task->maker);
-    if (!failure)
-        return KIN__WORK_FAILED; /* the state tells it all the same */
-    failure->error.result = result;
-    failure->error.cause = cause;
-    if (has_story)
-        failure->error.error = story;
-    else
-        kin__error_fill(&failure->error.error, KIN_EFAILED, "the task's function returned %d", result);
-    if (task->captured) {
-        char *message = failure->error.error.message;
-        size_t length = strlen(message);
-        kin__task_output(task, failure->error.output);
-        kin__printed_quote(failure->error.output, message + length,
-                           sizeof failure->error.error.message - length);
-    }
-    return KIN__WORK_FAILED;
-}
-
-/* Where its function writes: in a sealed worker not where the output goes. */
-static void *out_of(struct kin_task *task)
-{
-    const kin_result *record = task->record;
-    if (!record->out || !kin__is_sealed())
-        return record->out;
-    task->out = calloc(1, record->out_size);
-    return task->out;
-}
-
-static int call(struct kin_task *task)
-{
-    void (*function)(void);
-    kin_result *record = task->record;
-    int error = kin__function_resolve(&record->function, &function);
-    if (error)
-        return error;
-    void *out = out_of(task);
-    if (record->out && !out)
-        return kin__fail(KIN_ENOMEM, "could not get %zu bytes of private memory for the output",
-                         record->out_size);
-    return ((kin_task_fn)function)(task, record->in, out);
+        kin__await_death();
 }
 
 /* What it takes beyond the time, for who asks for it, or limits it. */
@@ -190,22 +129,7 @@ static void run(struct kin__hand *hand, kin_result *common, uint64_t running, ui
         kin__memory_limit_begin(hand->seat, record->memory_limit);
     uint64_t began = kin__os_now_ns();
     atomic_store_explicit(&record->began, began, memory_order_release);
-    if (hand->captured)
-        hand->seat->printed = kin__printed_so_far(hand->captured);
-    unsigned serial = kin__error_serial;
-    int result = call(&task);
-    bool done = result == 0 && !task.failed;
-    if (done && task.out)
-        memcpy(kin__own(record->out), task.out, record->out_size);
-    uint32_t work = KIN__WORK_DONE;
-    if (!done) {
-        work = fail_record(&task, result, kin__error_serial != serial);
-        if (record->out)
-            memset(kin__own(record->out), 0, record->out_size);
-    }
-    free(task.out);
-    while (task.children)
-        kin_result_free(task.children);
+    uint32_t work = kin__record_call(&task);
     record->wall = kin__os_now_ns() - began;
     if (hand->depth == 1)
         kin__memory_limit_end(record->memory_limit);
@@ -237,7 +161,7 @@ static bool claim_and_run(struct kin__hand *hand, kin_result *common, uint64_t s
     if (!outer)
         atomic_store_explicit(&hand->seat->task, ref, memory_order_relaxed);
     else if (!atomic_compare_exchange_strong(&hand->seat->task, &before, ref))
-        await_death();
+        kin__await_death();
     if (!atomic_compare_exchange_strong(&record->state, &state, running)) {
         leave(hand, ref, outer, false);
         return false;
@@ -300,6 +224,10 @@ bool kin__hand_run(struct kin__hand *hand, kin_result *record)
 
 static bool help(struct kin__hand *hand, kin_result *record)
 {
+    const struct kin__batch *batch = record->batch;
+    for (size_t i = 0; batch && batch->whole == record && i < batch->pieces_count; i++)
+        if (kin__hand_run(hand, batch->pieces[i]))
+            return true;
     return kin__hand_run(hand, record) || (hand->depth < DEPTH_TO_HELP && kin__hand_work(hand, true));
 }
 

@@ -33,6 +33,12 @@ bool kin__hand_work(struct kin__hand *hand, bool nested);
 /* Claim this very record, if it waits, and run it. */
 bool kin__hand_run(struct kin__hand *hand, kin_result *record);
 
+/* Run what a task's record tells: one item, or those of a piece. What it becomes. */
+uint32_t kin__record_call(struct kin_task *task);
+
+/* This worker is about to be killed: see warden.c. Nothing that it does is wanted any more. */
+_Noreturn void kin__await_death(void);
+
 /* Wake one worker that has nothing to do, if there is one; for what a task has submitted, also one that waits in a
  * task. */
 void kin__wake_one(kin_pool *pool, bool nested);

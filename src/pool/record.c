@@ -9,9 +9,31 @@
 #include <limits.h>
 #include <string.h>
 
+void kin__batch_check(struct kin__batch *batch)
+{
+    kin_result *whole = kin__own(batch->whole);
+    for (size_t i = 0; i < batch->pieces_count; i++)
+        if (!kin__work_finished(atomic_load(&batch->pieces[i]->state)))
+            return;
+    uint64_t state = kin__record_state(whole);
+    if (!kin__work_finished(state) &&
+        kin__record_step(whole, state, atomic_load(&batch->failed) ? KIN__WORK_FAILED : KIN__WORK_DONE))
+        kin__record_tell(whole);
+}
+
+void kin__batch_count(struct kin__batch *common)
+{
+    struct kin__batch *batch = kin__own(common);
+    if (atomic_fetch_sub(&batch->left, 1) == 1 || atomic_load(&batch->recount))
+        kin__batch_check(batch);
+}
+
 void kin__record_tell(kin_result *record)
 {
     kin_pool *pool = kin__own(record->pool);
+    if (record->batch && record->batch->whole && record->batch->whole != kin__common_record(record) &&
+        kin__work_finished(kin__record_state(record)))
+        kin__batch_count(record->batch);
     uint32_t wants = atomic_load(&record->wants); /* partner: see kin__record_step */
     uint32_t sleeper = atomic_load(&record->sleeper);
     if (wants & KIN__WANTS_WAKE)
@@ -45,10 +67,15 @@ static void free_arena(kin_arena **at)
 void kin__record_clean_attempt(kin_result *common)
 {
     kin_result *record = kin__own(common);
+    record->outer = 0;
+    if (record->batch) { /* what was done is kept */
+        if (record->memory)
+            kin__arena_rollback(record->memory, record->mark);
+        return;
+    }
     atomic_store_explicit(&record->failure, NULL, memory_order_relaxed);
     free_arena(&record->memory);
     free_arena(&record->story);
-    record->outer = 0;
     if (record->out)
         memset(kin__own(record->out), 0, record->out_size);
 }
@@ -57,6 +84,7 @@ void kin__record_clean(kin_result *common)
 {
     kin_result *record = kin__own(common);
     record->out = NULL; /* what the caller gave is theirs */
+    record->batch = NULL;
     kin__record_clean_attempt(common);
     free_arena(&record->room);
 }
@@ -78,7 +106,8 @@ struct kin__failure *kin__record_fails(kin_result *record, kin__id maker)
         return NULL;
     struct kin__failure *failure = kin__own(common);
     memset(failure, 0, sizeof *failure);
-    failure->error.index = record->index;
+    failure->error.index = record->batch ? record->batch->base + record->at : record->index;
+    failure->next = atomic_load_explicit(&record->failure, memory_order_relaxed);
     failure->error.worker = record->worker;
     failure->error.pid = record->pid;
     failure->error.attempts = record->attempts + 1;

@@ -23,7 +23,9 @@
  *   cpu_began        claimer             before began                         not read
  *   due              claimer, or who     before state is DELAYED              RUNNING
  *                    buries
- *   hit              warden              before it dooms the worker           the maker: all is over
+ *   hit, hit_at      warden              before it dooms the worker           the maker: all is over
+ *   mark             claimer             before the item's status byte        memory of an item not done goes
+ *   attempts, at     claimer             after the status byte                the byte tells that it was done
  *   looked           submitter           0 to 1                               a failure is told once too often
  *
  *   R1  a finished state is final until the submitter frees the record
@@ -38,6 +40,7 @@
 
 #include "family/arena.h"
 #include "family/object.h"
+#include "family/sealed.h"
 #include "kin/result.h"
 #include "process/function.h"
 
@@ -104,9 +107,11 @@ struct kin_result {
     size_t memory_limit;
     double backoff;
     int32_t retries;
-    uint32_t retry_on; /* 1 << enum kin_cause */
-    uint32_t call;     /* 1 + place among the desk's done functions; 0: none */
-    bool limited;      /* by time of one kind or other: the warden may end it at any moment */
+    uint32_t retry_on;        /* 1 << enum kin_cause */
+    struct kin__batch *batch; /* of a piece of many, or of all of them; NULL: a single task */
+    size_t from, end_item;    /* a piece: its items, from this to the other less 1 */
+    uint32_t call;            /* 1 + place among the desk's done functions; 0: none */
+    bool limited;             /* by time of one kind or other: the warden may end it at any moment */
     bool measure;
     uint32_t priority;
     kin_result *older, *younger; /* the submitter's own: of what the same task has submitted */
@@ -123,6 +128,9 @@ struct kin_result {
     uint64_t cpu;           /* ns */
     size_t peak;            /* bytes */
     uint64_t due;           /* DELAYED: kin__os_now_ns */
+    size_t at;              /* a piece: the item that is run, or is the next */
+    size_t mark;            /* a piece: of memory, what belongs to items that are done */
+    size_t hit_at;          /* where it was then */
     _Atomic uint32_t
         hit;        /* enum kin_cause: the limit for which its worker is being killed, and it tried again */
     uint64_t outer; /* a reference: what its worker runs it on top of; 0: nothing */
@@ -138,11 +146,56 @@ struct kin_result {
     unsigned char inline_out[KIN__INLINE];
 } __attribute__((aligned(64)));
 
+/*
+ * Many items, cut into pieces, each of which is a record; and one more record, the whole, for all of them. (A
+ * batch of one piece, as kin_pool_imap makes them, has no whole.)
+ *
+ *   field     written by         rule                              when the writer dies there
+ *   -------   ----------------   -------------------------------   -----------------------------------------------
+ *   status    a piece's worker   after the item, one store         pending: its burial fails it, or it is run again
+ *   stop      a piece's worker   0 to 1                            its burial sees the byte, and stops
+ *   left      who finishes a     one less, after the piece's       one too many: so its burial sets recount
+ *             piece              state
+ *   recount   who buries         0 to 1: left is not to be         the maker: all is over
+ *                                trusted
+ *   failed    as stop
+ *
+ *   B1  the whole is finished by whoever finds all pieces finished: with left at 0, or recount set
+ */
+struct kin__batch {
+    kin_result *whole;
+    kin_result **pieces;
+    size_t pieces_count;
+    const unsigned char *in;
+    unsigned char *out;
+    size_t in_size, out_size;
+    size_t base; /* index of the first item */
+    unsigned char *status;
+    bool is_for;
+    bool stop_on_failure;
+    _Atomic uint32_t stop;
+    _Atomic uint32_t failed;
+    _Atomic uint32_t recount;
+    _Atomic size_t left;
+};
+
+#define KIN__NO_SEAT 0xfffu /* of a whole: RUNNING in its pieces */
+
+/* A piece has been finished. */
+void kin__batch_count(struct kin__batch *batch);
+/* Finish the whole, if all pieces are. */
+void kin__batch_check(struct kin__batch *batch);
+
 /* Records, one behind the other. Slabs are linked by one store, and never go before the pool. */
 struct kin__slab {
     struct kin__slab *next;
     struct kin_result *records; /* KIN__SLAB_RECORDS */
 };
+
+static inline const kin_result *kin__common_record(const kin_result *record)
+{
+    return (const kin_result *)kin__common((uintptr_t)record);
+}
 
 /* A record and its generation in one word: a hint, and what seats say they run. */
 #define KIN__REF_GENERATIONS 20

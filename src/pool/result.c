@@ -9,10 +9,13 @@
 #include "pool/submit.h"
 
 #include <string.h>
+#include <time.h>
 
 #define LOOK_AGAIN 0.1
 #define SPIN 20e-6
 #define SPIN_TURNS 32
+#define WRITERS_PATIENCE 1.0
+#define WRITERS_PERIOD_NS 100000
 
 static int check(const kin_result *result, const char *what)
 {
@@ -145,19 +148,75 @@ static void tell_eviction(const kin_result *result, uint64_t state, kin_task_err
                         result->worker < 0 ? " before it had begun" : "");
 }
 
+static const struct kin__failure *failures_of(const kin_result *record)
+{
+    return atomic_load_explicit(&record->failure, memory_order_acquire);
+}
+
+/* Of all items of a map: the failure with the lowest index that is `least` or more. */
+static const struct kin__failure *next_failure(const struct kin__batch *batch, size_t least)
+{
+    const struct kin__failure *found = NULL;
+    for (size_t i = 0; i < batch->pieces_count; i++) {
+        if (batch->pieces[i]->end_item + batch->base <= least)
+            continue;
+        for (const struct kin__failure *failure = failures_of(batch->pieces[i]); failure;
+             failure = failure->next)
+            if (failure->error.index >= least && (!found || failure->error.index < found->error.index))
+                found = failure;
+        if (found)
+            break; /* pieces are in index order */
+    }
+    return found;
+}
+
 static void tell(const kin_result *result, uint64_t state, kin_task_error *out)
 {
     memset(out, 0, sizeof *out);
     out->worker = -1;
     if (KIN__WORK(state) == KIN__WORK_DONE)
         return;
-    const struct kin__failure *failure = atomic_load_explicit(&result->failure, memory_order_acquire);
+    const struct kin__failure *failure = result->batch ? next_failure(result->batch, 0) : failures_of(result);
     if (KIN__WORK_CAUSE(state))
         tell_eviction(result, state, out);
     else if (failure)
         *out = failure->error;
     else
         kin__error_fill(&out->error, KIN_EFAILED, "the task failed; there was no memory left to note why");
+}
+
+static void name(const kin_result *result, kin_task_error *error)
+{
+    if (error->error.code && !error->function[0])
+        kin__function_name(&result->function, error->function, sizeof error->function);
+}
+
+int kin_result_failures(const kin_result *result, kin_task_error *out, size_t capacity, size_t *count)
+{
+    uint64_t state;
+    int error = check_finished(result, "ask for a map's failures", &state);
+    if (error)
+        return error;
+    if (!count || (capacity && !out))
+        return kin__fail(KIN_EINVAL, "cannot tell a map's failures: no place for the %s",
+                         count ? "list" : "count");
+    *count = 0;
+    ((kin_result *)kin__own(result))->looked = 1;
+    if (!result->batch) {
+        if (KIN__WORK(state) != KIN__WORK_DONE && (*count)++ < capacity)
+            kin_result_error(result, out);
+        return 0;
+    }
+    const struct kin__failure *failure;
+    for (size_t least = 0; (failure = next_failure(result->batch, least)) != NULL;
+         least = failure->error.index + 1) {
+        if (*count < capacity) {
+            out[*count] = failure->error;
+            name(result, &out[*count]);
+        }
+        ++*count;
+    }
+    return 0;
 }
 
 int kin_result_error(const kin_result *result, kin_task_error *out)
@@ -170,8 +229,7 @@ int kin_result_error(const kin_result *result, kin_task_error *out)
         return kin__fail(KIN_EINVAL, "cannot tell a result's failure: no place for it");
     tell(result, state, out);
     ((kin_result *)kin__own(result))->looked = 1;
-    if (out->error.code && !out->function[0])
-        kin__function_name(&result->function, out->function, sizeof out->function);
+    name(result, out);
     return 0;
 }
 
@@ -196,11 +254,10 @@ int kin_result_get(kin_result *result, void *out, size_t size, double timeout)
     if (error)
         return error;
     uint64_t state = kin__record_state(result);
-    if (KIN__WORK(state) != KIN__WORK_DONE)
-        return kin__result_fail(result);
-    if (size)
+    bool done = KIN__WORK(state) == KIN__WORK_DONE;
+    if (size && (done || result->batch)) /* of many, those that failed are zeroed */
         memcpy(out, result->out, size);
-    return 0;
+    return done ? 0 : kin__result_fail(result);
 }
 
 void *kin_result_value(kin_result *result)
@@ -208,7 +265,7 @@ void *kin_result_value(kin_result *result)
     uint64_t state;
     if (check_finished(result, "look at a result's value", &state) != 0)
         return NULL;
-    if (KIN__WORK(state) != KIN__WORK_DONE) {
+    if (KIN__WORK(state) != KIN__WORK_DONE && !result->batch) {
         kin__result_fail(result);
         return NULL;
     }
@@ -257,6 +314,21 @@ static void release(struct kin__local *local)
         kin__local_release(local);
 }
 
+/* What the pieces' tasks have made becomes the whole's. */
+static void gather(kin_result *whole)
+{
+    struct kin__batch *batch = whole->batch;
+    for (size_t i = 0; batch && i < batch->pieces_count; i++) {
+        kin_result *piece = kin__own(batch->pieces[i]);
+        kin_arena *memory = piece->memory;
+        piece->memory = NULL;
+        if (memory && whole->memory)
+            kin__arena_merge(whole->memory, memory);
+        else if (memory)
+            whole->memory = memory;
+    }
+}
+
 int kin_result_take(kin_result *result, kin_arena **out)
 {
     uint64_t state;
@@ -270,7 +342,8 @@ int kin_result_take(kin_result *result, kin_arena **out)
     if (!desk)
         return kin_error_code();
     kin_result *record = kin__own(result);
-    kin_arena *memory = KIN__WORK(state) == KIN__WORK_DONE ? record->memory : NULL;
+    gather(record);
+    kin_arena *memory = KIN__WORK(state) == KIN__WORK_DONE || record->batch ? record->memory : NULL;
     if (memory && desk->owner)
         error = kin_arena_take(memory);
     if (!error && memory)
@@ -297,6 +370,15 @@ int kin_result_cancel(kin_result *result)
     return kin__fail(KIN_EBUSY, "cannot cancel the task: it has finished before");
 }
 
+/* Who was at work on it when it was canceled is about to be killed: a moment, so that the caller's memory is left
+ * alone from here on. */
+static void await_writers(const struct kin__desk *desk, const kin_result *result)
+{
+    double deadline = kin__os_deadline(WRITERS_PATIENCE);
+    while (kin__desk_is_written(desk, result) && kin__os_left(deadline) > 0)
+        nanosleep(&(struct timespec){.tv_nsec = WRITERS_PERIOD_NS}, NULL);
+}
+
 void kin_result_free(kin_result *result)
 {
     struct kin__local *local;
@@ -306,6 +388,7 @@ void kin_result_free(kin_result *result)
     if (!desk)
         return;
     kin__record_cancel(result);
+    await_writers(desk, result);
     pthread_mutex_lock(&desk->mutex);
     kin__submit_forget(result);
     kin__desk_return(desk, result);

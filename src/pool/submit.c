@@ -57,7 +57,7 @@ static int check_limits(const kin_apply_args *args)
     return 0;
 }
 
-static int check_args(const kin_pool *pool, kin_task_fn fn, const kin_apply_args *args)
+int kin__submit_check(const kin_pool *pool, const void *fn, const kin_apply_args *args)
 {
     if (!fn)
         return kin__fail(KIN_EINVAL, "cannot submit a task without a function");
@@ -125,7 +125,8 @@ static void set_limits(kin_result *record, const kin_apply_args *args)
     atomic_store_explicit(&record->hit, 0, memory_order_relaxed);
 }
 
-static int fill(struct kin__desk *desk, kin_result *common, kin_task_fn fn, const kin_apply_args *args)
+static int fill(struct kin__desk *desk, kin_result *common, void (*fn)(void), const kin_apply_args *args,
+                const struct kin__piece *piece)
 {
     kin_result *record = kin__own(common);
     const kin_pool *pool = desk->pool;
@@ -147,8 +148,14 @@ static int fill(struct kin__desk *desk, kin_result *common, kin_task_fn fn, cons
     record->attempts = 0;
     record->looked = 0;
     record->older = record->younger = NULL;
-    int error = kin__desk_name(desk, (void (*)(void))fn, &record->function);
-    if (!error)
+    record->batch = piece ? piece->batch : NULL;
+    record->from = record->at = piece ? piece->from : 0;
+    record->end_item = piece ? piece->to : 0;
+    record->mark = 0;
+    int error = kin__desk_name(desk, fn, &record->function);
+    if (piece)
+        record->in = record->out = NULL;
+    else if (!error)
         error = place_data(record, pool->maker, args, pool->kind != KIN_POOL_INLINE);
     /* Addresses in the record are told as all see them. */
     if (record->in == record->inline_in)
@@ -162,7 +169,7 @@ static int fill(struct kin__desk *desk, kin_result *common, kin_task_fn fn, cons
     return error;
 }
 
-static void enter_child(kin_result *common)
+void kin__submit_enter_child(kin_result *common)
 {
     struct kin_task *task = kin__hand_mine ? kin__hand_mine->task : NULL;
     if (!task)
@@ -196,78 +203,111 @@ static uint64_t queue(kin_result *common)
     return state;
 }
 
-static kin_result *submit(struct kin__desk *desk, kin_task_fn fn, const kin_apply_args *args)
+kin_result *kin__submit_make(struct kin__desk *desk, void (*fn)(void), const kin_apply_args *args,
+                             const struct kin__piece *piece)
 {
     kin_result *record = kin__desk_take(desk);
     if (!record)
         return NULL;
-    if (fill(desk, record, fn, args) != 0) {
-        desk->free = record; /* its `next` has not changed */
-        return NULL;
-    }
-    if (!desk->owner && kin__desk_note(desk, record, args) != 0) {
-        kin__record_clean(record);
-        atomic_store_explicit(&record->magic, 0, memory_order_relaxed);
-        desk->free = record;
-        return NULL;
-    }
+    int error = fill(desk, record, fn, args, piece);
+    if (!error && !desk->owner && !piece)
+        error = kin__desk_note(desk, record, args);
+    if (!error)
+        return record;
+    kin__submit_drop(desk, record);
+    return NULL;
+}
+
+void kin__submit_drop(struct kin__desk *desk, kin_result *common)
+{
+    kin_result *record = kin__own(common);
+    kin__record_clean(common);
+    atomic_store_explicit(&record->magic, 0, memory_order_relaxed);
+    record->next = desk->free;
+    desk->free = common;
+}
+
+void kin__submit_post(struct kin__desk *desk, kin_result *record)
+{
+    bool limited = record->limited;
     uint64_t state = queue(record);
-    if (desk->pool->kind != KIN_POOL_INLINE)
-        kin__desk_post(desk, record, state, (int)record->priority);
-    bool limited = args->time_limit > 0 || args->soft_time_limit > 0 || args->cpu_limit > 0;
+    if (desk->pool->kind == KIN_POOL_INLINE)
+        return;
+    kin__desk_post(desk, record, state, (int)record->priority);
     if (limited && atomic_load(&desk->pool->warden_rests)) /* partner: it says so, then looks at the lanes */
         kin__call_warden(desk->pool);
+}
+
+kin_result *kin__submit(struct kin__desk *desk, void (*fn)(void), const kin_apply_args *args,
+                        const struct kin__piece *piece)
+{
+    kin_result *record = kin__submit_make(desk, fn, args, piece);
+    if (!record)
+        return NULL;
+    kin__submit_post(desk, record);
     if (desk->owner)
-        enter_child(record);
+        kin__submit_enter_child(record);
     return record;
 }
 
-static int run_inline(struct kin__local *local, kin_result *record)
+void kin__submit_inline(struct kin__local *local, kin_result *record)
 {
     kin_pool *pool = local->pool;
-    if (atomic_load(&pool->seats[0].ready) != KIN__READY && kin__inline_initialize(local) != 0)
-        return kin_error_code();
     struct kin__hand hand = {
         .pool = pool, .seat = &pool->seats[0], .state = local->inline_state, .pid = (int)getpid()};
     kin__hand_run(&hand, record);
-    return 0;
 }
 
-static kin_result *submit_locally(struct kin__local *local, kin_task_fn fn, const kin_apply_args *args)
+struct kin__desk *kin__submit_enter(kin_pool *pool, struct kin__local **local)
 {
-    kin_pool *pool = local->pool;
-    struct kin__desk *desk = &local->desk;
-    kin_result *record = NULL;
+    struct kin__hand *hand = kin__hand_mine;
+    *local = NULL;
+    if (hand && hand->pool == kin__own(pool)) {
+        pthread_mutex_lock(&hand->desk.mutex);
+        return &hand->desk;
+    }
+    *local = kin__local_hold(pool, "submit a task");
+    if (!*local)
+        return NULL;
+    struct kin__desk *desk = &(*local)->desk;
+    int error = 0;
     pthread_mutex_lock(&desk->mutex);
     if (atomic_load(&pool->closed))
-        kin__fail(KIN_ECLOSED, "pool \"%s\" is finished", pool->name);
-    else if (pool->kind == KIN_POOL_INLINE || local->warden.runs || kin__warden_start(local) == 0)
-        record = submit(desk, fn, args);
+        error = kin__fail(KIN_ECLOSED, "pool \"%s\" is finished", pool->name);
+    else if (pool->kind == KIN_POOL_INLINE)
+        error = atomic_load(&pool->seats[0].ready) == KIN__READY ? 0 : kin__inline_initialize(*local);
+    else if (!(*local)->warden.runs)
+        error = kin__warden_start(*local);
+    if (!error)
+        return desk;
+    kin__submit_leave(desk, *local);
+    return NULL;
+}
+
+void kin__submit_leave(struct kin__desk *desk, struct kin__local *local)
+{
     pthread_mutex_unlock(&desk->mutex);
-    if (record && pool->kind == KIN_POOL_INLINE && run_inline(local, record) != 0) {
-        kin_error story;
-        kin_error_get(&story);
-        kin_result_free(record);
-        kin__fail_with(&story);
-        return NULL;
-    }
-    return record;
+    if (local)
+        kin__local_release(local);
 }
 
 static kin_result *apply(kin_pool *pool, kin_task_fn fn, const kin_apply_args *args)
 {
-    struct kin__hand *hand = kin__hand_mine;
-    if (kin__pool_check(pool, "submit a task") != 0 || check_args(pool, fn, args) != 0)
+    struct kin__local *local;
+    if (kin__pool_check(pool, "submit a task") != 0 || kin__submit_check(pool, (const void *)fn, args) != 0)
         return NULL;
     if (pool->kind != KIN_POOL_INLINE)
         kin__pointers_check("in of a task for pool", pool->name, args->in, args->in_size, 1);
-    if (hand && hand->pool == kin__own(pool))
-        return submit(&hand->desk, fn, args);
-    struct kin__local *local = kin__local_hold(pool, "submit a task");
-    if (!local)
+    struct kin__desk *desk = kin__submit_enter(pool, &local);
+    if (!desk)
         return NULL;
-    kin_result *record = submit_locally(local, fn, args);
-    kin__local_release(local);
+    kin_result *record = kin__submit(desk, (void (*)(void))fn, args, NULL);
+    if (record && local && pool->kind == KIN_POOL_INLINE) {
+        pthread_mutex_unlock(&desk->mutex); /* the task may submit others */
+        kin__submit_inline(local, record);
+        pthread_mutex_lock(&desk->mutex);
+    }
+    kin__submit_leave(desk, local);
     return record;
 }
 
@@ -298,14 +338,14 @@ int kin_pool_apply(kin_pool *pool, kin_task_fn fn, const kin_apply_args *given)
     return error;
 }
 
-bool kin__record_cancel(kin_result *common)
+static bool cancel(kin_result *common)
 {
     kin_result *record = kin__own(common);
     uint64_t state = atomic_load(&record->state);
     while (!kin__work_finished(state)) {
-        uint32_t seat = KIN__WORK(state) == KIN__WORK_RUNNING ? KIN__WORK_SEAT(state) : 0xfff;
+        uint32_t seat = KIN__WORK(state) == KIN__WORK_RUNNING ? KIN__WORK_SEAT(state) : KIN__NO_SEAT;
         if (kin__record_step(record, state, KIN__WORK_TO(KIN__WORK_CANCELED, seat, KIN_CAUSE_CANCELED))) {
-            if (seat != 0xfff)
+            if (seat != KIN__NO_SEAT)
                 kin__call_warden(kin__own(record->pool));
             kin__record_tell(record);
             return true;
@@ -313,4 +353,16 @@ bool kin__record_cancel(kin_result *common)
         state = atomic_load(&record->state);
     }
     return false;
+}
+
+bool kin__record_cancel(kin_result *record)
+{
+    struct kin__batch *batch = record->batch;
+    bool canceled = cancel(record); /* the whole first: its pieces' end would finish it */
+    if (canceled && batch && batch->whole == record) {
+        atomic_store(&((struct kin__batch *)kin__own(batch))->stop, 1);
+        for (size_t i = 0; i < batch->pieces_count; i++)
+            cancel(batch->pieces[i]);
+    }
+    return canceled;
 }

@@ -19,7 +19,7 @@
 
 size_t kin_task_index(const kin_task *task)
 {
-    return task->record ? task->record->index : task->job->base + task->index;
+    return task->record ? task->index : task->job->base + task->index;
 }
 
 void *kin_task_context(const kin_task *task)

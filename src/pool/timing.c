@@ -48,8 +48,10 @@ static int limit_hit(const struct kin__local *local, int worker, const kin_resul
 static void end_record(struct kin__local *local, int worker, uint64_t top, kin_result *record, uint64_t state,
                        int cause)
 {
-    if (record->attempts < record->retries && record->retry_on >> cause & 1) {
-        atomic_store(&record->hit, (uint32_t)cause); /* its burial tries it again */
+    bool again = record->attempts < record->retries && record->retry_on >> cause & 1;
+    if (again || record->batch) {
+        record->hit_at = record->at;
+        atomic_store(&record->hit, (uint32_t)cause); /* its burial tries it again, or fails the item */
         kin__worker_doom(local, worker, top);
         return;
     }
