@@ -1,6 +1,10 @@
 /* manager_test.c - kin/manager.h and kin/proxy.h: a server is started, used, and ends. */
 #include "manager_common.h"
 
+#include "manager/near.h"
+
+#include <pthread.h>
+
 static void dict_keeps_what_is_set(void)
 {
     kin_manager *manager = start_manager(NULL);
@@ -255,6 +259,74 @@ static void values_of_all_types_come_back(void)
     kin_manager_free(manager);
 }
 
+/* ---- through shared memory ------------------------------------------------------------------------ */
+
+static int call_from_sealed(void *arg)
+{
+    struct shared *shared = arg;
+    kin_any value;
+    int error = kin_proxy_get(shared->proxy, kin_any_text("x"), &value);
+    child_assert(error == 0 && value.integer == 5);
+    return 0;
+}
+
+static void sealed_members_call_by_the_socket(void)
+{
+    struct shared *shared = new_shared();
+    shared->proxy = make(shared->manager, "dict");
+    OK(kin_proxy_set(shared->proxy, KIN_ANY("x"), KIN_ANY(5)));
+    join_child(kin_process_start_shared(call_from_sealed, shared, KIN_PROCESS_OPTIONS(.sealed = true)));
+    kin_proxy_free(shared->proxy);
+    free_shared(shared);
+}
+
+static void *call_in_thread(void *arg)
+{
+    kin_any value;
+    return kin_proxy_take(arg, &value, 30) ? NULL : arg;
+}
+
+static void more_threads_than_slots_call_all_the_same(void)
+{
+    kin_manager *manager = start_manager(NULL);
+    kin_proxy *queue = make(manager, "Queue");
+    pthread_t threads[150];
+    for (int i = 0; i < 150; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, call_in_thread, queue), 0);
+    await_waiting(manager, 150);
+    for (int i = 0; i < 150; i++)
+        OK(kin_proxy_put(queue, KIN_ANY(i), 0));
+    for (int i = 0; i < 150; i++) {
+        void *result;
+        pthread_join(threads[i], &result);
+        ck_assert_ptr_nonnull(result);
+    }
+    kin_proxy_free(queue);
+    expect_nothing_left(manager);
+    kin_manager_free(manager);
+}
+
+static void scribble_in_a_slot_hits_its_client_only(void)
+{
+    kin_manager *manager = start_manager(NULL);
+    kin_proxy *dict = make(manager, "dict");
+    struct kin__near *near = manager->near;
+    OK(kin_proxy_set(dict, KIN_ANY("x"), KIN_ANY(5)));
+    for (unsigned i = 0; i < KIN__NEAR_SLOTS;
+         i++) { /* what is no frame, in slots that have a client, and that have none */
+        memset(near->slot[i].data, (int)i, 100);
+        near->slot[i].size = i % 3 ? 100 : UINT32_MAX;
+        atomic_store(&near->slot[i].turn, KIN__TURN_CALL);
+        atomic_fetch_or(&near->pending[i / 64], UINT64_C(1) << i % 64);
+    }
+    int error = kin_proxy_set(dict, KIN_ANY("x"), KIN_ANY(6));
+    ck_assert(error == KIN_EDIED || !error);
+    OK(kin_proxy_set(dict, KIN_ANY("x"), KIN_ANY(7)));
+    OK(kin_proxy_set(dict, KIN_ANY("x"), KIN_ANY(8)));
+    kin_proxy_free(dict);
+    kin_manager_free(manager);
+}
+
 static const struct test tests[] = {
     {"dict_keeps_what_is_set", dict_keeps_what_is_set, 10, TEST_EACH_METHOD},
     {"pages_have_each_entry_once_whatever_changes", pages_have_each_entry_once_whatever_changes, 20,
@@ -266,6 +338,11 @@ static const struct test tests[] = {
      TEST_EACH_METHOD},
     {"dead_clients_references_are_dropped", dead_clients_references_are_dropped, 20, TEST_EACH_METHOD},
     {"server_death_is_told_at_once", server_death_is_told_at_once, 20, TEST_NOT_VALGRIND},
+    {"sealed_members_call_by_the_socket", sealed_members_call_by_the_socket, 10, TEST_EACH_METHOD},
+    {"more_threads_than_slots_call_all_the_same", more_threads_than_slots_call_all_the_same, 20,
+     TEST_NOT_VALGRIND},
+    {"scribble_in_a_slot_hits_its_client_only", scribble_in_a_slot_hits_its_client_only, 10,
+     TEST_NOT_VALGRIND},
     {"mistakes_are_told", mistakes_are_told, 10, TEST_NOT_VALGRIND},
 };
 

@@ -117,5 +117,5 @@ int kin_any_read(const void *item, size_t size, kin_any *out)
                          KIN__DEPTH_MAX);
     if (error || reader.at != reader.end)
         return kin__fail(KIN_EINVAL, "cannot read the value: its %zu bytes are not one CBOR item", size);
-    return kin__own(item, size, out);
+    return kin__item_own(item, size, out);
 }

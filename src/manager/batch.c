@@ -193,5 +193,5 @@ int kin_batch_result(kin_batch *batch, size_t index, kin_any *out)
     kin__frame_read(at, &frame);
     if ((error = kin__answer_read(client, &frame, at + KIN__FRAME_HEAD, &answer)))
         return error;
-    return out ? kin__own(answer.at, (size_t)(answer.end - answer.at), out) : 0;
+    return out ? kin__item_own(answer.at, (size_t)(answer.end - answer.at), out) : 0;
 }

@@ -18,6 +18,7 @@
 #include "kin/manager.h"
 #include "kin/proxy.h"
 #include "manager/wire.h"
+#include "message/gate.h"
 #include "sync/wait.h"
 
 #include <math.h>
@@ -27,7 +28,8 @@ struct kin_manager {
     struct kin__sync sync;
     uint64_t number; /* no other manager of this family has had it: the block may be used again */
     kin__id maker;
-    kin_process *process; /* NULL: it was not started here */
+    struct kin__near *near; /* near.h; NULL: it was not started here */
+    kin_process *process;   /* NULL: it was not started here */
     bool insecure;
     size_t message_limit;
     uint8_t server[KIN__SERVER_ID];
@@ -61,6 +63,9 @@ struct kin__lane {
     struct kin__lane *next;
     struct kin__connected *client;
     int fd;
+    struct kin__near *near; /* NULL: it goes by its socket alone */
+    unsigned slot;
+    struct kin__habit habit;
     struct kin__buffer in, out;
 };
 

@@ -4,6 +4,7 @@
 #include "base/failure.h"
 #include "base/log.h"
 #include "manager/hello.h"
+#include "manager/near.h"
 #include "manager/stream.h"
 #include "os/os.h"
 
@@ -86,6 +87,7 @@ static void end_connection(struct kin_server *server, struct kin__connection *co
 {
     kin__timer_stop(&server->timers, &connection->timer);
     kin__link_remove(&connection->link);
+    kin__near_leave(server, connection);
     kin__calls_withdraw(server, connection);
     if (connection->session)
         kin__session_leave(server, connection->session);
@@ -123,6 +125,10 @@ static void watch_for(struct kin_server *server, struct kin__connection *connect
 void kin__connection_flush(struct kin_server *server, struct kin__connection *connection)
 {
     struct kin__buffer *out = &connection->out;
+    if (connection->near_call && out->size) {
+        kin__near_answer(server, connection);
+        return;
+    }
     while (connection->sent < out->size && !connection->closing) {
         ssize_t sent =
             send(connection->fd, out->data + connection->sent, out->size - connection->sent, MSG_NOSIGNAL);
@@ -188,8 +194,13 @@ static bool run_frames(struct kin_server *server, struct kin__connection *connec
         if (!kin__frame_read(in->data + *used, &frame) || frame.size > server->message_limit)
             return false;
         if (frame.kind == KIN__FRAME_BYE) {
+            connection->gone = true;
             kin__connection_close(server, connection);
             return true;
+        }
+        if (frame.kind == KIN__FRAME_RING && !frame.size) {
+            *used += KIN__FRAME_HEAD;
+            continue;
         }
         if (frame.kind != KIN__FRAME_CALL)
             return false;
@@ -267,6 +278,7 @@ static void ready(struct kin_server *server, struct kin__watch *watch, unsigned 
         connection->in.size += (size_t)got;
         take_in(server, connection);
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+        connection->gone = true;
         kin__connection_close(server, connection);
     }
 }
@@ -275,7 +287,9 @@ static void ready(struct kin_server *server, struct kin__watch *watch, unsigned 
 static void client_died(struct kin_server *server, struct kin__watch *watch, unsigned events)
 {
     (void)events;
-    kin__connection_close(server, KIN__OF(watch, struct kin__connection, death));
+    struct kin__connection *connection = KIN__OF(watch, struct kin__connection, death);
+    connection->gone = true;
+    kin__connection_close(server, connection);
 }
 
 /* ---- coming ------------------------------------------------------------------------------------------ */
@@ -295,6 +309,7 @@ static struct kin__connection *new_connection(int fd, const struct kin__os_addre
         return NULL;
     connection->fd = fd;
     connection->pidfd = -1;
+    connection->slot = -1;
     connection->watch.ready = ready;
     connection->death.ready = client_died;
     connection->timer.fire = too_late;

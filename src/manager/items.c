@@ -385,7 +385,7 @@ void kin__item_view(const uint8_t *item, size_t size, kin_any *out)
     }
 }
 
-int kin__own(const uint8_t *item, size_t size, kin_any *out)
+int kin__item_own(const uint8_t *item, size_t size, kin_any *out)
 {
     struct kin__buffer whole = {0};
     uint8_t major = size ? *item >> 5 : 0;

@@ -2,7 +2,7 @@
 #include "manager/server.h"
 
 #include "base/failure.h"
-#include "manager/own.h"
+#include "manager/near.h"
 #include "os/os.h"
 
 #include <math.h>
@@ -132,6 +132,16 @@ static int shutdown_server(kin_call *call, struct kin__entity *root)
     return 0;
 }
 
+/* near(): the slot of shared memory that the connection has now, for members of the family; or null. */
+static int near(kin_call *call, struct kin__entity *root)
+{
+    (void)root;
+    int slot = kin__near_join(call->server, call->connection);
+    if (slot >= 0)
+        kin__put_int(call->answer, slot);
+    return 0;
+}
+
 static int ping(kin_call *call, struct kin__entity *root)
 {
     (void)call;
@@ -142,7 +152,7 @@ static int ping(kin_call *call, struct kin__entity *root)
 static const struct kin__kind_method root_methods[] = {
     {"create", create}, {"refer", refer},   {"unrefer", unrefer},
     {"hold", keep_for}, {"counts", counts}, {"shutdown", shutdown_server},
-    {"ping", ping},
+    {"ping", ping},     {"near", near},
 };
 
 const struct kin__kind kin__kind_root = {

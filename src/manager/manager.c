@@ -7,6 +7,7 @@
 #include "kin/heap.h"
 #include "manager/client.h"
 #include "manager/hello.h"
+#include "manager/near.h"
 #include "process/function.h"
 
 #include <signal.h>
@@ -50,6 +51,10 @@ static int server_main(void *arg)
     signal(SIGINT, SIG_IGN); /* Ctrl-C ends who uses it; then it ends, too */
     int error = resolve_setup(start, &options);
     kin_server *server = error ? NULL : kin_server_new(&options);
+    if (server && kin__server_set_near(server, manager->near)) {
+        kin_server_free(server);
+        server = NULL;
+    }
     if (!server) {
         kin_error_get(&start->error);
         kin_event_set(start->told);
@@ -87,6 +92,7 @@ static int set_key(kin_manager *manager, const kin_manager_options *options)
 static void free_manager(kin_manager *manager)
 {
     explicit_bzero(manager->key, sizeof manager->key);
+    kin_free(manager->near);
     kin__sync_free(manager);
 }
 
@@ -136,6 +142,10 @@ static int start_process(struct start *start, const kin_manager_options *options
     }
     if (!(start->told = kin_event_new(NULL)))
         return kin_error_code();
+    manager->near = kin_aligned_alloc(128, sizeof *manager->near);
+    if (!manager->near)
+        return kin_error_code();
+    memset(manager->near, 0, offsetof(struct kin__near, slot));
     start->options = *options;
     start->options.name = start->options.address = NULL;
     start->options.key = NULL;

@@ -4,6 +4,7 @@
 #include "base/failure.h"
 #include "base/log.h"
 #include "manager/hello.h"
+#include "manager/near.h"
 #include "manager/own.h"
 #include "os/os.h"
 
@@ -123,6 +124,7 @@ static void free_server(struct kin_server *server)
         explicit_bzero(server->key, server->key_size);
     free(server->key);
     free(server->own);
+    free(server->slots);
     free(server->timers.heap);
     kin__buffer_free(&server->scratch);
     free(server);
@@ -184,8 +186,12 @@ static int one_turn(struct kin_server *server)
     struct epoll_event events[EVENTS];
     double left = kin__timers_run(server);
     kin__connections_sweep(server);
-    int timeout = left > 1e6 ? -1 : (int)ceil(left * 1e3);
+    bool sleeps = kin__near_serve(server);
+    if (left > kin__near_nap(server))
+        left = kin__near_nap(server);
+    int timeout = !sleeps ? 0 : left > 1e6 ? -1 : (int)ceil(left * 1e3);
     int count = epoll_wait(server->epoll, events, EVENTS, timeout);
+    kin__near_awake(server);
     if (count < 0 && errno != EINTR)
         return kin__fail_errno(KIN_ESYSTEM, errno, "the manager cannot wait for its clients");
     for (int i = 0; i < count; i++) {
@@ -193,6 +199,14 @@ static int one_turn(struct kin_server *server)
         watch->ready(server, watch, events[i].events);
     }
     kin__connections_sweep(server);
+    return 0;
+}
+
+int kin__server_set_near(kin_server *server, struct kin__near *near)
+{
+    if (!(server->slots = calloc(KIN__NEAR_SLOTS, sizeof *server->slots)))
+        return kin__fail(KIN_ENOMEM, "cannot make a manager: out of memory");
+    server->near = near;
     return 0;
 }
 

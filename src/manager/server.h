@@ -15,6 +15,7 @@
 #include "manager/list.h"
 #include "manager/table.h"
 #include "manager/wire.h"
+#include "message/gate.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -124,6 +125,7 @@ struct kin__connection {
     int fd, pidfd;
     enum kin__stage stage;
     bool closing;    /* freed at the end of this turn */
+    bool gone;       /* the client has ended it */
     unsigned events; /* that epoll tells */
     struct kin__session *session;
     struct kin__link link, calls;
@@ -134,6 +136,8 @@ struct kin__connection {
     int peer_pid;
     bool local;
     struct kin__timer timer; /* of the handshake */
+    int slot;                /* near.h; -1: none */
+    bool near_call;          /* the call in it is not answered yet */
 };
 
 struct kin__failures {
@@ -170,12 +174,17 @@ struct kin_server {
     size_t own_count;
     struct kin__failures failures[KIN__FAILURES];
     struct kin__workers *workers;
-    struct kin__near_server *near;
+    struct kin__near *near; /* NULL: it has none */
+    struct kin__connection **slots;
+    unsigned slot_count;
+    struct kin__habit habit;
     struct kin__buffer scratch;
 };
 
 /* ---- server.c ---------------------------------------------------------------------------------------- */
 
+/* Members of the family are served through that, too. KIN_ENOMEM. */
+int kin__server_set_near(kin_server *server, struct kin__near *near);
 int kin__server_watch(struct kin_server *server, int fd, struct kin__watch *watch, unsigned events);
 
 /* ---- connections.c ------------------------------------------------------------------------------------ */

@@ -144,7 +144,7 @@ static int next_any(struct kin__reader *reader, kin_any *out)
     const uint8_t *item = reader->at;
     if (!kin__skip(reader))
         return kin__fail(KIN_EMISMATCH, "a manager has answered fewer values than were asked for");
-    return kin__own(item, (size_t)(reader->at - item), out);
+    return kin__item_own(item, (size_t)(reader->at - item), out);
 }
 
 static int read_many(const kin_any *answer, size_t count, kin_any *values, bool *found)

@@ -26,6 +26,7 @@ enum kin__frame_kind {
     KIN__FRAME_CALL = 1,
     KIN__FRAME_ANSWER = 2,  /* body: one item */
     KIN__FRAME_FAILURE = 3, /* body: code, message, method, pid */
+    KIN__FRAME_RING = 5,    /* look at shared memory (near.h) */
     KIN__FRAME_BYE = 4      /* the client has ended this connection by itself: what it held is given back */
 };
 
@@ -130,6 +131,6 @@ void kin__put_canonical(struct kin__buffer *buffer, struct kin__reader *reader);
 /* A view of a checked item: pointers into it. */
 void kin__item_view(const uint8_t *item, size_t size, kin_any *out);
 /* The same with memory of its own. KIN_ENOMEM, KIN_EINVAL (text or bytes in pieces that cannot be joined). */
-int kin__own(const uint8_t *item, size_t size, kin_any *out);
+int kin__item_own(const uint8_t *item, size_t size, kin_any *out);
 
 #endif
