@@ -19,6 +19,7 @@
 #include "kin/heap.h"
 #include "kin/init.h"
 #include "kin/listener.h"
+#include "kin/journal.h"
 #include "kin/lock.h"
 #include "kin/log.h"
 #include "kin/manager.h"

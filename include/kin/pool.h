@@ -207,6 +207,10 @@ typedef struct kin_map_args {
     double backoff;
     void (*done)(struct kin_result *result, void *arg);
     void *done_arg;
+    const char
+        *journal; /* a file: what is done is written there, and not done again (kin/journal.h); NULL: none */
+    const char *job; /* names the job in it, in place of the bytes of `in` and context; or NULL */
+    size_t *resumed; /* how many items were in it; or NULL */
 } kin_map_args;
 
 #define KIN_MAP_ARGS(...) (&(kin_map_args){.size = sizeof(kin_map_args), ##__VA_ARGS__})
@@ -223,6 +227,9 @@ typedef struct kin_map_args {
  * KIN_EINTR       Ctrl-C
  * KIN_ECLOSED     the pool was finished
  * KIN_ENOTSHARED  `context` is private memory
+ * KIN_EMISMATCH, KIN_EBUSY, KIN_EINVAL, KIN_ESYSTEM
+ *                 the journal is another job's, another map's for the moment, or none; or it could not be written (then the
+ *                 outputs are there all the same)
  * KIN_EPERM       not the process that made the pool
  */
 KIN_API int kin_pool_map(kin_pool *pool, kin_task_fn fn, const kin_map_args *args) KIN_CHECKED;

@@ -45,11 +45,13 @@ static int check(const kin_pool *pool, const kin_map_args *args)
             return kin__fail(KIN_EINVAL, "%s: %s has room for %zu items of %zu bytes, not for %zu", what,
                              arrays[i].name, room / arrays[i].size, arrays[i].size, args->count);
     }
-    if (args->context_size || args->progress || args->errors || args->failures || args->results)
-        return kin__fail(KIN_EINVAL,
-                         "%s: context_size, progress, errors, failures and results are for kin_pool_map; see "
-                         "kin_result_failures and kin_result_take",
-                         what);
+    if (args->context_size || args->progress || args->errors || args->failures || args->results ||
+        args->journal)
+        return kin__fail(
+            KIN_EINVAL,
+            "%s: context_size, progress, errors, failures, results and journal are for kin_pool_map; see "
+            "kin_result_failures and kin_result_take",
+            what);
     if (args->on_failure != KIN_STOP && args->on_failure != KIN_COLLECT)
         return kin__fail(KIN_EINVAL, "%s: on_failure %d is not one of enum kin_on_failure", what,
                          args->on_failure);

@@ -16,6 +16,8 @@ void kin__run_inline(struct kin__map *map)
     struct kin_task task = {
         .job = &pool->job, .seat = seat, .state = map->local->inline_state, .maker = pool->maker};
     for (size_t i = 0; i < map->window && !map->stopping; i++) {
+        if (KIN__STATUS(pool->job.status[i]) != KIN__PENDING) /* it is in the journal */
+            continue;
         if (!kin__task_run(&task, map->function, i) && map->args.on_failure == KIN_STOP)
             kin__map_stop(map);
         kin__map_progress(map, false);

@@ -6,6 +6,7 @@
 #include "family/region.h"
 #include "kin/heap.h"
 #include "os/os.h"
+#include "pool/resume.h"
 #include "process/output.h"
 #include "process/pointers.h"
 #include "process/start.h"
@@ -180,6 +181,7 @@ static void open_window(struct kin__map *map, const struct views *views)
 static void close_window(struct kin__map *map)
 {
     struct kin__job *job = &map->pool->job;
+    kin__resume_save(map, true);
     kin__collect_window(map);
     unsigned char *out = (unsigned char *)map->args.out;
     if (out && job->out != out + map->before * map->args.out_size)
@@ -193,10 +195,11 @@ static void run_windows(struct kin__map *map, const struct views *views)
     atomic_store(&map->pool->stop, 0);
     while (map->before < map->args.count && !map->stopping) {
         open_window(map, views);
+        bool partly = kin__resume_window(map);
         if (map->pool->kind == KIN_POOL_INLINE)
             kin__run_inline(map);
         else
-            kin__supervise(map);
+            kin__supervise(map, partly);
         close_window(map);
     }
     size_t rest = map->args.count - map->before;
@@ -232,6 +235,8 @@ static int map_locked(struct kin__map *map, bool is_for)
     int error = prepare_job(map, is_for);
     if (!error)
         error = make_views(map, &views);
+    if (!error)
+        error = kin__resume_open(map);
     if (!error) {
         reset_counters(map);
         check_pointers(map->pool, &map->args);
@@ -247,13 +252,12 @@ static int map_locked(struct kin__map *map, bool is_for)
         if (map->catches_interrupt)
             kin__interrupt_end(&map->pool->event);
         kin__collect_results(map);
+        error = kin__resume_close(map); /* told if nothing else is wrong */
     }
     kin_arena_free(map->scratch);
-    if (error)
-        return error;
     if (map->outcome)
         return kin__fail_with(&map->story);
-    return map->first.code ? kin__fail_with(&map->first) : 0;
+    return map->first.code ? kin__fail_with(&map->first) : error;
 }
 
 static int check_open(const kin_pool *pool)
@@ -308,6 +312,7 @@ int kin_pool_for(kin_pool *pool, kin_for_fn fn, const kin_map_args *args)
 
 void kin__map_progress(struct kin__map *map, bool last)
 {
+    kin__resume_save(map, false);
     if (!map->args.progress)
         return;
     double now = kin__os_now();

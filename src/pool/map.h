@@ -25,9 +25,11 @@ struct kin__map {
     size_t before;      /* items of windows that are over */
     size_t finished;    /* of these: done or failed */
     size_t failures;
-    size_t unasked;            /* takes their number if the caller does not want it */
-    struct kin__death *deaths; /* of this window */
-    bool undone;               /* items may be pending although the round is over */
+    size_t unasked;             /* takes their number if the caller does not want it */
+    struct kin__death *deaths;  /* of this window */
+    struct kin__resume *resume; /* NULL: no journal (resume.c) */
+    size_t resumed;             /* items of the window that were in it */
+    bool undone;                /* items may be pending although the round is over */
     bool stopping;
     bool catches_interrupt;
     int outcome; /* 0, or why the map as a whole ended early; `story` tells */
@@ -38,8 +40,8 @@ struct kin__map {
 };
 
 /* supervise.c: run the window that the pool's job describes, until each item is done or failed, or the map
- * is stopping. Sets outcome where the map cannot go on. */
-void kin__supervise(struct kin__map *map);
+ * is stopping. Sets outcome where the map cannot go on. `partly`: some are done already. */
+void kin__supervise(struct kin__map *map, bool partly);
 
 /* So many seats take part from here on: their dead are the map's to bury. 0: the map is over. */
 void kin__map_seats(struct kin__map *map, int count);

@@ -123,6 +123,7 @@ struct kin__job {
     uint64_t seed;  /* of the tasks' random numbers */
     int32_t chosen; /* how many seats take part */
     bool stop_on_failure;
+    bool journaled;
 };
 
 struct kin_pool {

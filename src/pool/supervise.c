@@ -275,10 +275,10 @@ static size_t list_pending(struct kin__map *map, const uint32_t **list)
     return count;
 }
 
-void kin__supervise(struct kin__map *map)
+void kin__supervise(struct kin__map *map, bool partly)
 {
     const uint32_t *list = NULL;
-    size_t total = map->window;
+    size_t total = partly ? list_pending(map, &list) : map->window;
     while (total && !map->stopping) {
         run_round(map, list, total);
         total = map->undone && !map->stopping ? list_pending(map, &list) : 0;

@@ -66,6 +66,12 @@ void *kin_task_malloc(kin_task *task, size_t size)
     struct kin__seat *seat = task->seat;
     if (task->record)
         return kin__record_malloc(kin__own(task->record), task->maker, size);
+    if (task->job->journaled) {
+        kin__fail(KIN_ENOTSUP,
+                  "task %zu cannot have memory that goes with its results: its map keeps a journal",
+                  kin_task_index(task));
+        return NULL;
+    }
     if (!seat->results) {
         seat->results = kin__arena_new_for(task->maker);
         if (!seat->results)
@@ -207,8 +213,8 @@ bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index)
             memcpy(kin__own(job->out + index * job->out_size), task->out, job->out_size);
         if (task->allocated)
             seat->mark = kin__arena_mark(seat->results);
-        atomic_signal_fence(memory_order_seq_cst); /* out and mark before the status byte */
-        *status_of(task) = KIN__DONE;
+        /* Out and mark before the status byte. Partner: the acquire of who writes a journal meanwhile. */
+        __atomic_store_n(status_of(task), KIN__DONE, __ATOMIC_RELEASE);
     } else {
         fail(task, result, kin__error_serial != serial);
     }

@@ -2,29 +2,9 @@
 #include "sync/table.h"
 
 #include "base/failure.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "family/shelf.h"
-
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* Words of eight bytes, each multiplied in, both halves of the product kept: as wyhash and its kin do it. */
-uint64_t kin__table_hash(uint64_t seed, const void *key, size_t size)
-{
-    const unsigned char *at = key;
-    uint64_t hash = seed ^ (size * 0x9e3779b97f4a7c15u), word;
-    for (; size >= sizeof word; size -= sizeof word, at += sizeof word) {
-        memcpy(&word, at, sizeof word);
-        hash = mix(hash ^ word, 0xd6e8feb86659fd93u);
-    }
-    word = 0;
-    if (size)
-        memcpy(&word, at, size);
-    return mix(hash ^ word ^ 0xa0761d6478bd642fu, 0xe7037ed1a0b428dbu);
-}
 
 size_t kin__table_slot(const struct kin__slot *hash, uint64_t slots, const struct kin__record *const *index,
                        uint64_t hashed, const void *key, size_t size)
@@ -79,7 +59,7 @@ int kin_table_find(const kin_table *table, const void *key, size_t key_size, kin
         return kin__fail(KIN_EINVAL, "cannot look a key up: %s",
                          out ? "it is NULL" : "there is no place for the entry");
     size_t at = kin__table_slot(table->hash, table->slots, table->index,
-                                kin__table_hash(table->seed, key, key_size), key, key_size);
+                                kin__hash(table->seed, key, key_size), key, key_size);
     if (!table->hash[at].place)
         return kin__fail(KIN_ENOTFOUND, "the table has no such key");
     fill(table, table->hash[at].place - 1, out);

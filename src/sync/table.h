@@ -3,7 +3,8 @@
  *
  * Its main book begins with struct kin_table; records follow, and go on in parts. A record is its sizes, the key and a NUL byte,
  * rounded up to 16, the value and a NUL byte, rounded up to 16. The index has the address of each record in order; the hash, with
- * at most two thirds of its slots in use, leads from a key to a place in the index.
+ * at most two thirds of its slots in use, leads from a key to a place in the index. It is
+ * seeded, so that nobody can choose keys which all meet in one slot.
  */
 #ifndef KIN_SYNC_TABLE_H
 #define KIN_SYNC_TABLE_H
@@ -42,9 +43,6 @@ static inline const void *kin__record_value(const struct kin__record *record, bo
 {
     return record->bytes + (keyed ? kin__table_round(record->key_size + 1) : 0);
 }
-
-/* Of a key; seeded, so that nobody can choose keys which all meet in one slot. */
-uint64_t kin__table_hash(uint64_t seed, const void *key, size_t size);
 
 /* The slot with that key, or the free one where it would go. `index` is that of a table that may be under way. */
 size_t kin__table_slot(const struct kin__slot *hash, uint64_t slots, const struct kin__record *const *index,

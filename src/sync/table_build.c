@@ -1,5 +1,6 @@
 /* sync/table_build.c - building a table; see table.h. */
 #include "base/failure.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "family/shelf.h"
 #include "sync/table.h"
@@ -136,7 +137,7 @@ static int grow_hash(kin_table_builder *builder)
         if (!slot.place)
             continue;
         const struct kin__record *record = builder->index[slot.place - 1];
-        size_t at = kin__table_hash(builder->seed, record->bytes, record->key_size) & (slots - 1);
+        size_t at = kin__hash(builder->seed, record->bytes, record->key_size) & (slots - 1);
         while (larger[at].place)
             at = (at + 1) & (slots - 1);
         larger[at] = slot;
@@ -189,7 +190,7 @@ int kin_table_add(kin_table_builder *builder, const void *key, size_t key_size, 
         error = grow_hash(builder);
     if (error || !builder->keyed)
         return error ? error : add_record(builder, NULL, 0, value, value_size);
-    uint64_t hashed = kin__table_hash(builder->seed, key, key_size);
+    uint64_t hashed = kin__hash(builder->seed, key, key_size);
     size_t at = kin__table_slot(builder->hash, builder->slots, builder->index, hashed, key, key_size);
     if (builder->hash[at].place)
         return kin__fail(KIN_EBUSY, "the key \"%.*s\" is in the table already, as entry %u",
