@@ -11,7 +11,6 @@
 #include "kin/broadcast.h"
 #include "kin/condition.h"
 #include "kin/connection.h"
-#include "kin/datum.h"
 #include "kin/dict.h"
 #include "kin/error.h"
 #include "kin/event.h"

@@ -27,7 +27,9 @@ typedef enum kin_any_type {
     KIN_ANY_TEXT,  /* data, size: UTF-8; what comes out has a NUL behind it */
     KIN_ANY_BYTES, /* data, size */
     KIN_ANY_PACKED, /* data, size: one CBOR item: a list, map, typed array, or one with a tag; kin/pack.h reads it */
-    KIN_ANY_OBJECT /* data, size: a CBOR item that stands for an object of a manager: kin_proxy_of opens it */
+    KIN_ANY_OBJECT, /* data, size: a CBOR item that stands for an object of a manager: kin_proxy_of opens it */
+    KIN_ANY_POINTER, /* data: memory that the family shares; for containers of the family only (kin/dict.h, kin/list.h) */
+    KIN_ANY_NOTHING /* no value at all, where containers are asked for one that is not there */
 } kin_any_type;
 
 typedef struct kin_any {
@@ -51,6 +53,8 @@ KIN_API kin_any kin_any_text(const char *string);
 KIN_API kin_any kin_any_text_of(const char *text, size_t size);
 KIN_API kin_any kin_any_bytes(const void *data, size_t size);
 KIN_API kin_any kin_any_packed(const void *item, size_t size);
+KIN_API kin_any kin_any_pointer(const void *pointer);
+KIN_API kin_any kin_any_nothing(void);
 
 /* Free what it owns; it is null then. */
 KIN_API void kin_any_clear(kin_any *any);

@@ -5,14 +5,16 @@
  * method, may be inherited, passed as an argument, put through a queue and kept in other containers.
  *
  *     kin_dict *stock = kin_dict_new(NULL);
- *     int64_t left;
- *     kin_dict_set(stock, kin_string("apples"), kin_int(3));
- *     kin_dict_add(stock, kin_string("apples"), -1, &left);
+ *     kin_any left;
+ *     kin_dict_set(stock, KIN_ANY("apples"), KIN_ANY(3));
+ *     kin_dict_add(stock, KIN_ANY("apples"), KIN_ANY(-1), &left);                left.integer is 2
  *
- * Keys, values  Any kin_datum (kin/datum.h), copied in and out. Values may be of any size and of different types.
- * Output   A value that is read comes as a kin_datum. What strings, bytes and CBOR items point to is copied to `buffer` of
- *          `capacity` bytes; a string gets a NUL behind it, which needs room too. KIN_ETOOLARGE: it does not fit, nothing was
- *          changed, and size tells what is needed (without the NUL). NULL and 0 will do for all other types.
+ * The calls are those of a dict in a manager (kin/proxy.h), so a program can change from the one to the other.
+ *
+ * Keys, values  Any kin_any (kin/any.h), copied in and out; values of any size. A pointer (kin_any_pointer) leads to memory that the
+ *          family shares: a struct in the heap, another container, a queue; the dict neither counts nor frees what it leads to.
+ *          Keys that are equal are one key; a real without a fraction is kept as the integer.
+ * Output   What comes out may own private memory: kin_any_clear it. Those that end in _in copy into a buffer instead.
  * Order    By insertion, as in Python: a key that is set again keeps its place.
  * Readers  take no lock: they wait for nobody, alive, stopped or dead, unless others change the same part of the dict all
  *          the time (then they take the writers' lock after 100 tries).
@@ -20,19 +22,19 @@
  * One key  A call that changes one key is atomic: others see it before or after. Calls for many keys, kin_dict_clear and iterators
  *          are so for each key, not as a whole.
  * Death    A member may be killed at any instruction of any call: nobody hangs, nothing is torn, and the key has its old or its
- *          new value. At most the block that the dead one had in its hand stays behind (kin/heap.h). A member that is stopped
- *          (SIGSTOP) in the middle of a call that changes something delays other changes of that stripe until their
- *          time is over (kin_dict_options.timeout, 0.1 s at least): KIN_ETIMEDOUT, nothing was changed.
- * Sealed   members read (get, size, contains, iterators); all else is KIN_EPERM.
+ *          new value. At most the block that the dead one had in its hand stays behind (kin/heap.h); of kin_dict_copy, the copy.
+ *          A member that is stopped (SIGSTOP) in the middle of a call that changes something delays other changes of that
+ *          stripe until their time is over (kin_dict_options.timeout, 0.1 s at least): KIN_ETIMEDOUT, nothing was changed.
+ * Sealed   members read (get, contains, length, iterators); all else is KIN_EPERM.
  * Threads  Any number of threads of any number of members, but for kin_dict_free.
- * Errors   0 or a negative KIN_E code. KIN_ENOTFOUND: no such key. KIN_EINVAL: no dict, or a datum that is none. KIN_ENOTSHARED: a
+ * Errors   0 or a negative KIN_E code. KIN_ENOTFOUND: no such key. KIN_EINVAL: no dict, or a value that is none. KIN_ENOTSHARED: a
  *          pointer to private memory. KIN_ENOMEM, KIN_EMEMLIMIT: nothing was changed.
  */
 #ifndef KIN_DICT_H
 #define KIN_DICT_H
 
+#include "kin/any.h"
 #include "kin/api.h"
-#include "kin/datum.h"
 
 KIN_BEGIN
 
@@ -41,7 +43,7 @@ typedef struct kin_dict kin_dict;
 typedef struct kin_dict_options {
     size_t size;
     const char *name; /* copied, up to 23 bytes, for messages and reports; NULL: "" */
-    int stripes; /* that change independently of each other, a power of two up to 256, some 450 bytes each; 0: 16 */
+    int stripes; /* that change independently of each other, a power of two up to 256, some 500 bytes each; 0: 16 */
     double timeout; /* seconds that a call waits for one that changes the same stripe; 0: KIN_FOREVER */
 } kin_dict_options;
 
@@ -57,71 +59,63 @@ KIN_API kin_dict *kin_dict_new(const kin_dict_options *options) KIN_CHECKED;
  */
 KIN_API int kin_dict_free(kin_dict *dict);
 
+/* d[key], to be cleared. */
+KIN_API int kin_dict_get(const kin_dict *dict, kin_any key, kin_any *out) KIN_CHECKED;
+
+/*
+ * The same with what text, bytes and packed values point to copied to `buffer` of `capacity` bytes; a text's NUL needs room too.
+ * KIN_ETOOLARGE: it does not fit, and out->size tells how much it is (without the NUL).
+ */
+KIN_API int kin_dict_get_in(const kin_dict *dict, kin_any key, kin_any *out, void *buffer,
+                            size_t capacity) KIN_CHECKED;
+
+/* The same by type; a value of another type is KIN_EINVAL. An integer will do for a real, if it is kept exactly. */
+KIN_API int kin_dict_get_int(const kin_dict *dict, kin_any key, int64_t *out) KIN_CHECKED;
+KIN_API int kin_dict_get_real(const kin_dict *dict, kin_any key, double *out) KIN_CHECKED;
+KIN_API int kin_dict_get_pointer(const kin_dict *dict, kin_any key, void **out) KIN_CHECKED;
+
 /* d[key] = value. */
-KIN_API int kin_dict_set(kin_dict *dict, kin_datum key, kin_datum value);
-
-/* d[key], see Output above. */
-KIN_API int kin_dict_get(const kin_dict *dict, kin_datum key, kin_datum *value, void *buffer,
-                         size_t capacity) KIN_CHECKED;
-
-/* The same by type; a value of another type is KIN_EINVAL. An integer will do for a double, if it is kept exactly. */
-KIN_API int kin_dict_get_int(const kin_dict *dict, kin_datum key, int64_t *out) KIN_CHECKED;
-KIN_API int kin_dict_get_double(const kin_dict *dict, kin_datum key, double *out) KIN_CHECKED;
-KIN_API int kin_dict_get_pointer(const kin_dict *dict, kin_datum key, void **out) KIN_CHECKED;
-KIN_API int kin_dict_get_string(const kin_dict *dict, kin_datum key, char *buffer,
-                                size_t capacity) KIN_CHECKED;
-
-/* key in d. A wrong dict or key: false. */
-KIN_API bool kin_dict_contains(const kin_dict *dict, kin_datum key);
-
-/* len(d). */
-KIN_API size_t kin_dict_size(const kin_dict *dict);
+KIN_API int kin_dict_set(kin_dict *dict, kin_any key, kin_any value);
 
 /* del d[key]. */
-KIN_API int kin_dict_remove(kin_dict *dict, kin_datum key);
+KIN_API int kin_dict_delete(kin_dict *dict, kin_any key);
 
-/* d.pop(key): its value goes to *value as in kin_dict_get (NULL: it is not wanted). */
-KIN_API int kin_dict_pop(kin_dict *dict, kin_datum key, kin_datum *value, void *buffer,
-                         size_t capacity) KIN_CHECKED;
+/* key in d. */
+KIN_API int kin_dict_contains(const kin_dict *dict, kin_any key, bool *out);
 
-/*
- * d.popitem(): the entry that was inserted last. Key and value are copied to `buffer` one behind the other. Looks through the
- * whole dict. KIN_ENOTFOUND: it is empty.
- */
-KIN_API int kin_dict_popitem(kin_dict *dict, kin_datum *key, kin_datum *value, void *buffer,
-                             size_t capacity) KIN_CHECKED;
+/* len(d); of no dict, 0. */
+KIN_API size_t kin_dict_length(const kin_dict *dict);
 
-/* d.setdefault(key, value): its value, or this one, which is set then, goes to *out as in kin_dict_get (NULL: not wanted). */
-KIN_API int kin_dict_setdefault(kin_dict *dict, kin_datum key, kin_datum value, kin_datum *out, void *buffer,
-                                size_t capacity);
+/* d.pop(key): its value goes to *out (NULL: it is not wanted). */
+KIN_API int kin_dict_pop(kin_dict *dict, kin_any key, kin_any *out);
 
 /*
- * Add to an integer, or to a double; no such key counts as 0. The sum goes to *after unless NULL. KIN_EINVAL: it is of another
- * type; KIN_ELIMIT: it would overflow.
+ * d.popitem(): the entry that was inserted last; either may be NULL. Looks through the whole dict. KIN_ENOTFOUND: it is empty.
  */
-KIN_API int kin_dict_add(kin_dict *dict, kin_datum key, int64_t delta, int64_t *after);
-KIN_API int kin_dict_add_double(kin_dict *dict, kin_datum key, double delta, double *after);
+KIN_API int kin_dict_popitem(kin_dict *dict, kin_any *key, kin_any *value);
+
+/* d.setdefault(key, value): its value, or this one, which is set then, goes to *out (NULL: it is not wanted). */
+KIN_API int kin_dict_setdefault(kin_dict *dict, kin_any key, kin_any value, kin_any *out);
 
 /*
- * If the key has the value `expected` (kin_nothing(): if there is no such key), set it to `value` (kin_nothing(): remove it).
- * Whether that was so goes to *done.
+ * Add to the number that is there; no such key counts as 0. The sum goes to *out unless NULL. KIN_EINVAL: one of them is no
+ * number; KIN_ELIMIT: it would be beyond 64 bits.
  */
-KIN_API int kin_dict_compare_and_set(kin_dict *dict, kin_datum key, kin_datum expected, kin_datum value,
-                                     bool *done) KIN_CHECKED;
+KIN_API int kin_dict_add(kin_dict *dict, kin_any key, kin_any amount, kin_any *out);
 
 /*
- * d.update(): `count` keys and values, in this order. On an error those before it are set, and *done (unless NULL) tells how
- * many they are.
+ * If the key's value equals `expected` (kin_any_nothing(): if there is no such key), set it to `value` (kin_any_nothing(): delete
+ * it). Whether that was so goes to *done.
  */
-KIN_API int kin_dict_update_many(kin_dict *dict, const kin_datum *keys, const kin_datum *values, size_t count,
-                                 size_t *done) KIN_CHECKED;
+KIN_API int kin_dict_compare_and_set(kin_dict *dict, kin_any key, kin_any expected, kin_any value,
+                                     bool *done);
 
-/*
- * The values of `count` keys; kin_nothing() for those that are not there. What they point to lies in `buffer`, one behind the other.
- * KIN_ETOOLARGE: those that fit are there, *done (unless NULL) tells how many, and the next one's size what it takes.
- */
-KIN_API int kin_dict_get_many(const kin_dict *dict, const kin_datum *keys, kin_datum *values, size_t count,
-                              void *buffer, size_t capacity, size_t *done) KIN_CHECKED;
+/* Many keys by one call. Values of keys that are not there are null, and *found (unless NULL) is false. */
+KIN_API int kin_dict_get_many(const kin_dict *dict, const kin_any *keys, size_t count, kin_any *values,
+                              bool *found) KIN_CHECKED;
+
+/* d.update(), key by key in this order: after an error those before it are set. */
+KIN_API int kin_dict_set_many(kin_dict *dict, const kin_any *keys, const kin_any *values, size_t count);
 
 /* d.clear(), key by key. */
 KIN_API int kin_dict_clear(kin_dict *dict);
@@ -130,13 +124,11 @@ KIN_API int kin_dict_clear(kin_dict *dict);
 KIN_API kin_dict *kin_dict_copy(const kin_dict *dict) KIN_CHECKED;
 
 /*
- * Wait until the value of a key is another than `seen` (kin_nothing(): that there is none); then *now is what it is, as in
- * kin_dict_get, or kin_nothing() if the key is gone. A change there and back again may be missed.
- *
- * KIN_ETIMEDOUT  it was `seen` for `timeout` seconds
+ * Wait until the key's value is another than `seen`; or, with `seen` NULL, until it is there. What it is then goes to *out (unless
+ * NULL); KIN_ENOTFOUND: it is gone; KIN_ETIMEDOUT. A change there and back again may be missed.
  */
-KIN_API int kin_dict_wait(const kin_dict *dict, kin_datum key, kin_datum seen, kin_datum *now, void *buffer,
-                          size_t capacity, double timeout) KIN_CHECKED;
+KIN_API int kin_dict_wait_change(const kin_dict *dict, kin_any key, const kin_any *seen, kin_any *out,
+                                 double timeout) KIN_CHECKED;
 
 /*
  * Go through a dict, in order of insertion, while others change it. It sees each key that was there when it was made and still
@@ -149,8 +141,8 @@ KIN_API void kin_dict_iterator_free(kin_dict_iterator *iterator);
 KIN_API kin_dict_iterator *kin_dict_iterate(const kin_dict *dict) KIN_CHECKED
     KIN_FREED_BY(kin_dict_iterator_free);
 
-/* The next entry; both are valid until the next call, and each may be NULL. KIN_ENOTFOUND: there are no more. */
-KIN_API int kin_dict_next(kin_dict_iterator *iterator, kin_datum *key, kin_datum *value) KIN_CHECKED;
+/* The next entry; both are valid until the next call, not to be cleared, and each may be NULL. KIN_ENOTFOUND: there are no more. */
+KIN_API int kin_dict_next(kin_dict_iterator *iterator, kin_any *key, kin_any *value) KIN_CHECKED;
 
 KIN_END_DECLS
 

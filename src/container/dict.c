@@ -1,11 +1,15 @@
 /* container/dict.c - dicts: kin/dict.h on container/table.h. */
-#include "container/table_calls.h"
-
-#include "base/failure.h"
 #include "kin/dict.h"
 
+#include "base/failure.h"
+#include "container/table_calls.h"
+
 #define KIND(text) ((struct kin__kind){KIN__DICT_MAGIC, (text)})
-#define INTO(value, buffer, capacity) ((struct kin__into){(value), (buffer), (capacity)})
+
+static int check(const kin_dict *dict, const char *what)
+{
+    return kin__object_check(dict, KIN__DICT_MAGIC, what);
+}
 
 kin_dict *kin_dict_new(const kin_dict_options *given)
 {
@@ -20,205 +24,164 @@ int kin_dict_free(kin_dict *dict)
 {
     if (!dict)
         return 0;
-    int error = kin__object_check(dict, KIN__DICT_MAGIC, "free a dict");
+    int error = check(dict, "free a dict");
     return error ? error : kin__dict_free((struct kin__dict *)dict, "free a dict");
 }
 
 /* ---- one key ----------------------------------------------------------------------------------- */
 
-int kin_dict_set(kin_dict *dict, kin_datum key, kin_datum value)
+int kin_dict_get(const kin_dict *dict, kin_any key, kin_any *out)
 {
-    return kin__dict_set(dict, KIND("set a key of a dict"), &key, &value);
+    return kin__dict_get(dict, KIND("get a key of a dict"), &key, KIN__OWNED(out));
 }
 
-int kin_dict_get(const kin_dict *dict, kin_datum key, kin_datum *value, void *buffer, size_t capacity)
+int kin_dict_get_in(const kin_dict *dict, kin_any key, kin_any *out, void *buffer, size_t capacity)
 {
-    return kin__dict_get(dict, KIND("get a key of a dict"), &key, INTO(value, buffer, capacity));
+    struct kin__into into = {out, {.buffer = buffer, .capacity = capacity}};
+    return kin__dict_get(dict, KIND("get a key of a dict"), &key, into);
 }
 
-static int other_type(const kin_datum *value, const char *wanted)
+static int other_type(const kin_any *value, const char *wanted)
 {
     return kin__fail(KIN_EINVAL, "cannot get a key of a dict as %s: it is of type %s", wanted,
-                     kin_datum_type_name(value->type));
+                     kin__any_kind(value->type));
 }
 
-/* A value that needs no buffer: of one that does, only the type is of interest. */
-static int get_scalar(const kin_dict *dict, const kin_datum *key, kin_datum *value)
+/* A value that needs no room: of one that does, only the type is of interest. */
+static int get_scalar(const kin_dict *dict, const kin_any *key, kin_any *value)
 {
-    *value = kin_nothing();
-    int error = kin__dict_get(dict, KIND("get a key of a dict"), key, INTO(value, NULL, 0));
+    struct kin__into into = {value, {.capacity = 0}};
+    int error = kin__dict_get(dict, KIND("get a key of a dict"), key, into);
     return error == KIN_ETOOLARGE ? 0 : error;
 }
 
-int kin_dict_get_int(const kin_dict *dict, kin_datum key, int64_t *out)
+int kin_dict_get_int(const kin_dict *dict, kin_any key, int64_t *out)
 {
-    kin_datum value;
+    kin_any value = {0};
     int error = get_scalar(dict, &key, &value);
     if (error)
         return error;
-    if (value.type != KIN_DATUM_INT)
+    if (value.type != KIN_ANY_INT)
         return other_type(&value, "int");
     *out = value.integer;
     return 0;
 }
 
-int kin_dict_get_double(const kin_dict *dict, kin_datum key, double *out)
+#define EXACT (INT64_C(1) << 53)
+
+int kin_dict_get_real(const kin_dict *dict, kin_any key, double *out)
 {
-    kin_datum value;
+    kin_any value = {0};
     int error = get_scalar(dict, &key, &value);
     if (error)
         return error;
-    bool exact = value.type == KIN_DATUM_INT && value.integer >= -(INT64_C(1) << 53) &&
-                 value.integer <= INT64_C(1) << 53;
-    if (value.type != KIN_DATUM_DOUBLE && !exact)
-        return other_type(&value, "double");
+    bool exact = value.type == KIN_ANY_INT && value.integer >= -EXACT && value.integer <= EXACT;
+    if (value.type != KIN_ANY_REAL && !exact)
+        return other_type(&value, "real");
     *out = exact ? (double)value.integer : value.real;
     return 0;
 }
 
-int kin_dict_get_pointer(const kin_dict *dict, kin_datum key, void **out)
+int kin_dict_get_pointer(const kin_dict *dict, kin_any key, void **out)
 {
-    kin_datum value;
+    kin_any value = {0};
     int error = get_scalar(dict, &key, &value);
     if (error)
         return error;
-    if (value.type != KIN_DATUM_POINTER)
+    if (value.type != KIN_ANY_POINTER)
         return other_type(&value, "pointer");
-    *out = value.pointer;
+    *out = (void *)(uintptr_t)value.data;
     return 0;
 }
 
-int kin_dict_get_string(const kin_dict *dict, kin_datum key, char *buffer, size_t capacity)
+int kin_dict_set(kin_dict *dict, kin_any key, kin_any value)
 {
-    kin_datum value = kin_nothing();
-    int error = kin__dict_get(dict, KIND("get a key of a dict"), &key, INTO(&value, buffer, capacity));
-    if (error && error != KIN_ETOOLARGE)
-        return error;
-    return value.type == KIN_DATUM_STRING ? error : other_type(&value, "string");
+    return kin__dict_set(dict, KIND("set a key of a dict"), &key, &value);
 }
 
-bool kin_dict_contains(const kin_dict *dict, kin_datum key)
+int kin_dict_delete(kin_dict *dict, kin_any key)
 {
-    return kin__dict_contains(dict, KIND("look for a key of a dict"), &key);
+    return kin__dict_pop(dict, KIND("delete a key of a dict"), &key, KIN__OWNED(NULL));
 }
 
-size_t kin_dict_size(const kin_dict *dict)
+int kin_dict_contains(const kin_dict *dict, kin_any key, bool *out)
 {
-    if (kin__object_check(dict, KIN__DICT_MAGIC, "ask for a dict's size"))
-        return 0;
-    return kin__dict_size((const struct kin__dict *)dict);
+    return kin__dict_contains(dict, KIND("look for a key of a dict"), &key, out);
 }
 
-int kin_dict_remove(kin_dict *dict, kin_datum key)
+size_t kin_dict_length(const kin_dict *dict)
 {
-    return kin__dict_pop(dict, KIND("remove a key of a dict"), &key, INTO(NULL, NULL, 0));
+    return check(dict, "ask for a dict's length") ? 0 : kin__dict_length((const struct kin__dict *)dict);
 }
 
-int kin_dict_pop(kin_dict *dict, kin_datum key, kin_datum *value, void *buffer, size_t capacity)
+int kin_dict_pop(kin_dict *dict, kin_any key, kin_any *out)
 {
-    return kin__dict_pop(dict, KIND("pop a key of a dict"), &key, INTO(value, buffer, capacity));
+    return kin__dict_pop(dict, KIND("pop a key of a dict"), &key, KIN__OWNED(out));
 }
 
-int kin_dict_popitem(kin_dict *dict, kin_datum *key, kin_datum *value, void *buffer, size_t capacity)
+int kin_dict_popitem(kin_dict *dict, kin_any *key, kin_any *value)
 {
-    return kin__dict_pop_last(dict, KIND("pop an item of a dict"), key, INTO(value, buffer, capacity));
+    return kin__dict_pop_last(dict, KIND("pop an item of a dict"), key, KIN__OWNED(value));
 }
 
-int kin_dict_setdefault(kin_dict *dict, kin_datum key, kin_datum value, kin_datum *out, void *buffer,
-                        size_t capacity)
+int kin_dict_setdefault(kin_dict *dict, kin_any key, kin_any value, kin_any *out)
 {
-    return kin__dict_setdefault(dict, KIND("set a key of a dict"), &key, &value, INTO(out, buffer, capacity));
+    return kin__dict_setdefault(dict, KIND("set a key of a dict"), &key, &value, KIN__OWNED(out));
 }
 
-int kin_dict_add(kin_dict *dict, kin_datum key, int64_t delta, int64_t *after)
+int kin_dict_add(kin_dict *dict, kin_any key, kin_any amount, kin_any *out)
 {
-    kin_datum by = kin_int(delta), sum;
-    int error = kin__dict_add(dict, KIND("add to a key of a dict"), &key, &by, &sum);
-    if (!error && after)
-        *after = sum.integer;
-    return error;
+    return kin__dict_add(dict, KIND("add to a key of a dict"), &key, &amount, out);
 }
 
-int kin_dict_add_double(kin_dict *dict, kin_datum key, double delta, double *after)
-{
-    kin_datum by = kin_double(delta), sum;
-    int error = kin__dict_add(dict, KIND("add to a key of a dict"), &key, &by, &sum);
-    if (!error && after)
-        *after = sum.real;
-    return error;
-}
-
-int kin_dict_compare_and_set(kin_dict *dict, kin_datum key, kin_datum expected, kin_datum value, bool *done)
+int kin_dict_compare_and_set(kin_dict *dict, kin_any key, kin_any expected, kin_any value, bool *done)
 {
     return kin__dict_compare_and_set(dict, KIND("set a key of a dict"), &key, &expected, &value, done);
 }
 
-int kin_dict_wait(const kin_dict *dict, kin_datum key, kin_datum seen, kin_datum *now, void *buffer,
-                  size_t capacity, double timeout)
+int kin_dict_wait_change(const kin_dict *dict, kin_any key, const kin_any *seen, kin_any *out, double timeout)
 {
-    const char *what = "wait for a key of a dict";
-    struct kin__place place;
-    int error = kin__object_check(dict, KIN__DICT_MAGIC, what);
-    if (!error)
-        error = kin__place_make(&place, (const struct kin__dict *)dict, &key, what);
-    if (error)
-        return error;
-    return kin__dict_wait((struct kin__dict *)dict, &place, &seen, now, buffer, capacity, timeout);
+    return kin__dict_wait_change(dict, KIND("wait for a key of a dict"), &key, seen, out, timeout);
 }
 
 /* ---- many keys --------------------------------------------------------------------------------- */
 
-int kin_dict_update_many(kin_dict *dict, const kin_datum *keys, const kin_datum *values, size_t count,
-                         size_t *done)
+int kin_dict_set_many(kin_dict *dict, const kin_any *keys, const kin_any *values, size_t count)
 {
-    int error = kin__object_check(dict, KIN__DICT_MAGIC, "update a dict");
-    size_t i = 0;
+    int error = check(dict, "set keys of a dict");
     if (count && (!keys || !values))
-        return kin__fail(KIN_EINVAL, "cannot update a dict: %zu %s at NULL", count, keys ? "values" : "keys");
-    for (; !error && i < count; i += !error)
+        return kin__fail(KIN_EINVAL, "cannot set keys of a dict: %zu %s at NULL", count,
+                         keys ? "values" : "keys");
+    for (size_t i = 0; !error && i < count; i++)
         error = kin_dict_set(dict, keys[i], values[i]);
-    if (done)
-        *done = i;
     return error;
 }
 
-int kin_dict_get_many(const kin_dict *dict, const kin_datum *keys, kin_datum *values, size_t count,
-                      void *buffer, size_t capacity, size_t *done)
+int kin_dict_get_many(const kin_dict *dict, const kin_any *keys, size_t count, kin_any *values, bool *found)
 {
-    const char *what = "get keys of a dict";
-    int error = kin__object_check(dict, KIN__DICT_MAGIC, what);
-    struct kin__outlet outlet = {buffer, capacity, 0};
+    int error = check(dict, "get keys of a dict");
     size_t i = 0;
     if (count && (!keys || !values))
-        return kin__fail(KIN_EINVAL, "cannot %s: %zu %s at NULL", what, count, keys ? "values" : "keys");
-    if (capacity && !buffer)
-        return kin__fail(KIN_EINVAL, "cannot %s: a buffer of %zu bytes at NULL", what, capacity);
-    for (; !error && i < count; i += !error) {
-        struct kin__place place;
-        error = kin__place_make(&place, (const struct kin__dict *)dict, &keys[i], what);
-        if (error)
+        return kin__fail(KIN_EINVAL, "cannot get keys of a dict: %zu %s at NULL", count,
+                         keys ? "values" : "keys");
+    for (; !error && i < count; i++) {
+        error = kin_dict_get(dict, keys[i], &values[i]);
+        if (error && error != KIN_ENOTFOUND)
             break;
-        error = kin__dict_read((const struct kin__dict *)dict, &place, 0,
-                               &(struct kin__wanted){.value = &values[i], .outlet = &outlet});
-        if (error == KIN_ENOTFOUND) {
-            values[i] = kin_nothing();
-            error = 0;
-        } else if (error == KIN_ETOOLARGE) {
-            kin__got_error(KIN__GOT_TOO_LARGE, &values[i], &outlet);
-        }
+        if (found)
+            found[i] = error == 0;
+        if (error)
+            values[i] = (kin_any){.type = KIN_ANY_NULL};
+        error = 0;
     }
-    if (done)
-        *done = i;
+    while (error && i-- > 0)
+        kin__any_drop(&values[i]);
     return error;
 }
 
 int kin_dict_clear(kin_dict *dict)
 {
-    struct kin__call call;
-    int error = kin__object_check(dict, KIN__DICT_MAGIC, "clear a dict");
-    if (!error)
-        error = kin__call_begin(&call, dict, ((struct kin__dict *)dict)->timeout, "clear a dict");
-    return error ? error : kin__dict_clear((struct kin__dict *)dict, &call);
+    return kin__dict_clear_all(dict, KIND("clear a dict"));
 }
 
 /* ---- all of them ------------------------------------------------------------------------------- */
@@ -228,7 +191,7 @@ kin_dict_iterator *kin_dict_iterate(const kin_dict *dict)
     return (kin_dict_iterator *)kin__walk_new(dict, KIND("go through a dict"));
 }
 
-int kin_dict_next(kin_dict_iterator *iterator, kin_datum *key, kin_datum *value)
+int kin_dict_next(kin_dict_iterator *iterator, kin_any *key, kin_any *value)
 {
     if (!iterator)
         return kin__fail(KIN_EINVAL, "cannot go through a dict: the iterator is NULL");
@@ -242,19 +205,5 @@ void kin_dict_iterator_free(kin_dict_iterator *iterator)
 
 kin_dict *kin_dict_copy(const kin_dict *dict)
 {
-    const struct kin__dict *table = (const struct kin__dict *)dict;
-    kin_dict_iterator *iterator = kin_dict_iterate(dict);
-    if (!iterator)
-        return NULL;
-    kin_dict *copy = kin_dict_new(KIN_DICT_OPTIONS(.name = table->sync.name, .stripes = (int)table->stripes,
-                                                   .timeout = table->timeout));
-    kin_datum key, value;
-    int error = copy ? 0 : kin_error_code();
-    while (!error && (error = kin_dict_next(iterator, &key, &value)) == 0)
-        error = kin_dict_set(copy, key, value);
-    kin_dict_iterator_free(iterator);
-    if (error == KIN_ENOTFOUND)
-        return copy;
-    kin_dict_free(copy);
-    return NULL;
+    return (kin_dict *)kin__dict_copy(dict, KIND("copy a dict"));
 }

@@ -98,10 +98,10 @@ int kin__shard_acquire(struct kin__shard *shard, struct kin__call *call)
 
 /* ---- values ------------------------------------------------------------------------------------ */
 
-int kin__value_make(struct kin__value *value, const kin_datum *datum, const char *what)
+int kin__value_make(struct kin__value *value, const kin_any *any, const char *what)
 {
     value->block = NULL;
-    int error = kin__form_make(&value->form, datum, what);
+    int error = kin__form_make(&value->form, any, what);
     if (error || value->form.word || kin__form_bytes(&value->form) <= KIN__SMALL_MAX)
         return error;
     struct kin__cell *block = kin__heap_open(kin__form_bytes(&value->form), NULL);
@@ -150,7 +150,7 @@ uint64_t kin__value_word(struct kin__value *value, uint64_t *spare)
 int kin__shard_store(struct kin__shard *shard, uint64_t *cell, struct kin__value *value)
 {
     uint64_t old = kin__peek(cell);
-    if (kin__cell_equals(old, &value->form))
+    if (kin__cell_is(old, &value->form))
         return 0;
     if (value->form.word && !kin__cell_is_block(old)) {
         __atomic_store_n(cell, value->form.word, __ATOMIC_RELEASE);
@@ -164,10 +164,13 @@ int kin__shard_store(struct kin__shard *shard, uint64_t *cell, struct kin__value
     return 1;
 }
 
-int kin__got_error(enum kin__got got, const kin_datum *out, const struct kin__outlet *outlet)
+int kin__got_error(enum kin__got got, const kin_any *out, const struct kin__outlet *outlet)
 {
     if (got == KIN__GOT)
         return 0;
-    return kin__fail(KIN_ETOOLARGE, "%s of %zu bytes does not fit into %zu", kin_datum_type_name(out->type),
+    if (got == KIN__GOT_NO_MEMORY)
+        return kin__fail(KIN_ENOMEM, "no private memory for %s of %zu bytes", kin__any_kind(out->type),
+                         out->size);
+    return kin__fail(KIN_ETOOLARGE, "%s of %zu bytes does not fit into %zu", kin__any_kind(out->type),
                      out->size, outlet->capacity - outlet->used);
 }

@@ -69,7 +69,7 @@ struct kin__call {
 /* 0, or an error with its record: not a member, or a sealed one. */
 int kin__call_begin(struct kin__call *call, const void *object, double timeout, const char *what);
 
-/* Acquire the gate, and mend what a dead owner left: true; then `settled` was called too, if not NULL. 0; KIN_ETIMEDOUT. */
+/* Acquire the gate, and mend what a dead owner left. 0; KIN_ETIMEDOUT. */
 int kin__shard_acquire(struct kin__shard *shard, struct kin__call *call);
 /* As kin__shard_acquire, and KIN_EDIED if it was mended, for one that has more to mend. */
 int kin__shard_acquire_told(struct kin__shard *shard, struct kin__call *call);
@@ -112,23 +112,23 @@ static inline void kin__shard_free_begins(struct kin__shard *shard)
 }
 
 /*
- * A value that is too large to be copied under the gate is copied before: until kin__form_word, or kin__value_drop, it is the
+ * A value that is too large to be copied under the gate is copied before: until kin__value_word, or kin__value_drop, it is the
  * thread's (its `moved` block). `value` is NULL for all others.
  */
 struct kin__value {
     struct kin__form form;
     struct kin__cell *block;
 };
-int kin__value_make(struct kin__value *value, const kin_datum *datum, const char *what);
+int kin__value_make(struct kin__value *value, const kin_any *any, const char *what);
 void kin__value_drop(struct kin__value *value);
 
-/* Under the gate: the word for a datum, its block, if it needs one, named by *spare. 0: an error. */
+/* Under the gate: the word for a value, its block, if it needs one, named by *spare. 0: an error. */
 uint64_t kin__value_word(struct kin__value *value, uint64_t *spare);
 
-/* Under the gate: *cell becomes the value. True: changed, false: it was that before. Negative: an error, nothing changed. */
+/* Under the gate: *cell becomes the value. 1: changed; 0: it was that before; negative: an error, nothing changed. */
 int kin__shard_store(struct kin__shard *shard, uint64_t *cell, struct kin__value *value);
 
-/* What is read is 0 or an error with its record; `what` is the call, `out` may be NULL. */
-int kin__got_error(enum kin__got got, const kin_datum *out, const struct kin__outlet *outlet);
+/* What was read, as 0 or an error with its record. */
+int kin__got_error(enum kin__got got, const kin_any *out, const struct kin__outlet *outlet);
 
 #endif

@@ -35,10 +35,10 @@ static uint64_t hash_bytes(uint64_t seed, const unsigned char *bytes, size_t siz
     return mix(a ^ ODD_2, b ^ hash);
 }
 
-int kin__place_make(struct kin__place *place, const struct kin__dict *table, const kin_datum *key,
+int kin__place_make(struct kin__place *place, const struct kin__dict *table, const kin_any *key,
                     const char *what)
 {
-    int error = kin__form_make(&place->key, key, what);
+    int error = kin__form_make_key(&place->key, key, what);
     if (error)
         return error;
     uint64_t hash = place->key.word

@@ -91,7 +91,7 @@ struct kin__place {
     uint64_t hash;
     struct kin__stripe *stripe;
 };
-int kin__place_make(struct kin__place *place, const struct kin__dict *table, const kin_datum *key,
+int kin__place_make(struct kin__place *place, const struct kin__dict *table, const kin_any *key,
                     const char *what);
 
 /* ---- changes (table.c) ------------------------------------------------------------------------- */
@@ -116,12 +116,12 @@ int kin__dict_clear(struct kin__dict *table, struct kin__call *call);
 
 /* What is wanted of a node; keys and values that are not are NULL. */
 struct kin__wanted {
-    kin_datum *key;
-    kin_datum *value;
+    kin_any *key;
+    kin_any *value;
     struct kin__outlet *outlet;
 };
 
-/* Copy a node's datums, under the gate or while `watch` holds. */
+/* Copy a node's values, under the gate or while `watch` holds. */
 enum kin__got kin__node_read(const struct kin__node *node, const struct kin__wanted *wanted,
                              const struct kin__watch *watch);
 
@@ -130,7 +130,7 @@ enum kin__got kin__node_read(const struct kin__node *node, const struct kin__wan
 int kin__dict_read(const struct kin__dict *table, const struct kin__place *place, uint64_t ordinal,
                    const struct kin__wanted *wanted);
 
-size_t kin__dict_size(const struct kin__dict *table);
+size_t kin__dict_length(const struct kin__dict *table);
 
 /* Every node's name, in the order of insertion: what an iterator goes by. KIN_ENOMEM, KIN_ETIMEDOUT. */
 struct kin__entry {
@@ -140,9 +140,9 @@ struct kin__entry {
 };
 int kin__dict_entries(const struct kin__dict *table, struct kin__entry **out, size_t *count);
 
-/* Wait until a key is not `seen` (NULL: not there) any more; as kin_dict_wait. */
-int kin__dict_wait(struct kin__dict *table, struct kin__place *place, const kin_datum *seen, kin_datum *now,
-                   void *buffer, size_t capacity, double timeout);
+/* Wait until a key is not `seen` (NULL: not there) any more; as kin_dict_wait_change. */
+int kin__dict_wait(struct kin__dict *table, struct kin__place *place, const kin_any *seen, kin_any *out,
+                   double timeout);
 
 /* ---- the marks --------------------------------------------------------------------------------- */
 

@@ -9,27 +9,27 @@
 #define FIRST_BUFFER 64
 #define KEY_SHOWN 40 /* bytes of a key, in messages */
 
-int kin__dict_absent(const void *table, const kin_datum *key, const char *what)
+int kin__dict_absent(const void *table, const kin_any *key, const char *what)
 {
-    if (key->type == KIN_DATUM_STRING)
+    if (key->type == KIN_ANY_TEXT)
         return kin__fail(KIN_ENOTFOUND, "could not %s: %s has no key \"%.*s\"", what, kin__title(table).text,
                          key->size < KEY_SHOWN ? (int)key->size : KEY_SHOWN, (const char *)key->data);
-    if (key->type == KIN_DATUM_INT)
+    if (key->type == KIN_ANY_INT)
         return kin__fail(KIN_ENOTFOUND, "could not %s: %s has no key %lld", what, kin__title(table).text,
                          (long long)key->integer);
     return kin__fail(KIN_ENOTFOUND, "could not %s: %s has no such key of type %s", what,
-                     kin__title(table).text, kin_datum_type_name(key->type));
+                     kin__title(table).text, kin__any_kind(key->type));
 }
 
-static int check_buffer(const struct kin__into *into, const char *what)
+static int check_into(const struct kin__into *into, const char *what)
 {
-    if (into->value && !into->buffer && into->capacity)
-        return kin__fail(KIN_EINVAL, "cannot %s: a buffer of %zu bytes at NULL", what, into->capacity);
+    if (into->value && !into->outlet.buffer && into->outlet.capacity)
+        return kin__fail(KIN_EINVAL, "cannot %s: a buffer of %zu bytes at NULL", what, into->outlet.capacity);
     return 0;
 }
 
 /* A call that reads: the place of its key. */
-static int look_up(const void *object, struct kin__kind kind, const kin_datum *key, struct kin__place *place)
+static int look_up(const void *object, struct kin__kind kind, const kin_any *key, struct kin__place *place)
 {
     int error = kin__object_check(object, kind.magic, kind.what);
     return error ? error : kin__place_make(place, object, key, kind.what);
@@ -43,13 +43,14 @@ struct change {
     struct kin__found found;
 };
 
-static int prepare(struct change *change, void *object, struct kin__kind kind, const kin_datum *key)
+static int prepare(struct change *change, void *object, struct kin__kind kind, const kin_any *key)
 {
     int error = look_up(object, kind, key, &change->place);
     if (error)
         return error;
     change->table = object;
-    return kin__call_begin(&change->call, object, change->table->timeout, kind.what);
+    double timeout = change->table ? change->table->timeout : 0; /* it is one: for the analyzer */
+    return kin__call_begin(&change->call, object, timeout, kind.what);
 }
 
 static int enter(struct change *change)
@@ -60,7 +61,7 @@ static int enter(struct change *change)
     return error;
 }
 
-static int begin(struct change *change, void *object, struct kin__kind kind, const kin_datum *key)
+static int begin(struct change *change, void *object, struct kin__kind kind, const kin_any *key)
 {
     int error = prepare(change, object, kind, key);
     return error ? error : enter(change);
@@ -78,41 +79,52 @@ static int leave_changed(struct change *change)
     return 0;
 }
 
-static int read_found(const struct change *change, kin_datum *key, const struct kin__into *into)
+static int read_found(const struct change *change, kin_any *key, struct kin__into *into)
 {
-    struct kin__outlet outlet = {into->buffer, into->capacity, 0};
-    struct kin__watch nobody = {NULL, 0};
-    struct kin__wanted wanted = {key, into->value, &outlet};
-    enum kin__got got = kin__node_read(change->found.node, &wanted, &nobody);
-    if (got == KIN__GOT)
-        return 0;
-    bool in_key = key && key->size && !key->data;
-    return kin__got_error(got, in_key ? key : into->value, &outlet);
+    struct kin__wanted wanted = {key, into->value, &into->outlet};
+    enum kin__got got = kin__node_read(change->found.node, &wanted, KIN__UNDER_GATE);
+    bool in_key = key && kin__any_bytes(key) && !key->data;
+    return kin__got_error(got, in_key ? key : into->value, &into->outlet);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------- */
 
-int kin__dict_get(const void *object, struct kin__kind kind, const kin_datum *key, struct kin__into into)
+int kin__dict_get(const void *object, struct kin__kind kind, const kin_any *key, struct kin__into into)
 {
     struct kin__place place;
-    struct kin__outlet outlet = {into.buffer, into.capacity, 0};
     int error = look_up(object, kind, key, &place);
     if (!error)
-        error = check_buffer(&into, kind.what);
+        error = check_into(&into, kind.what);
     if (error)
         return error;
-    error = kin__dict_read(object, &place, 0, &(struct kin__wanted){.value = into.value, .outlet = &outlet});
+    error =
+        kin__dict_read(object, &place, 0, &(struct kin__wanted){.value = into.value, .outlet = &into.outlet});
     if (error == KIN_ENOTFOUND)
         return kin__dict_absent(object, key, kind.what);
-    return error == KIN_ETOOLARGE ? kin__got_error(KIN__GOT_TOO_LARGE, into.value, &outlet) : error;
+    if (error == KIN_ETOOLARGE || (error == KIN_ENOMEM && into.outlet.owned))
+        kin__got_error(error == KIN_ENOMEM ? KIN__GOT_NO_MEMORY : KIN__GOT_TOO_LARGE, into.value,
+                       &into.outlet);
+    return error;
 }
 
-bool kin__dict_contains(const void *object, struct kin__kind kind, const kin_datum *key)
+int kin__dict_contains(const void *object, struct kin__kind kind, const kin_any *key, bool *out)
 {
     struct kin__place place;
     struct kin__outlet none = {0};
-    return look_up(object, kind, key, &place) == 0 &&
-           kin__dict_read(object, &place, 0, &(struct kin__wanted){.outlet = &none}) == 0;
+    *out = false;
+    int error = look_up(object, kind, key, &place);
+    if (!error)
+        error = kin__dict_read(object, &place, 0, &(struct kin__wanted){.outlet = &none});
+    *out = error == 0;
+    return error == KIN_ENOTFOUND ? 0 : error;
+}
+
+int kin__dict_wait_change(const void *object, struct kin__kind kind, const kin_any *key, const kin_any *seen,
+                          kin_any *out, double timeout)
+{
+    struct kin__place place;
+    int error = look_up(object, kind, key, &place);
+    return error ? error : kin__dict_wait((struct kin__dict *)(uintptr_t)object, &place, seen, out, timeout);
 }
 
 /* ---- changing ---------------------------------------------------------------------------------- */
@@ -129,13 +141,13 @@ static int store(struct change *change, struct kin__value *value)
     return stored > 0 ? leave_changed(change) : leave(change, stored);
 }
 
-int kin__dict_set(void *object, struct kin__kind kind, const kin_datum *key, const kin_datum *datum)
+int kin__dict_set(void *object, struct kin__kind kind, const kin_any *key, const kin_any *any)
 {
     struct change change;
     struct kin__value value;
     int error = prepare(&change, object, kind, key);
     if (!error)
-        error = kin__value_make(&value, datum, kind.what);
+        error = kin__value_make(&value, any, kind.what);
     if (error)
         return error;
     error = enter(&change);
@@ -145,10 +157,10 @@ int kin__dict_set(void *object, struct kin__kind kind, const kin_datum *key, con
     return error;
 }
 
-int kin__dict_pop(void *object, struct kin__kind kind, const kin_datum *key, struct kin__into into)
+int kin__dict_pop(void *object, struct kin__kind kind, const kin_any *key, struct kin__into into)
 {
     struct change change;
-    int error = check_buffer(&into, kind.what);
+    int error = check_into(&into, kind.what);
     if (!error)
         error = begin(&change, object, kind, key);
     if (error)
@@ -162,33 +174,27 @@ int kin__dict_pop(void *object, struct kin__kind kind, const kin_datum *key, str
     return leave_changed(&change);
 }
 
-static size_t bytes_of(const kin_datum *datum)
+static bool fits(const kin_any *any, const struct kin__into *into)
 {
-    bool has = datum->type >= KIN_DATUM_STRING && datum->type <= KIN_DATUM_CBOR;
-    return has ? datum->size + (datum->type == KIN_DATUM_STRING) : 0;
+    return !into->value || into->outlet.owned || kin__any_bytes(any) <= into->outlet.capacity;
 }
 
-static bool fits(const kin_datum *datum, const struct kin__into *into)
-{
-    return !into->value || bytes_of(datum) <= into->capacity;
-}
-
-int kin__dict_setdefault(void *object, struct kin__kind kind, const kin_datum *key, const kin_datum *datum,
+int kin__dict_setdefault(void *object, struct kin__kind kind, const kin_any *key, const kin_any *any,
                          struct kin__into into)
 {
     struct change change;
     struct kin__value value;
-    int error = check_buffer(&into, kind.what);
+    int error = check_into(&into, kind.what);
     if (!error)
         error = prepare(&change, object, kind, key);
     if (!error)
-        error = kin__value_make(&value, datum, kind.what);
+        error = kin__value_make(&value, any, kind.what);
     if (error)
         return error;
     error = enter(&change);
-    if (!error && !change.found.node && !fits(datum, &into)) {
-        *into.value = (kin_datum){.type = datum->type, .size = datum->size};
-        error = kin__got_error(KIN__GOT_TOO_LARGE, datum, &(struct kin__outlet){.capacity = into.capacity});
+    if (!error && !change.found.node && !fits(any, &into)) {
+        *into.value = (kin_any){.type = any->type, .size = any->size};
+        error = kin__got_error(KIN__GOT_TOO_LARGE, any, &into.outlet);
         leave(&change, error);
     } else if (!error && !change.found.node) {
         error = kin__dict_insert(change.table, &change.place, change.found, &value);
@@ -203,66 +209,48 @@ int kin__dict_setdefault(void *object, struct kin__kind kind, const kin_datum *k
     return error;
 }
 
-static int sum_of(const kin_datum *old, const kin_datum *delta, kin_datum *sum, const struct kin__kind *kind)
-{
-    *sum = *delta;
-    if (old->type == KIN_DATUM_NOTHING)
-        return 0;
-    if (old->type != delta->type)
-        return kin__fail(KIN_EINVAL, "cannot %s: it is of type %s, not %s", kind->what,
-                         kin_datum_type_name(old->type), kin_datum_type_name(delta->type));
-    if (delta->type == KIN_DATUM_DOUBLE)
-        sum->real = old->real + delta->real;
-    else if (__builtin_add_overflow(old->integer, delta->integer, &sum->integer))
-        return kin__fail(KIN_ELIMIT, "cannot %s: %lld and %lld are beyond 64 bits", kind->what,
-                         (long long)old->integer, (long long)delta->integer);
-    return 0;
-}
-
-int kin__dict_add(void *object, struct kin__kind kind, const kin_datum *key, const kin_datum *delta,
-                  kin_datum *after)
+int kin__dict_add(void *object, struct kin__kind kind, const kin_any *key, const kin_any *amount,
+                  kin_any *out)
 {
     struct change change;
     struct kin__value value;
-    kin_datum old = kin_nothing(), sum;
+    kin_any old = {.type = KIN_ANY_INT}, sum;
     int error = begin(&change, object, kind, key);
     if (error)
         return error;
-    if (change.found.node) {
-        struct kin__outlet none = {0};
-        struct kin__watch nobody = {NULL, 0};
-        kin__cell_read(change.found.node->cell, &old, &none, &nobody);
-    }
-    error = sum_of(&old, delta, &sum, &kind);
+    struct kin__outlet none = {0}; /* numbers need no room */
+    if (change.found.node)
+        kin__cell_read(change.found.node->cell, &old, &none, KIN__UNDER_GATE);
+    error = kin__any_add(&old, amount, &sum, kind.what);
     if (!error)
         error = kin__value_make(&value, &sum, kind.what);
     if (error)
         return leave(&change, error);
     error = store(&change, &value);
-    if (!error && after)
-        *after = sum;
+    if (!error && out)
+        *out = sum;
     return error;
 }
 
-static bool is_expected(const struct change *change, const kin_datum *expected, const struct kin__form *form)
+static bool is_expected(const struct change *change, const kin_any *expected, const struct kin__form *form)
 {
-    if (expected->type == KIN_DATUM_NOTHING || !change->found.node)
-        return expected->type == KIN_DATUM_NOTHING && !change->found.node;
+    if (expected->type == KIN_ANY_NOTHING || !change->found.node)
+        return expected->type == KIN_ANY_NOTHING && !change->found.node;
     return kin__cell_equals(change->found.node->cell, form);
 }
 
-int kin__dict_compare_and_set(void *object, struct kin__kind kind, const kin_datum *key,
-                              const kin_datum *expected, const kin_datum *datum, bool *done)
+int kin__dict_compare_and_set(void *object, struct kin__kind kind, const kin_any *key,
+                              const kin_any *expected, const kin_any *any, bool *done)
 {
     struct change change;
     struct kin__form form = {0};
     struct kin__value value = {0};
-    bool removes = datum->type == KIN_DATUM_NOTHING;
+    bool removes = any->type == KIN_ANY_NOTHING;
     int error = prepare(&change, object, kind, key);
-    if (!error && expected->type != KIN_DATUM_NOTHING)
+    if (!error && expected->type != KIN_ANY_NOTHING)
         error = kin__form_make(&form, expected, kind.what);
     if (!error && !removes)
-        error = kin__value_make(&value, datum, kind.what);
+        error = kin__value_make(&value, any, kind.what);
     if (error)
         return error;
     error = enter(&change);
@@ -330,17 +318,16 @@ static int widen(struct kin__walk *walk, size_t needs)
 }
 
 /* An entry as it is now; KIN_ENOTFOUND: it is gone. */
-static int read_entry(struct kin__walk *walk, const struct kin__entry *entry, kin_datum *key,
-                      kin_datum *value)
+static int read_entry(struct kin__walk *walk, const struct kin__entry *entry, kin_any *key, kin_any *value)
 {
     struct kin__place place = {.hash = entry->hash, .stripe = entry->stripe};
     for (;;) {
-        kin_datum its_key = kin_nothing(), its_value = kin_nothing();
-        struct kin__outlet outlet = {walk->buffer, walk->capacity, 0};
+        kin_any its_key = kin_any_nothing(), its_value = kin_any_nothing();
+        struct kin__outlet outlet = {false, walk->buffer, walk->capacity, 0};
         struct kin__wanted wanted = {key ? &its_key : NULL, value ? &its_value : NULL, &outlet};
         int error = kin__dict_read(walk->table, &place, entry->ordinal, &wanted);
         if (error == KIN_ETOOLARGE) {
-            error = widen(walk, bytes_of(&its_key) + bytes_of(&its_value));
+            error = widen(walk, kin__any_bytes(&its_key) + kin__any_bytes(&its_value));
             if (error)
                 return error;
             continue;
@@ -353,7 +340,7 @@ static int read_entry(struct kin__walk *walk, const struct kin__entry *entry, ki
     }
 }
 
-int kin__walk_next(struct kin__walk *walk, kin_datum *key, kin_datum *value)
+int kin__walk_next(struct kin__walk *walk, kin_any *key, kin_any *value)
 {
     int error = kin__object_check(walk->table, walk->kind.magic, walk->kind.what);
     while (!error && walk->next < walk->count) {
@@ -374,14 +361,14 @@ static struct kin__found find_entry(const struct kin__entry *entry)
     return kin__dict_find_ordinal(&place, entry->ordinal);
 }
 
-int kin__dict_pop_last(void *object, struct kin__kind kind, kin_datum *key, struct kin__into into)
+int kin__dict_pop_last(void *object, struct kin__kind kind, kin_any *key, struct kin__into into)
 {
     struct change change;
     struct kin__entry *entries = NULL;
     size_t count = 0;
     int error = kin__object_check(object, kind.magic, kind.what);
     if (!error)
-        error = check_buffer(&into, kind.what);
+        error = check_into(&into, kind.what);
     if (!error)
         error = kin__call_begin(&change.call, object, ((struct kin__dict *)object)->timeout, kind.what);
     if (!error)
@@ -407,4 +394,35 @@ int kin__dict_pop_last(void *object, struct kin__kind kind, kin_datum *key, stru
     if (!error && !popped)
         error = kin__fail(KIN_ENOTFOUND, "could not %s: %s is empty", kind.what, kin__title(object).text);
     return error;
+}
+
+/* ---- all of them ------------------------------------------------------------------------------- */
+
+int kin__dict_clear_all(void *object, struct kin__kind kind)
+{
+    struct kin__call call;
+    int error = kin__object_check(object, kind.magic, kind.what);
+    if (!error)
+        error = kin__call_begin(&call, object, ((struct kin__dict *)object)->timeout, kind.what);
+    return error ? error : kin__dict_clear(object, &call);
+}
+
+struct kin__dict *kin__dict_copy(const void *object, struct kin__kind kind)
+{
+    const struct kin__dict *table = object;
+    struct kin__walk *walk = kin__walk_new(object, kind);
+    if (!walk)
+        return NULL;
+    struct kin__dict_options options = {table->sync.name, (int)table->stripes, table->timeout};
+    struct kin__dict *copy = kin__dict_new(&options, kind.magic, kind.what);
+    kin_any key, value;
+    int error = copy ? 0 : kin_error_code();
+    while (!error && (error = kin__walk_next(walk, &key, &value)) == 0)
+        error = kin__dict_set(copy, kind, &key, &value);
+    kin__walk_free(walk);
+    if (error == KIN_ENOTFOUND)
+        return copy;
+    if (copy)
+        kin__dict_free(copy, kind.what);
+    return NULL;
 }

@@ -12,32 +12,36 @@ struct kin__kind {
 
 /* Where a value that is read goes. `value` may be NULL. */
 struct kin__into {
-    kin_datum *value;
-    void *buffer;
-    size_t capacity;
+    kin_any *value;
+    struct kin__outlet outlet;
 };
+#define KIN__OWNED(value) ((struct kin__into){(value), {.owned = true}})
 
-int kin__dict_get(const void *object, struct kin__kind kind, const kin_datum *key, struct kin__into into);
-int kin__dict_set(void *object, struct kin__kind kind, const kin_datum *key, const kin_datum *value);
-int kin__dict_pop(void *object, struct kin__kind kind, const kin_datum *key, struct kin__into into);
-int kin__dict_add(void *object, struct kin__kind kind, const kin_datum *key, const kin_datum *delta,
-                  kin_datum *after);
-int kin__dict_setdefault(void *object, struct kin__kind kind, const kin_datum *key, const kin_datum *value,
+int kin__dict_get(const void *object, struct kin__kind kind, const kin_any *key, struct kin__into into);
+int kin__dict_set(void *object, struct kin__kind kind, const kin_any *key, const kin_any *value);
+int kin__dict_pop(void *object, struct kin__kind kind, const kin_any *key, struct kin__into into);
+int kin__dict_add(void *object, struct kin__kind kind, const kin_any *key, const kin_any *delta,
+                  kin_any *after);
+int kin__dict_setdefault(void *object, struct kin__kind kind, const kin_any *key, const kin_any *value,
                          struct kin__into into);
-int kin__dict_compare_and_set(void *object, struct kin__kind kind, const kin_datum *key,
-                              const kin_datum *expected, const kin_datum *value, bool *done);
-bool kin__dict_contains(const void *object, struct kin__kind kind, const kin_datum *key);
+int kin__dict_compare_and_set(void *object, struct kin__kind kind, const kin_any *key,
+                              const kin_any *expected, const kin_any *value, bool *done);
+int kin__dict_contains(const void *object, struct kin__kind kind, const kin_any *key, bool *out);
+int kin__dict_wait_change(const void *object, struct kin__kind kind, const kin_any *key, const kin_any *seen,
+                          kin_any *out, double timeout);
+int kin__dict_clear_all(void *object, struct kin__kind kind);
+struct kin__dict *kin__dict_copy(const void *object, struct kin__kind kind);
 
 /* Going through it. */
 struct kin__walk;
 struct kin__walk *kin__walk_new(const void *object, struct kin__kind kind);
-int kin__walk_next(struct kin__walk *walk, kin_datum *key, kin_datum *value);
+int kin__walk_next(struct kin__walk *walk, kin_any *key, kin_any *value);
 void kin__walk_free(struct kin__walk *walk);
 
 /* The last entry of a walk that is there still is taken out. KIN_ENOTFOUND: none is. */
-int kin__dict_pop_last(void *object, struct kin__kind kind, kin_datum *key, struct kin__into into);
+int kin__dict_pop_last(void *object, struct kin__kind kind, kin_any *key, struct kin__into into);
 
 /* KIN_ENOTFOUND, with a record that names the key. */
-int kin__dict_absent(const void *table, const kin_datum *key, const char *what);
+int kin__dict_absent(const void *table, const kin_any *key, const char *what);
 
 #endif

@@ -31,15 +31,16 @@ static struct kin__watch watch_of(const struct kin__stripe *stripe)
 enum kin__got kin__node_read(const struct kin__node *node, const struct kin__wanted *wanted,
                              const struct kin__watch *watch)
 {
-    enum kin__got got = KIN__GOT;
-    if (wanted->key)
-        got = kin__key_read(__atomic_load_n(&node->key, __ATOMIC_RELAXED), node->bytes, wanted->key,
-                            wanted->outlet, watch);
+    enum kin__got got = kin__key_read(__atomic_load_n(&node->key, __ATOMIC_RELAXED), node->bytes, wanted->key,
+                                      wanted->outlet, watch);
     if (got != KIN__GOT)
         return got;
     /* Acquire: partner is the release of who stored it, and wrote its block before. */
-    return kin__cell_read(__atomic_load_n(&node->cell, __ATOMIC_ACQUIRE), wanted->value, wanted->outlet,
-                          watch);
+    got =
+        kin__cell_read(__atomic_load_n(&node->cell, __ATOMIC_ACQUIRE), wanted->value, wanted->outlet, watch);
+    if (got != KIN__GOT)
+        kin__any_drop(wanted->key);
+    return got;
 }
 
 /* Where the search for a hash begins: at the mark of its bucket, or one before that. */
@@ -99,7 +100,9 @@ static enum kin__got look(const struct kin__place *place, uint64_t ordinal, cons
 
 static int result_of(enum kin__got got, bool there)
 {
-    return got == KIN__GOT_TOO_LARGE ? KIN_ETOOLARGE : there ? 0 : KIN_ENOTFOUND;
+    if (got != KIN__GOT)
+        return got == KIN__GOT_TOO_LARGE ? KIN_ETOOLARGE : KIN_ENOMEM;
+    return there ? 0 : KIN_ENOTFOUND;
 }
 
 /* Others free something in this stripe all the time: keep them out for once. A sealed member cannot. */
@@ -107,14 +110,13 @@ static int read_under_gate(const struct kin__dict *table, const struct kin__plac
                            const struct kin__wanted *wanted)
 {
     struct kin__call call;
-    struct kin__watch nobody = {NULL, 0};
     bool there;
     int error = kin__call_begin(&call, table, table->timeout, "read");
     if (!error)
         error = kin__shard_acquire(&place->stripe->shard, &call);
     if (error)
         return error;
-    enum kin__got got = look(place, ordinal, wanted, &nobody, &there);
+    enum kin__got got = look(place, ordinal, wanted, KIN__UNDER_GATE, &there);
     kin__shard_release(&place->stripe->shard);
     return result_of(got, there);
 }
@@ -134,7 +136,7 @@ int kin__dict_read(const struct kin__dict *table, const struct kin__place *place
     return read_under_gate(table, place, ordinal, wanted);
 }
 
-size_t kin__dict_size(const struct kin__dict *table)
+size_t kin__dict_length(const struct kin__dict *table)
 {
     uint64_t size = 0;
     for (uint32_t i = 0; i < table->stripes; i++)
@@ -201,7 +203,7 @@ static int gather_stripe(const struct kin__dict *table, struct kin__stripe *stri
         error = kin__shard_acquire(&stripe->shard, &call);
     if (error)
         return error;
-    error = gather(stripe, entries, &(struct kin__watch){NULL, 0});
+    error = gather(stripe, entries, KIN__UNDER_GATE);
     kin__shard_release(&stripe->shard);
     return error;
 }
@@ -231,48 +233,45 @@ int kin__dict_entries(const struct kin__dict *table, struct kin__entry **out, si
 
 /* ---- waiting ----------------------------------------------------------------------------------- */
 
-/* 0: it is not `seen`; KIN_EBUSY: it is; or an error. */
-static int differs(const struct kin__dict *table, const struct kin__place *place, const kin_datum *seen,
-                   kin_datum *now, struct kin__outlet *outlet)
+/* Whether the key is as `seen` (NULL: it is not there). What it is goes to *now, its own. */
+static int look_for_change(const struct kin__dict *table, const struct kin__place *place, const kin_any *seen,
+                           kin_any *now, bool *changed)
 {
-    kin_datum value = kin_nothing();
-    struct kin__outlet own = *outlet;
-    int error = kin__dict_read(table, place, 0, &(struct kin__wanted){.value = &value, .outlet = &own});
-    if (error == KIN_ENOTFOUND)
-        value = kin_nothing();
-    else if (error && error != KIN_ETOOLARGE)
-        return error;
-    if (error == KIN_ETOOLARGE && seen->type == value.type && seen->size == value.size)
-        return kin__fail(KIN_ETOOLARGE,
-                         "cannot wait for a change of %zu bytes with a buffer of %zu: to compare them "
-                         "they must fit",
-                         value.size, outlet->capacity);
-    if (error != KIN_ETOOLARGE && kin_datum_equal(&value, seen))
-        return KIN_EBUSY;
-    if (now)
-        *now = value;
-    return error == KIN_ETOOLARGE ? kin__got_error(KIN__GOT_TOO_LARGE, &value, outlet) : 0;
+    struct kin__outlet owned = {.owned = true};
+    int error = kin__dict_read(table, place, 0, &(struct kin__wanted){.value = now, .outlet = &owned});
+    if (error == KIN_ENOTFOUND) {
+        *changed = seen != NULL;
+        return 0;
+    }
+    if (error)
+        return error == KIN_ENOMEM ? kin__got_error(KIN__GOT_NO_MEMORY, now, &owned) : error;
+    *changed = !seen || !kin__any_same(now, seen);
+    return 0;
 }
 
-int kin__dict_wait(struct kin__dict *table, struct kin__place *place, const kin_datum *seen, kin_datum *now,
-                   void *buffer, size_t capacity, double timeout)
+int kin__dict_wait(struct kin__dict *table, struct kin__place *place, const kin_any *seen, kin_any *out,
+                   double timeout)
 {
     struct kin__call call;
+    bool changed = false;
     int error = kin__timeout_check(timeout);
     if (!error)
         error = kin__call_begin(&call, table, timeout, "wait for a change");
     if (error)
         return error;
-    struct kin__outlet outlet = {buffer, capacity, 0};
     struct kin__event *event = &place->stripe->shard.changed;
-    while ((error = differs(table, place, seen, now, &outlet)) == KIN_EBUSY) {
-        if (timeout == 0)
-            return kin__fail(KIN_ETIMEDOUT, "it has not changed");
+    kin_any now = {.type = KIN_ANY_NOTHING};
+    error = look_for_change(table, place, seen, &now, &changed);
+    while (!error && !changed) {
+        kin__any_drop(&now);
         struct kin__nap nap = kin__event_prepare(event);
-        if ((error = differs(table, place, seen, now, &outlet)) != KIN_EBUSY)
-            break;
-        if (kin__event_sleep(event, table, nap, kin__patience_deadline(&call.patience)))
-            return kin__fail(KIN_ETIMEDOUT, "it has not changed for %g seconds", timeout);
+        error = look_for_change(table, place, seen, &now, &changed);
+        if (!error && !changed && kin__event_sleep(event, table, nap, kin__patience_deadline(&call.patience)))
+            error = kin__fail(KIN_ETIMEDOUT, "it has not changed for %g seconds", timeout);
     }
-    return error;
+    if (error || !out)
+        kin__any_drop(&now);
+    else
+        *out = now;
+    return error || now.type != KIN_ANY_NOTHING ? error : kin__fail(KIN_ENOTFOUND, "the key is gone");
 }

@@ -201,6 +201,9 @@ int kin__put_any(struct kin__buffer *buffer, const kin_any *any)
     case KIN_ANY_PACKED:
     case KIN_ANY_OBJECT:
         return put_packed(buffer, any);
+    case KIN_ANY_POINTER:
+    case KIN_ANY_NOTHING:
+        break;
     }
     return kin__fail(KIN_EINVAL, "cannot send a value of type %d: there is no such type", (int)any->type);
 }
