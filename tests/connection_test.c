@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "family/heap.h"
+#include "message/transit.h"
+
 /* A body for both kinds. */
 static void both(void (*body)(struct ends))
 {
@@ -410,6 +413,126 @@ static void signals_do_not_end_a_wait(void)
     close_both(ends);
 }
 
+/* ---- by reference ---------------------------------------------------------------------------- */
+
+static void nothing_is_under_way(void)
+{
+    size_t bytes = 1;
+    while (kin__transit_used(&bytes) > 0 &&
+           test_time_left() > 1) { /* the kernel closes what was in sockets when it gets to it */
+        kin__transit_sweep();
+        usleep(1000);
+    }
+    ck_assert_uint_eq(kin__transit_used(&bytes), 0);
+    ck_assert_uint_eq(bytes, 0);
+    ck_assert_int_eq(kin__heap_check(), 0);
+}
+
+static size_t blocks_in_use(void)
+{
+    kin_heap_stats stats = {.size = sizeof stats};
+    ck_assert_int_eq(kin_heap_get_stats(&stats), 0);
+    return stats.large_blocks;
+}
+
+static void large_messages_go_as_blocks(void)
+{
+    kin_message message;
+    size_t bytes;
+    test_init();
+    struct ends ends = pair(PIPE);
+    unsigned char *large = malloc(MIB), *got = malloc(MIB);
+    fill(large, MIB, 5);
+    send_ok(ends.own, large, MIB);
+    ck_assert_uint_eq(kin__transit_used(&bytes), 1);
+    ck_assert_uint_eq(bytes, MIB);
+    ck_assert_int_eq(kin_connection_recv(ends.other, got, MIB, NULL, TOP), 0);
+    ck_assert_mem_eq(got, large, MIB);
+    nothing_is_under_way();
+    size_t before = blocks_in_use(); /* the table is one */
+    void *block = kin_malloc(MIB);
+    memcpy(block, large, MIB);
+    ck_assert_int_eq(kin_connection_give(ends.own, block, MIB - 1, TOP), 0);
+    ck_assert_int_eq(kin_connection_take(ends.other, &message, TOP), 0);
+    ck_assert_ptr_eq(message.data, block);
+    ck_assert_uint_eq(message.size, MIB - 1);
+    kin_free(block);
+    ck_assert_uint_eq(blocks_in_use(), before);
+    free(large);
+    free(got);
+    close_both(ends);
+}
+
+static void given_block_stays_ones_own_if_it_cannot_be_sent(void)
+{
+    test_init();
+    for (int kind = PIPE; kind <= STREAM; kind++) {
+        struct ends ends = pair((enum kind)kind);
+        ck_assert_int_eq(kin_connection_close(ends.other), 0);
+        char *block = kin_malloc(MIB);
+        memset(block, 1, MIB);
+        ck_assert_int_eq(kin_connection_give(ends.own, block, MIB, TOP), KIN_ECLOSED);
+        ck_assert_uint_ge(kin_usable_size(block), MIB);
+        ck_assert_int_eq(kin_connection_give(ends.own, block, 2 * MIB, TOP), KIN_EINVAL);
+        ck_assert_int_eq(kin_connection_give(ends.own, &ends, 1, TOP), KIN_ENOTSHARED);
+        kin_free(block);
+        char *small = kin_malloc(10);
+        ck_assert_int_eq(kin_connection_give(ends.own, small, 10, TOP), KIN_ECLOSED);
+        kin_free(small);
+        nothing_is_under_way();
+        ck_assert_int_eq(kin_connection_close(ends.own), 0);
+    }
+}
+
+static void small_blocks_and_those_for_streams_are_given_too(void)
+{
+    test_init();
+    for (int kind = PIPE; kind <= STREAM; kind++) {
+        struct ends ends = pair((enum kind)kind);
+        char *block = kin_strdup("hello");
+        ck_assert_int_eq(kin_connection_give(ends.own, block, 5, TOP), 0);
+        recv_text(ends.other, "hello");
+        close_both(ends);
+    }
+}
+
+static void blocks_in_a_pipe_go_with_it(void)
+{
+    test_init();
+    struct ends ends = pair(PIPE);
+    unsigned char *large = calloc(1, MIB);
+    send_ok(ends.own, large, MIB); /* makes the table */
+    ck_assert_int_eq(kin_connection_recv(ends.other, large, MIB, NULL, TOP), 0);
+    size_t before = blocks_in_use();
+    for (int i = 0; i < 5; i++)
+        send_ok(ends.own, large, MIB);
+    ck_assert_uint_eq(blocks_in_use(), before + 5);
+    ck_assert_int_eq(kin_connection_recv(ends.other, large, 1, NULL, TOP), KIN_ETOOLARGE); /* one is held */
+    close_both(ends);
+    nothing_is_under_way();
+    ck_assert_uint_eq(blocks_in_use(), before);
+    free(large);
+}
+
+/* As much is under way as may be, or all slots are taken; a receiver makes room. */
+static void senders_wait_while_too_much_is_under_way(void)
+{
+    int error, sent = 0, got = 0;
+    test_init();
+    struct ends ends[2] = {pair(PIPE), pair(PIPE)};
+    unsigned char *large = calloc(1, 40000);
+    while ((error = kin_connection_send(ends[sent % 2].own, large, 40000, 0.02)) == 0)
+        sent++;
+    ck_assert_int_eq(error, KIN_ETIMEDOUT);
+    ck_assert_int_gt(sent, 50);
+    for (; got < sent; got++)
+        ck_assert_int_eq(kin_connection_recv(ends[got % 2].other, large, 40000, NULL, 0), 0);
+    nothing_is_under_way();
+    free(large);
+    close_both(ends[0]);
+    close_both(ends[1]);
+}
+
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
 static void check_descriptors(struct ends ends)
@@ -519,6 +642,13 @@ static const struct test tests[] = {
     {"threads_share_both_ends", threads_share_both_ends, 20, 0},
     {"connection_in_use_is_not_closed", connection_in_use_is_not_closed, 5, 0},
     {"signals_do_not_end_a_wait", signals_do_not_end_a_wait, 5, 0},
+    {"large_messages_go_as_blocks", large_messages_go_as_blocks, 5, 0},
+    {"given_block_stays_ones_own_if_it_cannot_be_sent", given_block_stays_ones_own_if_it_cannot_be_sent, 5,
+     0},
+    {"small_blocks_and_those_for_streams_are_given_too", small_blocks_and_those_for_streams_are_given_too, 5,
+     0},
+    {"blocks_in_a_pipe_go_with_it", blocks_in_a_pipe_go_with_it, 5, 0},
+    {"senders_wait_while_too_much_is_under_way", senders_wait_while_too_much_is_under_way, 10, 0},
     {"descriptors_are_sent", descriptors_are_sent, 5, 0},
     {"kinds_are_not_taken_for_each_other", kinds_are_not_taken_for_each_other, 5, 0},
     {"connections_are_sent_through_connections", connections_are_sent_through_connections, 5, 0},

@@ -62,6 +62,14 @@ KIN_API int kin_connection_send(kin_connection *connection, const void *message,
                                 double timeout) KIN_CHECKED;
 
 /*
+ * Hand a block of the heap over: the first `size` bytes of it are the message. From then on it is its receiver's,
+ * who gets it by kin_connection_take as it is, without a copy, whatever its size. If it fails the block is still the
+ * caller's. Small blocks, and all that goes through streams, are copied and freed. KIN_ENOTSHARED: it is no memory
+ * of the heap.
+ */
+KIN_API int kin_connection_give(kin_connection *connection, void *block, size_t size, double timeout) KIN_CHECKED;
+
+/*
  * Receive the next message into `buffer` of `capacity` bytes; its size goes to *size unless NULL. 0; KIN_ETIMEDOUT:
  * there was none (whole) in time, and nothing is lost; KIN_ECLOSED: the other end is closed, and there is none;
  * KIN_ETOOLARGE: it is larger than the buffer, *size tells how large, and it stays the next one here; KIN_EDIED: the

@@ -19,6 +19,7 @@
  *   -----------   ----------   ---------------------------   ------------------------------------
  *   members_top   claimers     only grows; CAS               as stored
  *   barriers      journal      lock                          undone
+ *   transit       journal      0 to an address, once        undone (message/transit.h)
  *   handles       any          only grows                    a number is passed over (process/handle.h)
  *   all others    founder      before the first child        no family yet: the memory goes with it
  */
@@ -53,6 +54,7 @@ struct kin__region {
     uint64_t pid_namespace;       /* inode: members of another one cannot be watched, and are refused */
     char version[16];             /* of the founder's libkin */
     _Atomic uint32_t members_top; /* no slot from here on was ever claimed */
+    uint64_t transit;             /* address of what is under way through pipes, 0: none yet */
     uint64_t barriers;            /* address of the first, 0: none (sync/barrier.c) */
     uint64_t shelf;               /* offset of the shelf (family/shelf.h) */
     uint32_t checks;              /* enum kin__checks: what KIN_CHECK asked for */

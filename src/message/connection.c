@@ -2,10 +2,13 @@
 #include "message/connection_private.h"
 
 #include "base/failure.h"
+#include "family/checked.h"
 #include "family/heap.h"
 #include "family/member.h"
+#include "family/sealed.h"
 #include "kin/heap.h"
 #include "message/address.h"
+#include "message/transit.h"
 #include "os/os.h"
 #include "sync/wait.h"
 
@@ -31,6 +34,7 @@ int kin_pipe(kin_connection *ends[2], bool duplex)
     ends[0] = ends[1] = NULL;
     if (!kin__self_id())
         return kin_error_code();
+    kin__transit_prepare();
     int error = kin__os_socket_pair(true, fds);
     if (error)
         return error;
@@ -91,6 +95,7 @@ int kin_connection_close(kin_connection *connection)
     kin__held_free(held);
     free(kept);
     close(fd);
+    kin__transit_sweep(); /* what was under way in it, if we were the last that could receive it */
     return 0;
 }
 
@@ -152,7 +157,10 @@ int kin__sink_open(struct kin__sink *sink, uint64_t size)
 {
     sink->size = (size_t)size;
     if (sink->block) {
-        sink->buffer = kin__heap_open(size ? (size_t)size : 1, NULL);
+        /* The user frees it by kin_free, which in these two cases knows only what kin_malloc made. */
+        sink->open = !kin__checks_heap() && !kin__is_sealed();
+        size_t bytes = size ? (size_t)size : 1;
+        sink->buffer = sink->open ? kin__heap_open(bytes, NULL) : kin_malloc(bytes);
         return sink->buffer ? 0 : kin_error_code();
     }
     if (size > sink->capacity)
@@ -161,10 +169,20 @@ int kin__sink_open(struct kin__sink *sink, uint64_t size)
     return 0;
 }
 
+void kin__sink_hand_out(struct kin__sink *sink)
+{
+    if (sink->open)
+        kin__intend(kin__thread_mine, KIN__INTENT_LAST, sink->buffer);
+}
+
 void kin__sink_drop(struct kin__sink *sink)
 {
-    if (sink->block && sink->buffer)
+    if (!sink->block || !sink->buffer)
+        return;
+    if (sink->open)
         kin__heap_drop(sink->buffer);
+    else
+        kin_free(sink->buffer);
     sink->buffer = NULL;
 }
 
@@ -188,6 +206,30 @@ int kin_connection_send(kin_connection *connection, const void *message, size_t 
         kin__connection_unlock(connection, true);
     }
     kin__handle_leave(connection);
+    return error;
+}
+
+int kin_connection_give(kin_connection *connection, void *block, size_t size, double timeout)
+{
+    if (!kin_is_shared(block))
+        return kin__fail(KIN_ENOTSHARED, "cannot give %p to a connection: it is no memory of the shared heap",
+                         block);
+    size_t has = kin_usable_size(block);
+    if (!has || size > has)
+        return kin__fail(KIN_EINVAL, "cannot give %zu bytes at %p to a connection: %s", size, block,
+                         has ? "the block is smaller" : "it is not a block in use");
+    int error = kin__connection_enter(connection, KIN__WRITES, "send through", timeout);
+    if (error)
+        return error;
+    double deadline = kin__os_deadline(timeout);
+    error = connection->handle.flags & KIN__PACKETS ? kin__packet_give(connection, block, size, deadline)
+                                                    : KIN_ENOTSUP;
+    kin__handle_leave(connection);
+    if (error != KIN_ENOTSUP)
+        return error;
+    error = kin_connection_send(connection, block, size, kin__os_left(deadline));
+    if (!error)
+        kin_free(block);
     return error;
 }
 
@@ -231,7 +273,7 @@ int kin_connection_take(kin_connection *connection, kin_message *out, double tim
         kin__sink_drop(&sink);
         return error;
     }
-    kin__heap_close();
+    kin__sink_hand_out(&sink);
     *out = (kin_message){.data = sink.buffer, .size = sink.size};
     return 0;
 }

@@ -26,14 +26,21 @@ enum kin__connection_flags { KIN__PACKETS = 1, KIN__READS = 2, KIN__WRITES = 4 }
 
 #define KIN__PACKET_MOST 32768u
 
-enum kin__packet_kind { KIN__PACKET_BYTES = 1, KIN__PACKET_FILE, KIN__PACKET_FD, KIN__PACKET_CONNECTION };
+enum kin__packet_kind {
+    KIN__PACKET_BYTES = 1,
+    KIN__PACKET_BLOCK, /* in the heap; the descriptor is its token */
+    KIN__PACKET_FILE,  /* in the descriptor's file */
+    KIN__PACKET_FD,
+    KIN__PACKET_CONNECTION
+};
 
 struct kin__packet {
     uint8_t kind;
     uint8_t flags; /* CONNECTION: its flags */
     uint16_t zero;
-    uint32_t zeros;
-    uint64_t size; /* FILE: bytes in it */
+    uint32_t slot;   /* BLOCK: see transit.h */
+    uint64_t number; /* BLOCK */
+    uint64_t size;   /* BLOCK, FILE: bytes in it */
 };
 
 /* A packet that waits here: its head, its descriptors, its bytes. */
@@ -82,12 +89,14 @@ int kin__connection_error(int error, bool send);
 struct kin__sink {
     void *buffer;
     size_t capacity;
-    bool block;  /* a block of the heap, open until kin__sink_done */
+    bool block;  /* a block of the heap */
+    bool open;   /* it goes if this thread dies, until kin__sink_hand_out */
     size_t size; /* out */
 };
 /* Memory for `size` bytes: KIN_ETOOLARGE, KIN_ENOMEM. */
 int kin__sink_open(struct kin__sink *sink, uint64_t size);
-/* It came to nothing. */
+/* It is the user's; or it came to nothing. */
+void kin__sink_hand_out(struct kin__sink *sink);
 void kin__sink_drop(struct kin__sink *sink);
 
 /* Under the lock of its way. Streams: */
@@ -95,6 +104,8 @@ int kin__stream_send(kin_connection *connection, const void *message, size_t siz
 int kin__stream_recv(kin_connection *connection, struct kin__sink *sink, double deadline);
 /* Packets; sending needs no lock. */
 int kin__packet_send(kin_connection *connection, const void *message, size_t size, double deadline);
+/* Without copying; KIN_ENOTSUP: that cannot be, copy it. On errors the block is still the caller's. */
+int kin__packet_give(kin_connection *connection, void *block, size_t size, double deadline);
 int kin__packet_recv(kin_connection *connection, struct kin__sink *sink, double deadline);
 
 /* Descriptors and connections as packets. */

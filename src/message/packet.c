@@ -1,12 +1,18 @@
 /*
  * message/packet.c - messages within the family, through SOCK_SEQPACKET: see connection_private.h.
  *
- * What is larger than a packet goes in a memfd whose descriptor the packet carries: the kernel owns it while it is under way,
- * and frees it with whoever had it last.
+ * What is larger than a packet goes as a block of the heap, with a token that tells whether it can still be received (transit.h). Where
+ * that cannot be, it goes in a memfd whose descriptor the packet carries: the kernel owns it while it is under way.
  */
 #include "message/connection_private.h"
 
 #include "base/failure.h"
+#include "family/checked.h"
+#include "family/heap.h"
+#include "family/sealed.h"
+#include "family/span.h"
+#include "kin/heap.h"
+#include "message/transit.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -14,9 +20,19 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- sending --------------------------------------------------------------------------------- */
+
+/* A user may have only so many descriptors under way in sockets; nothing tells when there are fewer. */
+static int pause_until(double deadline)
+{
+    if (kin__os_left(deadline) <= 0)
+        return KIN_ETIMEDOUT;
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return 0;
+}
 
 static int send_packet(kin_connection *connection, const struct kin__packet *head, const void *data,
                        size_t size, int fd, double deadline)
@@ -30,9 +46,10 @@ static int send_packet(kin_connection *connection, const struct kin__packet *hea
         if (sent ==
             -ECONNRESET) /* it was closed with messages of ours in it, told once; what else there is follows */
             continue;
-        if (sent != -EAGAIN)
+        if (sent != -EAGAIN && sent != -ETOOMANYREFS)
             return kin__connection_error((int)-sent, true);
-        int error = kin__os_poll(connection->handle.fd, POLLOUT, deadline);
+        int error =
+            sent == -EAGAIN ? kin__os_poll(connection->handle.fd, POLLOUT, deadline) : pause_until(deadline);
         if (error)
             return error == KIN_ETIMEDOUT ? kin__connection_late(true) : error;
     }
@@ -57,11 +74,54 @@ static int send_file(kin_connection *connection, const unsigned char *message, s
     return error;
 }
 
+/* A block that is in transit. */
+static int send_block(kin_connection *connection, const struct kin__ticket *ticket, size_t size, bool given,
+                      double deadline)
+{
+    struct kin__packet head = {
+        .kind = KIN__PACKET_BLOCK, .slot = ticket->slot, .number = ticket->number, .size = size};
+    int error = send_packet(connection, &head, NULL, 0, ticket->token, deadline);
+    if (error)
+        kin__transit_cancel(ticket, given);
+    else
+        kin__transit_sent(ticket);
+    return error;
+}
+
+static int send_large(kin_connection *connection, const void *message, size_t size, double deadline)
+{
+    struct kin__ticket ticket;
+    int error = kin__transit_reserve(size, deadline, &ticket);
+    if (error == KIN_ETIMEDOUT)
+        return kin__connection_late(true);
+    if (!error)
+        error = kin__transit_copy(&ticket, message, size);
+    if (!error)
+        return send_block(connection, &ticket, size, false, deadline);
+    if (error == KIN_ENOTSUP || error == KIN_ENOMEM) /* as a file it needs nothing of the heap */
+        return send_file(connection, message, size, deadline);
+    return error;
+}
+
 int kin__packet_send(kin_connection *connection, const void *message, size_t size, double deadline)
 {
     struct kin__packet head = {.kind = KIN__PACKET_BYTES};
     return size <= KIN__PACKET_MOST ? send_packet(connection, &head, message, size, -1, deadline)
-                                    : send_file(connection, message, size, deadline);
+                                    : send_large(connection, message, size, deadline);
+}
+
+int kin__packet_give(kin_connection *connection, void *block, size_t size, double deadline)
+{
+    struct kin__ticket ticket;
+    if (kin_usable_size(block) <= KIN__SMALL_MAX || kin__checks_heap() || size == 0 || kin__is_sealed())
+        return KIN_ENOTSUP;
+    int error = kin__transit_reserve(size, deadline, &ticket);
+    if (error == KIN_ETIMEDOUT)
+        return kin__connection_late(true);
+    if (error)
+        return error;
+    kin__transit_give(&ticket, block);
+    return send_block(connection, &ticket, size, true, deadline);
 }
 
 int kin__packet_send_fd(kin_connection *connection, const struct kin__packet *head, int fd, double deadline)
@@ -79,13 +139,17 @@ static int next_packet(kin_connection *connection, struct iovec parts[3], struct
         bool cut;
         ssize_t bytes =
             kin__os_recv(connection->handle.fd, parts, 3, with->fds, &with->fd_count, &cut, !isinf(deadline));
-        if (bytes >= (ssize_t)sizeof with->head && !cut) {
+        if (bytes >= (ssize_t)sizeof with->head && !cut && with->head.kind >= KIN__PACKET_BYTES &&
+            with->head.kind <= KIN__PACKET_CONNECTION) {
             *got = (size_t)bytes - sizeof with->head;
             return 0;
         }
-        if (bytes > 0)
+        if (bytes > 0) {
+            while (with->fd_count)
+                close(with->fds[--with->fd_count]);
             return kin__fail(KIN_EMISMATCH,
                              "cannot receive from a connection: what came is no message of kin");
+        }
         if (bytes == 0)
             return kin__fail(KIN_ECLOSED, "no message will come: the other end is closed");
         if (bytes == -ECONNRESET) /* told once, before what is still to be received */
@@ -163,22 +227,86 @@ static const char *name_of(const struct kin__held *held)
                                                        : "message";
 }
 
-static int copy_out(kin_connection *connection, struct kin__sink *sink)
+/* Copied out of a block that is ours; or the block itself is what is wanted. */
+static int claim_block(const struct kin__held *held, struct kin__sink *sink)
 {
-    struct kin__held *held = connection->held;
-    bool file = held->head.kind == KIN__PACKET_FILE;
-    if (!file && held->head.kind != KIN__PACKET_BYTES)
-        return kin__fail(KIN_EINVAL, "cannot receive a message: what comes next is a %s", name_of(held));
-    int error = kin__sink_open(sink, file ? held->head.size : held->size);
+    sink->size = (size_t)held->head.size;
+    if (!sink->block && sink->size > sink->capacity)
+        return kin__sink_open(sink, held->head.size);
+    void *block = kin__transit_claim(held->head.slot, held->head.number, sink->size);
+    if (!block)
+        return kin_error_code();
+    if (sink->block) {
+        sink->open = true;
+        sink->buffer = block;
+        return 0;
+    }
+    memcpy(sink->buffer, block, sink->size);
+    kin__heap_drop(block);
+    return 0;
+}
+
+/* Where the block cannot be had, it is looked at, and swept by others when its token is closed. */
+static int look_at_block(const struct kin__held *held, struct kin__sink *sink)
+{
+    const void *block = kin__transit_look(held->head.slot, held->head.number, (size_t)held->head.size);
+    if (!block)
+        return kin_error_code();
+    int error = kin__sink_open(sink, held->head.size);
+    if (!error)
+        memcpy(sink->buffer, block, sink->size);
+    return error;
+}
+
+static int copy_block(const struct kin__held *held, struct kin__sink *sink)
+{
+    if (!held->fd_count)
+        return kin__fail(KIN_ELIMIT, "a message of %zu bytes is lost: this process has too many open files",
+                         (size_t)held->head.size);
+    if (kin__is_sealed() || (sink->block && kin__checks_heap()))
+        return look_at_block(held, sink);
+    return kin__thread_self() ? claim_block(held, sink) : kin_error_code();
+}
+
+static int copy_file(const struct kin__held *held, struct kin__sink *sink)
+{
+    int error = kin__sink_open(sink, held->head.size);
     if (error)
         return error;
-    if (file)
-        error = held->fd_count ? read_file(held->fds[0], sink->buffer, sink->size)
-                               : kin__fail(KIN_ELIMIT, "a message of %zu bytes is lost: too many open files",
-                                           sink->size);
-    else if (sink->size)
+    return held->fd_count
+               ? read_file(held->fds[0], sink->buffer, sink->size)
+               : kin__fail(KIN_ELIMIT, "a message of %zu bytes is lost: this process has too many open files",
+                           sink->size);
+}
+
+static int copy_bytes(const struct kin__held *held, struct kin__sink *sink)
+{
+    int error = kin__sink_open(sink, held->size);
+    if (!error && sink->size)
         memcpy(sink->buffer, held->data, sink->size);
-    let_go(connection);
+    return error;
+}
+
+/* What can be tried again stays. */
+static int copy_out(kin_connection *connection, struct kin__sink *sink)
+{
+    const struct kin__held *held = connection->held;
+    int error;
+    switch ((enum kin__packet_kind)held->head.kind) {
+    case KIN__PACKET_BYTES:
+        error = copy_bytes(held, sink);
+        break;
+    case KIN__PACKET_BLOCK:
+        error = copy_block(held, sink);
+        break;
+    case KIN__PACKET_FILE:
+        error = copy_file(held, sink);
+        break;
+    default:
+        return kin__fail(KIN_EINVAL, "cannot receive a message: what comes next is a %s", name_of(held));
+    }
+    if (error != KIN_ETOOLARGE && error != KIN_ENOMEM && error != KIN_EMEMLIMIT)
+        let_go(connection);
     return error;
 }
 
