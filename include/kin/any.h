@@ -99,7 +99,7 @@ inline kin_any KIN_ANY(const char *value)
     return kin_any_text(value);
 }
 #else
-/* By type: bool, integers, float and double, strings. */
+/* By type: bool (a variable; true and false themselves are integers before C23), integers, float and double, strings. */
 #define KIN_ANY(value) \
     _Generic((value), bool                            \
              : kin_any_bool, char                     \

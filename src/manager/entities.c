@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #define FIRST_ROOM 64u
-#define HANDED_OUT 10.0 /* seconds that who has got an object out of a container has to refer to it */
 #define OVERHEAD \
     64u /* of what is kept, for the memory limit: a guess that is rather too high for small items */
 
@@ -153,7 +152,8 @@ int kin__entity_hold_for(struct kin_server *server, struct kin__entity *entity, 
     struct hold *hold = malloc(sizeof *hold);
     if (!hold)
         return kin__fail(KIN_ENOMEM, "cannot hold an object: out of memory in the manager");
-    *hold = (struct hold){.timer.fire = end_hold, .entity = entity, .number = ++server->last_hold};
+    *hold =
+        (struct hold){.timer.fire = end_hold, .entity = entity, .number = number ? ++server->last_hold : 0};
     int error = kin__timer_set(&server->timers, &hold->timer, kin__os_now() + seconds);
     if (error) {
         free(hold);
@@ -355,7 +355,8 @@ static int each_object(struct kin_server *server, struct kin__reader item, enum 
         else if (what == DROP)
             kin__entity_drop(server, entity);
         else
-            kin__entity_hold_for(server, entity, HANDED_OUT, NULL); /* without memory: it may be gone, then */
+            kin__entity_hold_for(server, entity, KIN__HANDED_OUT,
+                                 NULL); /* without memory: it may be gone, then */
         ++*done;
     }
     return 0;

@@ -36,6 +36,7 @@ static int create(kin_call *call, struct kin__entity *root)
     int error = kin__arg_span(call, KIN__TEXT, "the name of a type", &name, &size);
     if (error)
         return error;
+    call->args = call->rest; /* those of the constructor */
     const struct kin__kind *kind = kin__kind_find(server, name, size);
     if (!kind)
         return kin__fail(KIN_ENOTFOUND, "there is no type \"%.*s\"", (int)(size < 60 ? size : 60),
@@ -77,8 +78,7 @@ static int refer(kin_call *call, struct kin__entity *root)
         error = kin__arg_int(call, "a hold's number", &hold);
     if (error || (error = kin__session_refer(call->server, call->session, entity)))
         return error;
-    if (hold)
-        kin__hold_end(call->server, entity, (uint64_t)hold);
+    kin__hold_end(call->server, entity, (uint64_t)hold);
     kin__put_entity(call->server, call->answer, entity);
     return 0;
 }

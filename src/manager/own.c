@@ -113,7 +113,7 @@ static int answer_made(kin_call *call, struct kin__buffer *answer)
         return kin_error_code();
     }
     entity->state = call->made.object;
-    int error = call->session ? kin__session_refer(call->server, call->session, entity) : 0;
+    int error = call->session ? kin__entity_hold_for(call->server, entity, KIN__HANDED_OUT, NULL) : 0;
     answer->size = 0;
     if (!error)
         kin__put_entity(call->server, answer, entity);

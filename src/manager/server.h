@@ -243,7 +243,9 @@ void kin__entity_drop(struct kin_server *server, struct kin__entity *entity);
 /* A reference of nobody's for some seconds; its number, unless NULL, for who comes for it before. KIN_ENOMEM. */
 int kin__entity_hold_for(struct kin_server *server, struct kin__entity *entity, double seconds,
                          uint64_t *number);
+/* It has done what it was for. 0: one of those without a number. */
 void kin__hold_end(struct kin_server *server, struct kin__entity *entity, uint64_t number);
+#define KIN__HANDED_OUT 10.0 /* seconds that who has been given an object has to refer to it */
 void kin__entities_end(struct kin_server *server);
 
 /* A session's references. KIN_ENOMEM; KIN_ENOTFOUND: it has none. */
