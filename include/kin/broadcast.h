@@ -15,9 +15,10 @@
  * Death     A reader that dies, at any instruction, has left: it keeps nobody waiting and nothing of the heap. When the
  *           writer dies, or closes the broadcast, readers get what was written, whole, and then KIN_ECLOSED. A member that
  *           is stopped (SIGSTOP) in the middle of a write or a join delays others that write or join until their
- *           timeouts; a stopped reader is a slow one.
+ *           timeouts, kin_broadcast_close for 10 s (KIN_ETIMEDOUT); a stopped reader is a slow one.
+ * Sealed    In a sealed process (kin/process.h) all is KIN_EPERM, but for kin_broadcast_readers and kin_reader_lost.
  * Threads   Any thread of any member may call anything at any time, but kin_broadcast_free; and a reader is used
- *           by one thread at a time.
+ *           by one thread at a time, of the member that joined (others: KIN_EPERM).
  * Cost      A read takes no lock and changes nothing that other readers use.
  */
 #ifndef KIN_BROADCAST_H

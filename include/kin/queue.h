@@ -16,7 +16,9 @@
  * Death     A member may be killed at any instruction of any call: nobody hangs, nothing is torn, no message is got
  *           twice. A message is lost only in the hands of who died while it got it; one that was being put is in
  *           the queue whole, or not at all. Messages in the queue stay when their producer dies. A member that is
- *           stopped (SIGSTOP) in the middle of a put or get delays others until their timeouts, by 0.1 s at least.
+ *           stopped (SIGSTOP) in the middle of a put or get delays others until their timeouts, by 0.1 s at least. Calls
+ *           that take no timeout wait for it for 10 s, then they say KIN_ETIMEDOUT, and have done nothing.
+ * Sealed    A sealed process (kin/process.h) can ask how a queue is; all other calls are KIN_EPERM.
  * Signals   A handler that runs meanwhile does not end a wait.
  * Threads   Any thread of any member may call anything at any time, but for kin_queue_free.
  */
@@ -49,9 +51,10 @@ typedef struct kin_queue_options {
 KIN_API kin_queue *kin_queue_new(const kin_queue_options *options) KIN_CHECKED;
 
 /*
- * Free it and all that is in it: KIN_EBUSY, and nothing happens, if somebody is in a call of it, or waits in one. The caller sees to it that
- * nobody uses it afterwards; such a call fails with KIN_EINVAL as long as the memory is not used again. NULL does
- * nothing.
+ * Free it and all that is in it: KIN_EBUSY, and nothing happens, if somebody waits in a call of it, or is in one and does not come
+ * back within 0.1 s: so who has got the last message may free the queue, though its put has not returned yet. The
+ * caller sees to it that nobody uses it afterwards; such a call fails with KIN_EINVAL as long as the memory is not used
+ * again. NULL does nothing.
  */
 KIN_API int kin_queue_free(kin_queue *queue);
 
@@ -112,7 +115,8 @@ KIN_API bool kin_queue_closed(const kin_queue *queue);
  * Joinable queues. Each message that is put counts as unfinished until somebody says kin_queue_task_done for it
  * (once for each message; KIN_EINVAL if there were not so many). kin_queue_join waits until none is: 0; KIN_ETIMEDOUT;
  * KIN_ELOST: all that are left unfinished had been got by members that died, and *lost (unless NULL) tells how many; they count as
- * finished from then on.
+ * finished from then on. Another member than the one that got a message may say that it is done, even if that one is dead:
+ * until a join has told that it is lost.
  */
 KIN_API int kin_queue_task_done(kin_queue *queue);
 KIN_API int kin_queue_join(kin_queue *queue, size_t *lost, double timeout) KIN_CHECKED;

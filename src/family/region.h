@@ -109,4 +109,12 @@ int kin__region_reaches(void);
 /* Map an existing one from its descriptor, at `base`, in a spawned child; checks what it finds. */
 int kin__region_attach(int fd, uint64_t base, uint64_t size, uint64_t nonce);
 
+/* family/sealed.h: from the common addresses to the alias; 0: this process is not sealed. */
+extern intptr_t kin__alias;
+
+static inline bool kin__is_sealed(void)
+{
+    return kin__alias != 0;
+}
+
 #endif

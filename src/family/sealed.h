@@ -22,14 +22,6 @@
 
 #include "family/region.h"
 
-/* From the common addresses to the alias; 0: this process is not sealed. */
-extern intptr_t kin__alias;
-
-static inline bool kin__is_sealed(void)
-{
-    return kin__alias != 0;
-}
-
 /* Where this process may write what lies at a common address. */
 static inline void *kin__own(const void *common)
 {

@@ -158,6 +158,7 @@ static void retire(struct kin__member *member, struct kin__thread *thread, bool 
     kin__journal_set(&thread->intent, 0);
     kin__journal_set32(&thread->next, heap->threads_free);
     kin__journal_set32(&heap->threads_free, thread->index);
+    kin__journal_set(&heap->threads_left, heap->threads_left + 1);
     if (died)
         kin__journal_set(&heap->deaths, heap->deaths + 1);
     kin__journal_end();

@@ -78,6 +78,7 @@ struct kin__waits {
     _Atomic uint64_t object;    /* its address; 0: it does not wait */
     _Atomic uint64_t word;      /* what it sleeps on */
     _Atomic uint64_t since;     /* kin__os_now_ns */
+    _Atomic uint64_t call;      /* an object that it is in a call of, asleep or not; 0: none */
     _Atomic uint64_t condition; /* where it is a waiter, until it has returned; 0: nowhere */
     _Atomic uint64_t ticket;    /* its place in a condition's queue */
     _Atomic uint64_t note;      /* and what became of it there; also slept on */

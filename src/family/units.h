@@ -95,6 +95,7 @@ struct kin__heap {
     uint32_t arena_count;
     uint64_t family_arenas; /* address of the first arena that the family owns */
     uint64_t deaths, possibly_lost, last_lost;
+    uint64_t threads_left;  /* slots that were given back so far, or taken back */
     uint32_t dirty;         /* 1: a run may be COLD and have content all the same: punching it failed */
     uint64_t bin_map[2][2]; /* [0]: cold, [1]: warm; bit set: the bin has runs */
     uint32_t bins[2][KIN__BINS];

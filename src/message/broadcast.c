@@ -4,6 +4,7 @@
 #include "base/failure.h"
 #include "family/heap.h"
 #include "family/journal.h"
+#include "family/sealed.h"
 #include "kin/heap.h"
 #include "kin/queue.h"
 #include "process/process_shared.h"
@@ -23,11 +24,15 @@ int kin__broadcast_check(const kin_broadcast *broadcast, const char *what)
 
 int kin__broadcast_enter(const kin_broadcast *broadcast, const char *what, double timeout, kin__id *me)
 {
-    int error = kin__broadcast_check(broadcast, what);
+    int error = kin__sync_check(broadcast, KIN__BROADCAST_MAGIC, what);
+    struct kin__thread *thread;
     if (error || (error = kin__timeout_check(timeout)) != 0)
         return error;
-    *me = kin__sync_thread() ? kin__self_id() : 0;
-    return *me ? 0 : kin_error_code();
+    if (!(thread = kin__sync_thread()))
+        return kin_error_code();
+    *me = thread->owner;
+    kin__use_begin(thread, broadcast);
+    return 0;
 }
 
 /* ---- mending --------------------------------------------------------------------------------- */
@@ -129,7 +134,7 @@ kin_broadcast *kin_broadcast_new(const kin_broadcast_options *given)
 {
     kin_broadcast_options options;
     if (kin__options_read(&options, sizeof options, given, "broadcast options") || check_options(&options) ||
-        !kin__self_id())
+        !kin__self_id() || kin__sealed_refuse("make a broadcast"))
         return NULL;
     uint64_t bytes = CAPACITY_LEAST;
     while (bytes < options.capacity && bytes < RING_MOST)
@@ -159,14 +164,9 @@ static bool any_reader(kin_broadcast *broadcast)
     return false;
 }
 
-int kin_broadcast_free(kin_broadcast *broadcast)
+static int free_it(kin_broadcast *broadcast, kin__id me)
 {
-    kin__id me = 0;
-    if (!broadcast)
-        return 0;
-    int error = kin__broadcast_enter(broadcast, "free a broadcast", 0, &me);
-    if (!error)
-        error = kin__waits_none(broadcast);
+    int error = kin__waits_none(broadcast);
     if (!error && kin__broadcast_gate(broadcast, me, &(struct kin__patience){.timeout = 0}))
         error = kin__fail(KIN_EBUSY, "cannot free %s: another process is in a call of it",
                           kin__title(broadcast).text);
@@ -186,21 +186,36 @@ int kin_broadcast_free(kin_broadcast *broadcast)
     return 0;
 }
 
+int kin_broadcast_free(kin_broadcast *broadcast)
+{
+    kin__id me = 0;
+    if (!broadcast)
+        return 0;
+    int error = kin__broadcast_enter(broadcast, "free a broadcast", 0, &me);
+    return error ? error : kin__broadcast_leave(free_it(broadcast, me));
+}
+
+/* Under the gate, so that a reader that finds it closed has seen all that was written. */
 int kin_broadcast_close(kin_broadcast *broadcast)
 {
-    int error = kin__broadcast_check(broadcast, "close a broadcast");
+    kin__id me = 0;
+    int error = kin__broadcast_enter(broadcast, "close a broadcast", 0, &me);
     if (error)
         return error;
-    atomic_store(&broadcast->closed, 1);
-    kin__event_wake(&broadcast->items, INT32_MAX);
-    kin__event_wake(&broadcast->room, INT32_MAX);
-    return 0;
+    error = kin__broadcast_gate(broadcast, me, &(struct kin__patience){.timeout = kin__gate_patience});
+    if (!error) {
+        atomic_store(&broadcast->closed, 1);
+        kin__gate_release(&broadcast->gate);
+        kin__event_wake(&broadcast->items, INT32_MAX);
+        kin__event_wake(&broadcast->room, INT32_MAX);
+    }
+    return kin__broadcast_leave(error);
 }
 
 int kin_broadcast_set_writer(kin_broadcast *broadcast, const kin_process *process)
 {
     kin__id nobody = 0;
-    int error = kin__broadcast_check(broadcast, "name the writer of a broadcast");
+    int error = kin__sync_check(broadcast, KIN__BROADCAST_MAGIC, "name the writer of a broadcast");
     if (!error)
         error = kin__process_check(process, "make a process the writer of a broadcast");
     if (error || atomic_compare_exchange_strong(&broadcast->writer, &nobody, process->id) ||

@@ -22,7 +22,8 @@ bool kin__reader_gone(kin_reader *reader)
         return true;
     if (owner == kin__self_id() || (kin__member_find(owner) && kin__member_recover(owner) != 0))
         return false;
-    atomic_compare_exchange_strong(&reader->owner, &owner, 0);
+    if (!kin__is_sealed())
+        atomic_compare_exchange_strong(&reader->owner, &owner, 0);
     return true;
 }
 
@@ -53,9 +54,12 @@ kin_reader *kin_broadcast_join(kin_broadcast *broadcast, double timeout)
 {
     kin__id me = 0;
     struct kin__patience patience = {.timeout = timeout};
-    if (kin__broadcast_enter(broadcast, "join a broadcast", timeout, &me) ||
-        kin__broadcast_gate(broadcast, me, &patience))
+    if (kin__broadcast_enter(broadcast, "join a broadcast", timeout, &me))
         return NULL;
+    if (kin__broadcast_gate(broadcast, me, &patience)) {
+        kin__broadcast_leave(0);
+        return NULL;
+    }
     kin_reader *reader = free_slot(broadcast);
     if (reader) {
         memcpy(reader->sync.name, broadcast->sync.name, KIN__NAME_MAX);
@@ -68,12 +72,24 @@ kin_reader *kin_broadcast_join(kin_broadcast *broadcast, double timeout)
         kin__sync_publish(reader, KIN__READER_MAGIC);
     }
     kin__gate_release(&broadcast->gate);
+    kin__broadcast_leave(0);
     return reader;
 }
 
+/* A reader of ours: the position of one whose member has ended, or has another to use it, keeps nothing from being written
+ * over. */
 static int check_reader(const kin_reader *reader, const char *what)
 {
-    return kin__object_check(reader, KIN__READER_MAGIC, what);
+    int error = kin__sync_check(reader, KIN__READER_MAGIC, what);
+    if (error)
+        return error;
+    const struct kin__thread *thread = kin__sync_thread();
+    if (!thread)
+        return kin_error_code();
+    if (atomic_load_explicit(&reader->owner, memory_order_relaxed) == thread->owner)
+        return 0;
+    return kin__fail(KIN_EPERM, "cannot %s: the reader of %s belongs to the process that joined", what,
+                     kin__title(reader).text);
 }
 
 int kin_reader_leave(kin_reader *reader)
@@ -84,15 +100,16 @@ int kin_reader_leave(kin_reader *reader)
     if (error)
         return error;
     kin_broadcast *broadcast = reader->broadcast;
+    kin__use_begin(kin__thread_mine, broadcast); /* from the second store on it may be freed */
     atomic_store(&reader->sync.head.magic, 0);
     atomic_store(&reader->owner, 0);
     kin__event_tell(&broadcast->room, INT32_MAX);
-    return 0;
+    return kin__broadcast_leave(0);
 }
 
 size_t kin_reader_lost(const kin_reader *reader)
 {
-    return check_reader(reader, "ask what a reader missed") ? 0 : reader->lost;
+    return kin__object_check(reader, KIN__READER_MAGIC, "ask what a reader missed") ? 0 : reader->lost;
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */

@@ -9,7 +9,7 @@
  *   field          written by             rule                                   when the writer dies there
  *   ------------   --------------------   ------------------------------------   ------------------------------------
  *   first fields   who made it            before the magic                       not an object yet
- *   closed         anybody                0 to 1                                 as stored
+ *   closed         under the gate         0 to 1                                 as stored
  *   writer         who writes first       CAS from 0                             readers: closed, once all is read
  *   gate           see message/gate.h     who writes, joins or frees
  *   tail           under the gate         one store, after the record            the message is in, or is not
@@ -122,7 +122,13 @@ static inline uint64_t kin__spread_bytes(uint64_t word)
 }
 
 int kin__broadcast_check(const kin_broadcast *broadcast, const char *what);
+/* As kin__queue_enter, and kin__queue_leave. */
 int kin__broadcast_enter(const kin_broadcast *broadcast, const char *what, double timeout, kin__id *me);
+static inline int kin__broadcast_leave(int error)
+{
+    kin__use_end(kin__thread_mine);
+    return error;
+}
 
 /* Take the gate, and mend what a dead owner left. */
 int kin__broadcast_gate(kin_broadcast *broadcast, kin__id me, struct kin__patience *patience);

@@ -269,19 +269,17 @@ int kin_broadcast_write(kin_broadcast *broadcast, const void *message, size_t si
     if (error)
         return error;
     if ((size && !message) || size > KIN_MESSAGE_MAX)
-        return kin__fail(KIN_EINVAL, "cannot write %zu bytes to %s: %s", size, kin__title(broadcast).text,
-                         message ? "that is too much" : "the message is NULL");
-    if (size > KIN__SMALL_MAX || size > broadcast->bytes / 8)
-        return write_block(broadcast, message, size, me, timeout);
-    return post(broadcast, &(struct parcel){KIN__SPREAD_INLINE, message, size}, me, timeout);
+        error = kin__fail(KIN_EINVAL, "cannot write %zu bytes to %s: %s", size, kin__title(broadcast).text,
+                          message ? "that is too much" : "the message is NULL");
+    else if (size > KIN__SMALL_MAX || size > broadcast->bytes / 8)
+        error = write_block(broadcast, message, size, me, timeout);
+    else
+        error = post(broadcast, &(struct parcel){KIN__SPREAD_INLINE, message, size}, me, timeout);
+    return kin__broadcast_leave(error);
 }
 
-int kin_broadcast_give(kin_broadcast *broadcast, void *block, size_t size, double timeout)
+static int give(kin_broadcast *broadcast, void *block, size_t size, kin__id me, double timeout)
 {
-    kin__id me = 0;
-    int error = kin__broadcast_enter(broadcast, "give a block to a broadcast", timeout, &me);
-    if (error)
-        return error;
     if (!kin_is_shared(block))
         return kin__fail(KIN_ENOTSHARED, "cannot give %p to a broadcast: it is no memory of the shared heap",
                          block);
@@ -290,4 +288,11 @@ int kin_broadcast_give(kin_broadcast *broadcast, void *block, size_t size, doubl
         return kin__fail(KIN_EINVAL, "cannot give %zu bytes at %p to a broadcast: %s", size, block,
                          has ? "the block is smaller" : "it is not a block in use");
     return post(broadcast, &(struct parcel){KIN__SPREAD_GIVEN, block, size}, me, timeout);
+}
+
+int kin_broadcast_give(kin_broadcast *broadcast, void *block, size_t size, double timeout)
+{
+    kin__id me = 0;
+    int error = kin__broadcast_enter(broadcast, "give a block to a broadcast", timeout, &me);
+    return error ? error : kin__broadcast_leave(give(broadcast, block, size, me, timeout));
 }

@@ -6,6 +6,8 @@
 
 #define LOOK_AT_ONCE 1e-3 /* where the kernel makes no barriers for us */
 
+double kin__gate_patience = 10;
+
 /* A dead owner's gate is ours by CAS from its id, if it is recovered: what it had under way in the heap is settled. */
 static int take_over(struct kin__gate *gate, kin__id owner, kin__id me)
 {

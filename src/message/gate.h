@@ -54,6 +54,7 @@ void kin__event_wake(struct kin__event *event, int count);
 
 static inline void kin__event_tell(struct kin__event *event, int count)
 {
+    atomic_signal_fence(memory_order_seq_cst); /* the compiler's part of what the sleeper's barrier does */
     if (atomic_load_explicit(&event->asleep, memory_order_relaxed))
         kin__event_wake(event, count);
 }
@@ -100,6 +101,9 @@ static inline double kin__patience_deadline(struct kin__patience *patience)
         patience->deadline = kin__os_deadline(patience->timeout);
     return patience->deadline;
 }
+
+/* 10: how long calls without a timeout wait for a gate; its owner may be stopped. */
+extern double kin__gate_patience;
 
 /* Acquire it. 0; KIN_EDIED: acquired, from a dead one, and there may be something to mend; KIN_ETIMEDOUT, with its record. */
 int kin__gate_acquire(struct kin__gate *gate, const void *object, kin__id me, struct kin__patience *patience);

@@ -225,8 +225,6 @@ static int get_reference(kin_queue *queue, const unsigned char *record, kin__poi
         error = kin__fail(KIN_EINVAL, "the next message is an arena: it can only be taken");
     else if (second > capacity)
         error = too_large(second, capacity);
-    else if (!kin__thread_self())
-        error = kin_error_code();
     if (size && kind != KIN__ARENA)
         *size = second;
     if (error) {
@@ -246,18 +244,8 @@ static int get_reference(kin_queue *queue, const unsigned char *record, kin__poi
     return 0;
 }
 
-int kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size, double timeout)
+static int get_one(kin_queue *queue, void *buffer, size_t capacity, size_t *size)
 {
-    kin__id me = 0;
-    int error = kin__queue_enter(queue, "get from a queue", timeout, &me);
-    if (error)
-        return error;
-    if (!buffer && capacity)
-        return kin__fail(KIN_EINVAL, "cannot get from a queue: the buffer is NULL");
-    struct kin__patience patience = {.timeout = timeout};
-    error = kin__queue_await(queue, me, &patience);
-    if (error)
-        return error;
     if (queue->redeliver)
         return kin__redeliver_get(queue, buffer, capacity, size, false);
     kin__point at;
@@ -278,6 +266,20 @@ int kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size,
         memcpy(buffer, record + 8, bytes);
     kin__queue_pass(queue, kin__point_after(at, 1, kin__record_bytes(queue, head)), 1);
     return 0;
+}
+
+int kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size, double timeout)
+{
+    kin__id me = 0;
+    int error = kin__queue_enter(queue, "get from a queue", timeout, &me);
+    if (error)
+        return error;
+    struct kin__patience patience = {.timeout = timeout};
+    if (__builtin_expect(!buffer && capacity, 0))
+        error = kin__fail(KIN_EINVAL, "cannot get from a queue: the buffer is NULL");
+    else if (!(error = kin__queue_await(queue, me, &patience)))
+        error = get_one(queue, buffer, capacity, size);
+    return kin__queue_leave(error);
 }
 
 /* ---- many ------------------------------------------------------------------------------------ */
@@ -346,8 +348,10 @@ int kin_queue_get_many(kin_queue *queue, void *messages, size_t size, size_t cou
     if (done)
         *done = 0;
     int error = kin__queue_enter(queue, "get from a queue", timeout, &me);
-    if (!error && !messages && size && count)
-        return kin__fail(KIN_EINVAL, "cannot get from a queue: the array is NULL");
+    if (error)
+        return error;
+    if (!messages && size && count)
+        error = kin__fail(KIN_EINVAL, "cannot get from a queue: the array is NULL");
     struct kin__patience patience = {.timeout = timeout};
     while (!error && out < count && !(out && is_empty(queue))) {
         unsigned char *to = (unsigned char *)messages + out * size;
@@ -357,5 +361,5 @@ int kin_queue_get_many(kin_queue *queue, void *messages, size_t size, size_t cou
     }
     if (done)
         *done = out;
-    return out ? 0 : error;
+    return kin__queue_leave(out ? 0 : error);
 }

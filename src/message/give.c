@@ -10,12 +10,8 @@
 
 #include <string.h>
 
-int kin_queue_give(kin_queue *queue, void *block, size_t size, double timeout)
+static int give(kin_queue *queue, void *block, size_t size, kin__id me, double timeout)
 {
-    kin__id me = 0;
-    int error = kin__queue_enter(queue, "give a block to a queue", timeout, &me);
-    if (error)
-        return error;
     if (!kin_is_shared(block))
         return kin__fail(KIN_ENOTSHARED, "cannot give %p to a queue: it is no memory of the shared heap",
                          block);
@@ -26,12 +22,16 @@ int kin_queue_give(kin_queue *queue, void *block, size_t size, double timeout)
     return kin__queue_post(queue, &(struct kin__parcel){KIN__GIVEN, block, size}, me, timeout);
 }
 
-int kin_queue_give_arena(kin_queue *queue, kin_arena *arena, void *root, double timeout)
+int kin_queue_give(kin_queue *queue, void *block, size_t size, double timeout)
 {
     kin__id me = 0;
-    int error = kin__queue_enter(queue, "give an arena to a queue", timeout, &me);
-    if (!error)
-        error = kin__arena_check(arena, "give an arena to a queue");
+    int error = kin__queue_enter(queue, "give a block to a queue", timeout, &me);
+    return error ? error : kin__queue_leave(give(queue, block, size, me, timeout));
+}
+
+static int give_arena(kin_queue *queue, kin_arena *arena, void *root, kin__id me, double timeout)
+{
+    int error = kin__arena_check(arena, "give an arena to a queue");
     if (error)
         return error;
     if (queue->redeliver)
@@ -43,6 +43,13 @@ int kin_queue_give_arena(kin_queue *queue, kin_arena *arena, void *root, double 
                            timeout);
 }
 
+int kin_queue_give_arena(kin_queue *queue, kin_arena *arena, void *root, double timeout)
+{
+    kin__id me = 0;
+    int error = kin__queue_enter(queue, "give an arena to a queue", timeout, &me);
+    return error ? error : kin__queue_leave(give_arena(queue, arena, root, me, timeout));
+}
+
 /* ---- taking ---------------------------------------------------------------------------------- */
 
 static void read_reference(const kin_queue *queue, const unsigned char *record, uint64_t *word,
@@ -52,9 +59,12 @@ static void read_reference(const kin_queue *queue, const unsigned char *record, 
     memcpy(second, record + 16 + queue->extra, 8);
 }
 
-/* Ours in one transaction with `kept`; then out by the store of head. If we die between, it goes: mend.c passes over it. */
+/* Ours in one transaction with `kept`; then out by the store of head. If we die between, it goes: mend.c passes over it. It counts
+ * as ours from before that, or nobody would be done with it. */
 static int take_arena(kin_queue *queue, uint64_t word)
 {
+    if (queue->joinable)
+        kin__consumer_begin(queue, 1);
     queue->kept_at = atomic_load_explicit(&queue->head, memory_order_relaxed);
     kin__crash_fence();
     return kin__arena_set_owner_and((kin_arena *)(uintptr_t)word, kin__self_id(), &queue->kept,
@@ -80,6 +90,7 @@ static int take_copy(kin_queue *queue, kin__point after, uint64_t word, uint64_t
     *out = kin_malloc(size);
     if (!*out) {
         kin__gate_release(&queue->get);
+        kin__event_tell(&queue->items, 1);
         return kin_error_code();
     }
     kin__queue_get_copy(queue, after, block, *out, size);
@@ -93,6 +104,7 @@ static int take_inline(kin_queue *queue, kin__point after, const unsigned char *
     out->data = checked ? kin_malloc(out->size) : kin__heap_open(out->size ? out->size : 1, NULL);
     if (!out->data) {
         kin__gate_release(&queue->get);
+        kin__event_tell(&queue->items, 1);
         return kin_error_code();
     }
     memcpy(out->data, record + 8, out->size);
@@ -102,20 +114,15 @@ static int take_inline(kin_queue *queue, kin__point after, const unsigned char *
     return 0;
 }
 
-int kin_queue_take(kin_queue *queue, kin_message *out, double timeout)
+static int take(kin_queue *queue, kin_message *out, kin__id me, double timeout)
 {
-    kin__id me = 0;
-    int error = kin__queue_enter(queue, "take from a queue", timeout, &me);
-    if (!error && !out)
+    struct kin__patience patience = {.timeout = timeout};
+    if (!out)
         return kin__fail(KIN_EINVAL, "cannot take from a queue: no place for the message");
-    if (!error && queue->redeliver)
+    if (queue->redeliver)
         return kin__fail(KIN_EINVAL,
                          "cannot take from a queue that delivers again: it keeps what it has, get it");
-    if (!error && !kin__thread_self())
-        error = kin_error_code();
-    struct kin__patience patience = {.timeout = timeout};
-    if (!error)
-        error = kin__queue_await(queue, me, &patience);
+    int error = kin__queue_await(queue, me, &patience);
     if (error)
         return error;
     *out = (kin_message){0};
@@ -127,7 +134,9 @@ int kin_queue_take(kin_queue *queue, kin_message *out, double timeout)
     if (kind != KIN__INLINE)
         read_reference(queue, record, &word, &second);
     if (kind == KIN__ARENA && (error = take_arena(queue, word)) != 0) {
+        queue->taking = 0;
         kin__gate_release(&queue->get);
+        kin__event_tell(&queue->items, 1);
         return error;
     }
     if (kind == KIN__INLINE)
@@ -143,6 +152,13 @@ int kin_queue_take(kin_queue *queue, kin_message *out, double timeout)
     out->data = (void *)(uintptr_t)word;
     kin__queue_pass(queue, after, 1);
     return 0;
+}
+
+int kin_queue_take(kin_queue *queue, kin_message *out, double timeout)
+{
+    kin__id me = 0;
+    int error = kin__queue_enter(queue, "take from a queue", timeout, &me);
+    return error ? error : kin__queue_leave(take(queue, out, me, timeout));
 }
 
 /* ---- dropping -------------------------------------------------------------------------------- */

@@ -65,14 +65,15 @@ void kin__queue_mend_kept(kin_queue *queue)
 
 void kin__queue_mend_get(kin_queue *queue)
 {
+    if (queue->kept)
+        kin__queue_mend_kept(queue); /* first: it may move head over an arena */
+    kin__crash_fence();
     if (queue->taking) {
         if (atomic_load(&queue->head) != queue->taking_at)
             queue->consumers[queue->taking].taken = queue->taking_taken;
         kin__crash_fence();
         queue->taking = 0;
     }
-    if (queue->kept)
-        kin__queue_mend_kept(queue);
     if (queue->redeliver)
         kin__redeliver_settle(queue);
 }

@@ -80,11 +80,15 @@ bool kin__producers_over(kin_queue *queue, kin__id me)
 static int enter(kin_queue *queue, const char *what, kin__id *me)
 {
     int error = kin__queue_enter(queue, what, 0, me);
-    if (!error && !queue->wanted)
+    if (error)
+        return error;
+    if (!queue->wanted)
         error = kin__fail(KIN_EINVAL,
                           "cannot %s: the queue does not count its producers (set .producers in its options)",
                           what);
-    return error ? error : kin__queue_put_gate(queue, *me, &(struct kin__patience){.timeout = KIN_FOREVER});
+    else
+        error = kin__queue_put_gate(queue, *me, &(struct kin__patience){.timeout = kin__gate_patience});
+    return error ? kin__queue_leave(error) : 0;
 }
 
 int kin_queue_done(kin_queue *queue)
@@ -98,11 +102,11 @@ int kin_queue_done(kin_queue *queue)
         error = add(queue, me);
     if (error) {
         kin__gate_release(&queue->put);
-        return error;
+        return kin__queue_leave(error);
     }
     producer->done = 1;
     close_if_over(queue);
-    return 0;
+    return kin__queue_leave(0);
 }
 
 int kin_queue_add_producer(kin_queue *queue, const kin_process *process)
@@ -117,5 +121,5 @@ int kin_queue_add_producer(kin_queue *queue, const kin_process *process)
     if (queue->producers[(uint32_t)id].id != id)
         error = add(queue, id);
     kin__gate_release(&queue->put);
-    return error;
+    return kin__queue_leave(error);
 }

@@ -316,11 +316,13 @@ int kin_queue_put(kin_queue *queue, const void *message, size_t size, double tim
     int error = kin__queue_enter(queue, "put into a queue", timeout, &me);
     if (error)
         return error;
-    if (is_no_message(message, size))
-        return refuse(message, size);
-    if (size > KIN__INLINE_MAX)
-        return put_block(queue, message, size, me, timeout);
-    return kin__queue_post(queue, &(struct kin__parcel){KIN__INLINE, message, size}, me, timeout);
+    if (__builtin_expect(is_no_message(message, size), 0))
+        error = refuse(message, size);
+    else if (size > KIN__INLINE_MAX)
+        error = put_block(queue, message, size, me, timeout);
+    else
+        error = kin__queue_post(queue, &(struct kin__parcel){KIN__INLINE, message, size}, me, timeout);
+    return kin__queue_leave(error);
 }
 
 /* ---- many ------------------------------------------------------------------------------------ */
@@ -367,8 +369,10 @@ int kin_queue_put_many(kin_queue *queue, const void *messages, size_t size, size
     if (done)
         *done = 0;
     int error = kin__queue_enter(queue, "put into a queue", timeout, &me);
-    if (!error && count && is_no_message(messages, size))
-        return refuse(messages, size);
+    if (error)
+        return error;
+    if (count && is_no_message(messages, size))
+        error = refuse(messages, size);
     double deadline = size > KIN__INLINE_MAX ? kin__os_deadline(timeout) : 0;
     struct kin__patience patience = {.timeout = timeout};
     while (!error && in < count) {
@@ -382,5 +386,5 @@ int kin_queue_put_many(kin_queue *queue, const void *messages, size_t size, size
     }
     if (done)
         *done = in;
-    return error;
+    return kin__queue_leave(error);
 }

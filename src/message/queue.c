@@ -3,7 +3,9 @@
 
 #include "base/failure.h"
 #include "family/heap.h"
+#include "family/journal.h"
 #include "family/region.h"
+#include "family/sealed.h"
 #include "kin/heap.h"
 
 #include <string.h>
@@ -15,13 +17,15 @@ int kin__queue_check(const kin_queue *queue, const char *what)
 
 int kin__queue_enter(const kin_queue *queue, const char *what, double timeout, kin__id *me)
 {
-    int error = kin__queue_check(queue, what);
-    if (error)
+    int error = kin__sync_check(queue, KIN__QUEUE_MAGIC, what);
+    struct kin__thread *thread;
+    if (error || (error = kin__timeout_check(timeout)) != 0)
         return error;
-    if ((error = kin__timeout_check(timeout)) != 0)
-        return error;
-    *me = kin__self_id();
-    return *me ? 0 : kin_error_code();
+    if (!(thread = kin__sync_thread()))
+        return kin_error_code();
+    *me = thread->owner;
+    kin__use_begin(thread, queue);
+    return 0;
 }
 
 int kin__queue_put_gate(kin_queue *queue, kin__id me, struct kin__patience *patience)
@@ -57,7 +61,7 @@ kin_queue *kin_queue_new(const kin_queue_options *given)
 {
     kin_queue_options options;
     if (kin__options_read(&options, sizeof options, given, "queue options") || check_options(&options) ||
-        !kin__self_id())
+        !kin__self_id() || kin__sealed_refuse("make a queue"))
         return NULL;
     size_t consumers =
         options.joinable && !options.redeliver ? KIN__MEMBERS_MAX * sizeof(struct kin__consumer) : 0;
@@ -99,14 +103,15 @@ int kin_queue_close(kin_queue *queue)
 {
     kin__id me = 0;
     int error = kin__queue_enter(queue, "close a queue", 0, &me);
-    if (!error)
-        error = kin__queue_put_gate(queue, me, &(struct kin__patience){.timeout = KIN_FOREVER});
     if (error)
         return error;
-    atomic_store(&queue->closed, 1);
-    kin__gate_release(&queue->put);
-    kin__queue_wake_all(queue);
-    return 0;
+    error = kin__queue_put_gate(queue, me, &(struct kin__patience){.timeout = kin__gate_patience});
+    if (!error) {
+        atomic_store(&queue->closed, 1);
+        kin__gate_release(&queue->put);
+        kin__queue_wake_all(queue);
+    }
+    return kin__queue_leave(error);
 }
 
 /* Both gates are ours, or neither. */
@@ -131,28 +136,39 @@ static void free_contents(kin_queue *queue)
         kin__queue_drop(queue);
 }
 
+/* It is empty. Should we die afterwards, only the queue itself is left behind. */
+static void free_ring(kin_queue *queue)
+{
+    struct kin__thread *thread = kin__thread_mine;
+    const void *ring = queue->ring;
+    kin__journal_begin();
+    kin__journal_set_pointer(&queue->ring, queue->first_ring);
+    kin__journal_set(&queue->bytes, KIN__RING_LEAST);
+    kin__heap_free_in(thread, ring);
+    kin__journal_end();
+    kin__heap_free_finish(thread);
+}
+
 int kin_queue_free(kin_queue *queue)
 {
     kin__id me = 0;
     if (!queue)
         return 0;
     int error = kin__queue_enter(queue, "free a queue", 0, &me);
-    if (!error && !kin__thread_self())
-        error = kin_error_code();
-    if (!error)
-        error = kin__waits_none(queue);
+    if (error)
+        return error;
+    error = kin__waits_none(queue);
     if (!error)
         error = hold_both(queue, me);
     if (error)
-        return error;
+        return kin__queue_leave(error);
     atomic_store(&queue->closed, 1);
     free_contents(queue);
+    if (queue->ring != queue->first_ring)
+        free_ring(queue);
     atomic_store(&queue->sync.head.magic, 0);
-    unsigned char *ring = queue->ring == queue->first_ring ? NULL : queue->ring;
-    if (ring)
-        kin__heap_drop(ring);
     kin__heap_drop(queue);
-    return 0;
+    return kin__queue_leave(0);
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */

@@ -20,9 +20,12 @@
  *   kept, kept_at  under the get gate    one that goes out: before head;        mend.c: it is out if head has moved,
  *                                        0 after                                and goes; else it stays
  *   taking...      under the get gate    what `taken` will be: before head      mend.c: so it is, if head has moved
+ *   consumers,     under the get gate    taken, done: one store. The rest in    as stored, or undone
+ *   gone_done,                           one transaction, see joinable.c
+ *   lost
  *   records        put gate              beyond tail: void
  *   events         see message/gate.h
- *   floor, deaths  see redeliver.c
+ *   floor, ended   see redeliver.c
  *
  *   Q1  head to tail there are whole records, count(tail) - count(head) of them that are no SKIP
  *   Q2  a record is in one piece: where it would cross the ring's end a SKIP fills the rest
@@ -73,12 +76,11 @@ static inline kin__point kin__point_after(kin__point point, uint32_t messages, u
     return (uint64_t)(kin__point_count(point) + messages) << 32 | (uint32_t)(point + bytes / 8);
 }
 
-/* A member as a consumer of a joinable queue: in all, by all members that had this slot. Under the get gate. */
+/* A member as a consumer of a joinable queue. Under the get gate. */
 struct kin__consumer {
-    kin__id id;
+    kin__id id; /* 0: it is settled */
     uint32_t taken;
     uint32_t done;
-    uint32_t lost; /* taken by members that died, and not done */
 };
 
 /* A member as a producer, under the put gate. */
@@ -119,7 +121,9 @@ struct kin_queue {
     kin__point taking_at;
     uint32_t consumers_top;
     _Atomic kin__point floor; /* with redeliver */
-    uint64_t deaths;          /* of the family, when it was last looked for what the dead had */
+    uint64_t ended;           /* threads of the family, when it was last looked for what those had */
+    uint32_t gone_done;       /* by members that are settled */
+    uint32_t lost;            /* had by them, and not done */
     uint32_t told;            /* lost messages that a join has told of */
 
     _Alignas(128) _Atomic kin__point head;
@@ -133,8 +137,14 @@ struct kin_queue {
 
 /* NULL, or something else than a queue: an error that says so. */
 int kin__queue_check(const kin_queue *queue, const char *what);
-/* The same, and the timeout, and that we are a member: our id goes to *me. */
+/* The same, and the timeout, and that we are a member that may write: our id goes to *me. From then on we are in a call of the
+ * queue, until kin__queue_leave, which returns `error`. On an error we are not. */
 int kin__queue_enter(const kin_queue *queue, const char *what, double timeout, kin__id *me);
+static inline int kin__queue_leave(int error)
+{
+    kin__use_end(kin__thread_mine);
+    return error;
+}
 
 /* Acquire a gate and mend what a dead owner left. 0, or an error with its record. */
 int kin__queue_put_gate(kin_queue *queue, kin__id me, struct kin__patience *patience);

@@ -99,15 +99,15 @@ static bool is_others(uint64_t state, uint64_t id)
     return kin__thread_member(name_in(state)) != id;
 }
 
-/* As long as nobody has died and there is something new there is no need to look. */
+/* As long as no thread has ended and there is something new there is no need to look. */
 static unsigned char *abandoned(kin_queue *queue)
 {
-    uint64_t deaths = kin__peek(&kin__heap()->deaths);
-    if (deaths == queue->deaths && atomic_load(&queue->head) != atomic_load(&queue->tail))
+    uint64_t ended = kin__peek(&kin__heap()->threads_left);
+    if (ended == queue->ended && atomic_load(&queue->head) != atomic_load(&queue->tail))
         return NULL;
     unsigned char *record = find(queue, is_abandoned, 0);
     if (!record)
-        queue->deaths = deaths;
+        queue->ended = ended;
     return record;
 }
 
@@ -243,12 +243,10 @@ int kin__redeliver_done(kin_queue *queue, kin__id me)
     return 0;
 }
 
-unsigned kin_queue_deliveries(kin_queue *queue)
+static unsigned deliveries(kin_queue *queue, kin__id me)
 {
-    kin__id me = 0;
-    struct kin__patience patience = {.timeout = KIN_FOREVER};
-    if (kin__queue_enter(queue, "ask how often a message was delivered", 0, &me) || !queue->redeliver ||
-        !kin__sync_thread() || kin__queue_get_gate(queue, me, &patience))
+    struct kin__patience patience = {.timeout = kin__gate_patience};
+    if (!queue->redeliver || kin__queue_get_gate(queue, me, &patience))
         return 0;
     unsigned times = 0;
     kin__point head = atomic_load(&queue->head);
@@ -260,5 +258,16 @@ unsigned kin_queue_deliveries(kin_queue *queue)
             times = times_in(*state_of(record));
     }
     kin__gate_release(&queue->get);
+    return times;
+}
+
+unsigned kin_queue_deliveries(kin_queue *queue)
+{
+    kin__id me = 0;
+    unsigned times = 0;
+    if (kin__queue_enter(queue, "ask how often a message was delivered", 0, &me) == 0) {
+        times = deliveries(queue, me);
+        kin__queue_leave(0);
+    }
     return times;
 }

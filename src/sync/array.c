@@ -180,12 +180,14 @@ int kin_array_set_string(kin_array *array, const char *string)
     int told, error = check_string(array, "set the string");
     if (error)
         return error;
+    if (!string)
+        return kin__fail(KIN_EINVAL, "cannot set the string of %s: it is NULL", kin__title(array).text);
     size_t length = strlen(string), count = typed(array)->count;
     if (length > count)
         return kin__fail(KIN_ETOOLARGE,
                          "cannot set the string of %s to one of %zu bytes: there is room for %zu",
                          kin__title(array).text, length, count);
-    if ((error = kin__typed_begin(typed(array), &told)))
+    if ((error = kin__typed_begin_change(typed(array), &told)))
         return error;
     memcpy(typed(array)->data, string, length);
     if (length < count)

@@ -159,7 +159,7 @@ int kin_barrier_free(kin_barrier *barrier)
 {
     if (!barrier)
         return 0;
-    int error = kin__object_check(barrier, KIN__BARRIER_MAGIC, "free");
+    int error = kin__sync_check(barrier, KIN__BARRIER_MAGIC, "free");
     if (error || (error = kin__waits_none(barrier)))
         return error;
     kin__journal_begin();
@@ -305,7 +305,7 @@ static int await_others(kin_barrier *barrier, uint64_t came, double deadline)
 
 int kin_barrier_wait(kin_barrier *barrier, double timeout, int *index)
 {
-    int error = kin__object_check(barrier, KIN__BARRIER_MAGIC, "wait");
+    int error = kin__sync_check(barrier, KIN__BARRIER_MAGIC, "wait");
     struct kin__thread *me;
     if (error || (error = kin__timeout_check(timeout)))
         return error;
@@ -334,7 +334,7 @@ int kin_barrier_wait(kin_barrier *barrier, double timeout, int *index)
 
 int kin_barrier_reset(kin_barrier *barrier)
 {
-    int error = kin__object_check(barrier, KIN__BARRIER_MAGIC, "reset");
+    int error = kin__sync_check(barrier, KIN__BARRIER_MAGIC, "reset");
     if (error)
         return error;
     uint64_t state = atomic_load(&barrier->state);
@@ -346,7 +346,7 @@ int kin_barrier_reset(kin_barrier *barrier)
 
 int kin_barrier_abort(kin_barrier *barrier)
 {
-    int error = kin__object_check(barrier, KIN__BARRIER_MAGIC, "abort");
+    int error = kin__sync_check(barrier, KIN__BARRIER_MAGIC, "abort");
     if (!error)
         break_it(barrier);
     return error;

@@ -17,6 +17,7 @@
  *   tickets      waiters         fetch_add                           a number is left out
  *   waiting[i]   thread slot i   1 after the note says WAITING,      its recovery clears it
  *                                0 before the slot's condition is 0
+ *   own          see mutex.h
  *   others       the maker       before the magic                    not an object yet
  *   waits.condition, .ticket     before the note says WAITING        read only where the note says so
  *
@@ -27,7 +28,6 @@
 #include "kin/condition.h"
 
 #include "base/failure.h"
-#include "kin/rlock.h"
 #include "sync/deaths.h"
 #include "sync/mutex.h"
 
@@ -39,9 +39,10 @@ enum note { NOTE_NONE, NOTE_WAITING, NOTE_NOTIFIED };
 struct kin_condition {
     struct kin__sync sync;
     struct kin__mutex *mutex;
-    uint64_t own;
     _Atomic uint64_t tickets;
     _Atomic uint64_t waiting[WORDS];
+    /* An rlock of its own, an object itself. In the same block, so that no death leaves one of the two. */
+    _Alignas(16) struct kin__mutex own;
 };
 
 kin_condition *kin_condition_new(void *lock, const kin_condition_options *given)
@@ -52,39 +53,33 @@ kin_condition *kin_condition_new(void *lock, const kin_condition_options *given)
     if (lock && !kin__object_is(lock, KIN__LOCK_MAGIC) &&
         kin__object_check(lock, KIN__RLOCK_MAGIC, "use the lock"))
         return NULL;
-    void *own = lock ? NULL : kin_rlock_new(KIN_RLOCK_OPTIONS(.name = options.name));
-    if (!lock && !own)
-        return NULL;
     kin_condition *condition = kin__sync_new(sizeof *condition, options.name);
-    if (!condition) {
-        (void)kin_rlock_free(own);
+    if (!condition)
         return NULL;
-    }
-    condition->mutex = own ? own : lock;
-    condition->own = own != NULL;
+    condition->mutex = lock ? lock : kin__mutex_part(&condition->own, options.name);
     return kin__sync_publish(condition, KIN__CONDITION_MAGIC);
 }
 
 int kin_condition_acquire(kin_condition *condition, double timeout)
 {
-    int error = kin__object_check(condition, KIN__CONDITION_MAGIC, "acquire");
+    int error = kin__sync_check(condition, KIN__CONDITION_MAGIC, "acquire");
     return error ? error : kin__mutex_acquire(condition->mutex, timeout);
 }
 
 int kin_condition_release(kin_condition *condition)
 {
-    int error = kin__object_check(condition, KIN__CONDITION_MAGIC, "release");
+    int error = kin__sync_check(condition, KIN__CONDITION_MAGIC, "release");
     return error ? error : kin__mutex_release_checked(condition->mutex);
 }
 
 /* A condition, and a thread that holds its lock. */
 static int check_held(kin_condition *condition, const char *what, struct kin__thread **me)
 {
-    int error = kin__object_check(condition, KIN__CONDITION_MAGIC, what);
+    int error = kin__sync_check(condition, KIN__CONDITION_MAGIC, what);
     if (error)
         return error;
     if (!kin__object_is(condition->mutex, KIN__LOCK_MAGIC) && /* a user may free it too soon */
-        (error = kin__object_check(condition->mutex, KIN__RLOCK_MAGIC, what)))
+        (error = kin__sync_check(condition->mutex, KIN__RLOCK_MAGIC, what)))
         return error;
     if (!(*me = kin__sync_thread()))
         return kin_error_code();
@@ -276,7 +271,7 @@ int kin_condition_free(kin_condition *condition)
 {
     if (!condition)
         return 0;
-    int error = kin__object_check(condition, KIN__CONDITION_MAGIC, "free");
+    int error = kin__sync_check(condition, KIN__CONDITION_MAGIC, "free");
     for (uint32_t i = 0; !error && i < WORDS * 64; i++) {
         if (!(atomic_load(&condition->waiting[i / 64]) >> i % 64 & 1))
             continue;
@@ -286,8 +281,8 @@ int kin_condition_free(kin_condition *condition)
             error = kin__fail(KIN_EBUSY, "cannot free %s: %s waits for it", kin__title(condition).text,
                               kin__who(name).text);
     }
-    if (!error && condition->own)
-        error = kin__mutex_free(condition->mutex);
+    if (!error && condition->mutex == &condition->own)
+        error = kin__mutex_end(&condition->own);
     if (!error)
         kin__sync_free(condition);
     return error;

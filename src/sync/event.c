@@ -33,7 +33,7 @@ kin_event *kin_event_new(const kin_event_options *given)
 
 int kin_event_set(kin_event *event)
 {
-    int error = kin__object_check(event, KIN__EVENT_MAGIC, "set");
+    int error = kin__sync_check(event, KIN__EVENT_MAGIC, "set");
     if (error)
         return error;
     uint32_t word = atomic_load(&event->word);
@@ -48,7 +48,7 @@ int kin_event_set(kin_event *event)
 
 int kin_event_clear(kin_event *event)
 {
-    int error = kin__object_check(event, KIN__EVENT_MAGIC, "clear");
+    int error = kin__sync_check(event, KIN__EVENT_MAGIC, "clear");
     if (!error)
         atomic_fetch_and(&event->word, ~SET);
     return error;
@@ -80,7 +80,7 @@ static int sleep_for(kin_event *event, uint32_t times, double deadline)
 
 int kin_event_wait(kin_event *event, double timeout)
 {
-    int error = kin__object_check(event, KIN__EVENT_MAGIC, "wait");
+    int error = kin__sync_check(event, KIN__EVENT_MAGIC, "wait");
     struct kin__thread *me;
     if (error || (error = kin__timeout_check(timeout)))
         return error;
@@ -102,7 +102,7 @@ int kin_event_free(kin_event *event)
 {
     if (!event)
         return 0;
-    int error = kin__object_check(event, KIN__EVENT_MAGIC, "free");
+    int error = kin__sync_check(event, KIN__EVENT_MAGIC, "free");
     if (!error && !(error = kin__waits_none(event)))
         kin__sync_free(event);
     return error;

@@ -33,7 +33,7 @@ static int acquire_slowly(kin_lock *lock, struct kin__thread *me, double timeout
 
 int kin_lock_acquire(kin_lock *lock, double timeout)
 {
-    int error = kin__object_check(lock, KIN__LOCK_MAGIC, "acquire");
+    int error = kin__sync_check(lock, KIN__LOCK_MAGIC, "acquire");
     struct kin__thread *me;
     if (error || (error = kin__timeout_check(timeout)))
         return error;
@@ -44,7 +44,7 @@ int kin_lock_acquire(kin_lock *lock, double timeout)
 
 int kin_lock_release(kin_lock *lock)
 {
-    int error = kin__object_check(lock, KIN__LOCK_MAGIC, "release");
+    int error = kin__sync_check(lock, KIN__LOCK_MAGIC, "release");
     if (error)
         return error;
     if (lock->mutex.owner_checked) {
@@ -68,6 +68,6 @@ int kin_lock_free(kin_lock *lock)
 {
     if (!lock)
         return 0;
-    int error = kin__object_check(lock, KIN__LOCK_MAGIC, "free");
+    int error = kin__sync_check(lock, KIN__LOCK_MAGIC, "free");
     return error ? error : kin__mutex_free(&lock->mutex);
 }

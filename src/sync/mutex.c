@@ -12,6 +12,7 @@
 #include "process/process_shared.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 struct kin__who kin__who(uint64_t name)
@@ -137,6 +138,15 @@ bool kin__mutex_is_locked(const struct kin__mutex *mutex)
 {
     uint64_t owner = kin__mutex_owner(mutex);
     return owner && !kin__name_gone(owner);
+}
+
+struct kin__mutex *kin__mutex_part(struct kin__mutex *mutex, const char *name)
+{
+    if (name)
+        strncpy(mutex->sync.name, name, KIN__NAME_MAX - 1);
+    mutex->sync.part = 1;
+    mutex->owner_checked = true;
+    return kin__sync_publish(mutex, KIN__RLOCK_MAGIC);
 }
 
 int kin__mutex_end(struct kin__mutex *mutex)

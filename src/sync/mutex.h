@@ -70,7 +70,10 @@ bool kin__mutex_is_locked(const struct kin__mutex *mutex);
 /* Free the object, unless it is in use (KIN_EBUSY) or a part of another (KIN_EINVAL). */
 int kin__mutex_free(struct kin__mutex *mutex);
 
-/* The same for one that is a part of another object: nobody acquires it any more. */
+/* An rlock that is a part of another object, in memory that is zeroed: an object itself, but not to be freed. */
+struct kin__mutex *kin__mutex_part(struct kin__mutex *mutex, const char *name);
+
+/* As kin__mutex_free for such a part: nobody acquires it any more. */
 int kin__mutex_end(struct kin__mutex *mutex);
 
 /* "process "w3" (pid 1234)", or "another thread of this process". */

@@ -24,7 +24,7 @@ kin_rlock *kin_rlock_new(const kin_rlock_options *given)
 
 int kin_rlock_acquire(kin_rlock *lock, double timeout)
 {
-    int error = kin__object_check(lock, KIN__RLOCK_MAGIC, "acquire");
+    int error = kin__sync_check(lock, KIN__RLOCK_MAGIC, "acquire");
     struct kin__thread *me;
     if (error || (error = kin__timeout_check(timeout)))
         return error;
@@ -46,7 +46,7 @@ int kin_rlock_acquire(kin_rlock *lock, double timeout)
 
 int kin_rlock_release(kin_rlock *lock)
 {
-    int error = kin__object_check(lock, KIN__RLOCK_MAGIC, "release");
+    int error = kin__sync_check(lock, KIN__RLOCK_MAGIC, "release");
     struct kin__thread *me;
     if (error)
         return error;
@@ -72,6 +72,6 @@ int kin_rlock_free(kin_rlock *lock)
 {
     if (!lock)
         return 0;
-    int error = kin__object_check(lock, KIN__RLOCK_MAGIC, "free");
+    int error = kin__sync_check(lock, KIN__RLOCK_MAGIC, "free");
     return error ? error : kin__mutex_free(&lock->mutex);
 }

@@ -6,16 +6,18 @@
  *
  *   field      written by   rule                                        when the writer dies there
  *   --------   ----------   -----------------------------------------   ------------------------------------
- *   word       all          CAS. Signal: releases << 32 | value << 1    as stored; before the wake: W1, W2
- *                           | SLEEPERS. Owned: the same, but value
- *                           means nothing
+ *   word       all          CAS. Signal: value << 1 | SLEEPERS.         as stored; before the wake: W1, W2
+ *                           Owned: the same, but value means
+ *                           nothing, and wraps
  *   holder[]   all          0: a permit that is there. CAS of 0, or     as stored; the next one to acquire
  *                           of a name that is gone, by who acquires;    takes it over
  *                           0 by its holder
  *   others     the maker    before the magic                            not an object yet
  *
- *   S1  signal: SLEEPERS goes only when a wake has found nobody and the word is still what that release had made of
- *       it: with a value nobody falls asleep. (The releases in it tell whether it is.)
+ *   S1  signal: a release takes SLEEPERS away and wakes one. Who has slept does not know whether others still do: it sets
+ *       SLEEPERS again as it takes its permit, or gives up, and wakes the next one if it leaves a permit behind. So
+ *       nobody touches the word after its permit is there for others: whoever gets it may free the semaphore.
+ *       (Changing the word after the wake is what glibc's sem_post once did, bug 12674.)
  *   S2  owned: who is to sleep sets SLEEPERS, then looks at all holders; who releases clears its holder, then looks for
  *       SLEEPERS: one of the two sees the other. All are woken, and set it again
  */
@@ -28,7 +30,6 @@
 #include <limits.h>
 
 #define ONE 2u
-#define RELEASE (UINT64_C(1) << 32)
 
 static uint32_t value_of(uint64_t word)
 {
@@ -58,12 +59,13 @@ kin_semaphore *kin_semaphore_new(int value, const kin_semaphore_options *given)
 
 /* ---- signal ---------------------------------------------------------------------------------- */
 
-static inline bool take_one(kin_semaphore *semaphore, uint64_t *word)
+/* `slept`: SLEEPERS, if others may sleep without that being said. *word is what it was. */
+static inline bool take_one(kin_semaphore *semaphore, uint64_t slept, uint64_t *word)
 {
     *word = atomic_load_explicit(&semaphore->word, memory_order_relaxed);
     while (value_of(*word))
-        if (atomic_compare_exchange_weak_explicit(&semaphore->word, word, *word - ONE, memory_order_acquire,
-                                                  memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(&semaphore->word, word, (*word - ONE) | slept,
+                                                  memory_order_acquire, memory_order_relaxed))
             return true;
     return false;
 }
@@ -75,11 +77,10 @@ static __attribute__((noinline)) int refuse_release(const kin_semaphore *semapho
                      semaphore->most);
 }
 
-/* With the word that a release has made. */
-static __attribute__((noinline)) int wake_one(kin_semaphore *semaphore, uint64_t now)
+/* It may be freed by now: only its address is used. */
+static __attribute__((noinline)) int wake_one(const kin_semaphore *semaphore)
 {
-    if (kin__os_futex_wake(kin__low_half(&semaphore->word), 1) <= 0)
-        atomic_compare_exchange_strong(&semaphore->word, &now, now & ~(uint64_t)KIN__SLEEPERS); /* S1 */
+    kin__os_futex_wake(kin__low_half(&semaphore->word), 1);
     return 0;
 }
 
@@ -89,10 +90,10 @@ static int release_signal(kin_semaphore *semaphore)
     do {
         if (value_of(word) >= semaphore->most)
             return refuse_release(semaphore);
-        now = word + ONE + RELEASE;
+        now = (word & ~(uint64_t)KIN__SLEEPERS) + ONE;
     } while (!atomic_compare_exchange_weak_explicit(&semaphore->word, &word, now, memory_order_release,
                                                     memory_order_relaxed));
-    return __builtin_expect(now & KIN__SLEEPERS, 0) ? wake_one(semaphore, now) : 0;
+    return __builtin_expect(word & KIN__SLEEPERS, 0) ? wake_one(semaphore) : 0;
 }
 
 /* ---- owned ----------------------------------------------------------------------------------- */
@@ -136,26 +137,30 @@ static int release_owned(kin_semaphore *semaphore)
 
 /* ---- both ------------------------------------------------------------------------------------ */
 
-/* `sleepers`: as set before a look. */
-static bool take(kin_semaphore *semaphore, const struct kin__thread *me, uint64_t *word)
+static bool take(kin_semaphore *semaphore, const struct kin__thread *me, uint64_t slept, uint64_t *word)
 {
     if (!semaphore->owned)
-        return take_one(semaphore, word);
+        return take_one(semaphore, slept, word);
     *word = atomic_load(&semaphore->word);
     return take_holder(semaphore, me->name, true);
 }
 
 static int sleep_for(kin_semaphore *semaphore, const struct kin__thread *me, double deadline)
 {
-    uint64_t word;
-    while (!take(semaphore, me, &word)) {
-        if (kin__os_left(deadline) <= 0)
+    uint64_t word, slept = 0;
+    while (!take(semaphore, me, slept, &word)) {
+        bool late = kin__os_left(deadline) <= 0;
+        if (late && (!slept || word & KIN__SLEEPERS))
             return KIN_ETIMEDOUT;
-        if (word & KIN__SLEEPERS)
-            kin__waits_sleep(kin__low_half(&semaphore->word), (uint32_t)word, deadline);
-        else /* and look again: S2 */
+        if (!(word & KIN__SLEEPERS)) { /* and look again: S1, S2 */
             atomic_compare_exchange_strong(&semaphore->word, &word, word | KIN__SLEEPERS);
+            continue;
+        }
+        slept = KIN__SLEEPERS;
+        kin__waits_sleep(kin__low_half(&semaphore->word), (uint32_t)word, deadline);
     }
+    if (!semaphore->owned && slept && value_of(word - ONE))
+        wake_one(semaphore);
     return 0;
 }
 
@@ -163,7 +168,7 @@ static int acquire_slowly(kin_semaphore *semaphore, struct kin__thread *me, doub
 {
     uint64_t word;
     for (unsigned turns = 0; timeout > 0 && kin__sync_spin(&turns);)
-        if (semaphore->owned ? take_holder(semaphore, me->name, false) : take_one(semaphore, &word))
+        if (semaphore->owned ? take_holder(semaphore, me->name, false) : take_one(semaphore, 0, &word))
             return 0;
     kin__waits_begin(me, semaphore, kin__low_half(&semaphore->word));
     int error = sleep_for(semaphore, me, kin__os_deadline(timeout));
@@ -174,7 +179,7 @@ static int acquire_slowly(kin_semaphore *semaphore, struct kin__thread *me, doub
 /* Out of the fast way's way, which then needs no registers saved: 3 of its 14 ns. */
 static __attribute__((noinline)) int acquire_otherwise(kin_semaphore *semaphore, double timeout)
 {
-    int error = kin__object_check(semaphore, KIN__SEMAPHORE_MAGIC, "acquire");
+    int error = kin__sync_check(semaphore, KIN__SEMAPHORE_MAGIC, "acquire");
     struct kin__thread *me;
     if (error || (error = kin__timeout_check(timeout)))
         return error;
@@ -188,21 +193,21 @@ static __attribute__((noinline)) int acquire_otherwise(kin_semaphore *semaphore,
 int kin_semaphore_acquire(kin_semaphore *semaphore, double timeout)
 {
     uint64_t word;
-    if (kin__object_is(semaphore, KIN__SEMAPHORE_MAGIC) && timeout >= 0 && !semaphore->owned &&
-        take_one(semaphore, &word))
+    if (kin__sync_is(semaphore, KIN__SEMAPHORE_MAGIC) && timeout >= 0 && !semaphore->owned &&
+        take_one(semaphore, 0, &word))
         return 0;
     return acquire_otherwise(semaphore, timeout);
 }
 
 static __attribute__((noinline)) int release_otherwise(kin_semaphore *semaphore)
 {
-    int error = kin__object_check(semaphore, KIN__SEMAPHORE_MAGIC, "release");
+    int error = kin__sync_check(semaphore, KIN__SEMAPHORE_MAGIC, "release");
     return error ? error : release_owned(semaphore);
 }
 
 int kin_semaphore_release(kin_semaphore *semaphore)
 {
-    if (kin__object_is(semaphore, KIN__SEMAPHORE_MAGIC) && !semaphore->owned)
+    if (kin__sync_is(semaphore, KIN__SEMAPHORE_MAGIC) && !semaphore->owned)
         return release_signal(semaphore);
     return release_otherwise(semaphore);
 }
@@ -226,7 +231,7 @@ int kin_semaphore_free(kin_semaphore *semaphore)
 {
     if (!semaphore)
         return 0;
-    int error = kin__object_check(semaphore, KIN__SEMAPHORE_MAGIC, "free");
+    int error = kin__sync_check(semaphore, KIN__SEMAPHORE_MAGIC, "free");
     if (error)
         return error;
     for (uint32_t i = 0; i < semaphore->owned; i++) {

@@ -2,6 +2,7 @@
 #include "sync/typed.h"
 
 #include "base/failure.h"
+#include "family/sealed.h"
 #include "kin/lock.h"
 #include "kin/rlock.h"
 
@@ -94,17 +95,16 @@ struct kin__typed *kin__typed_new(enum kin__object_magic magic, int type, size_t
     if (options.lock) {
         typed->mutex = options.lock;
     } else if (!options.unlocked) {
-        memcpy(typed->own.sync.name, typed->sync.name, KIN__NAME_MAX);
-        typed->own.sync.part = 1;
-        typed->own.owner_checked = true;
-        typed->mutex = kin__sync_publish(&typed->own, KIN__RLOCK_MAGIC);
+        typed->mutex = kin__mutex_part(&typed->own, options.name);
     }
     return kin__sync_publish(typed, magic);
 }
 
 int kin__typed_free(struct kin__typed *typed)
 {
-    int error = typed->mutex == &typed->own ? kin__mutex_end(&typed->own) : 0;
+    int error = kin__sealed_refuse("free a value");
+    if (!error && typed->mutex == &typed->own)
+        error = kin__mutex_end(&typed->own);
     if (!error)
         kin__sync_free(typed);
     return error;
@@ -133,6 +133,12 @@ int kin__typed_begin(struct kin__typed *typed, int *told)
 {
     *told = typed->mutex ? kin__mutex_acquire(typed->mutex, typed->timeout) : 0;
     return *told == KIN_EOWNERDIED ? 0 : *told;
+}
+
+int kin__typed_begin_change(struct kin__typed *typed, int *told)
+{
+    int error = kin__sealed_refuse("change a value");
+    return error ? error : kin__typed_begin(typed, told);
 }
 
 int kin__typed_end(struct kin__typed *typed, int told)
@@ -197,12 +203,19 @@ static void *item_at(struct kin__typed *typed, size_t index)
     return typed->data + index * typed->bytes;
 }
 
+static int refuse_null(const struct kin__typed *typed, const char *what)
+{
+    return kin__fail(KIN_EINVAL, "cannot %s %s: the pointer is NULL", what, kin__title(typed).text);
+}
+
 int kin__typed_read(struct kin__typed *typed, size_t index, void *out, size_t bytes)
 {
+    if (!out && bytes)
+        return refuse_null(typed, "get");
     int told, error = kin__typed_begin(typed, &told);
     if (error)
         return error;
-    if (bytes == typed->bytes)
+    if (bytes && bytes == typed->bytes)
         load(out, item_at(typed, index), bytes);
     else if (bytes)
         memcpy(out, item_at(typed, index), bytes);
@@ -211,10 +224,12 @@ int kin__typed_read(struct kin__typed *typed, size_t index, void *out, size_t by
 
 int kin__typed_write(struct kin__typed *typed, size_t index, const void *from, size_t bytes)
 {
-    int told, error = kin__typed_begin(typed, &told);
+    if (!from && bytes)
+        return refuse_null(typed, "set");
+    int told, error = kin__typed_begin_change(typed, &told);
     if (error)
         return error;
-    if (bytes == typed->bytes)
+    if (bytes && bytes == typed->bytes)
         store(item_at(typed, index), from, bytes);
     else if (bytes)
         memcpy(item_at(typed, index), from, bytes);
@@ -259,7 +274,7 @@ int kin__typed_add(struct kin__typed *typed, size_t index, int64_t delta, int64_
     default:
         break;
     }
-    int told, error = kin__typed_begin(typed, &told);
+    int told, error = kin__typed_begin_change(typed, &told);
     if (error)
         return error;
     int64_t was = add(typed, item_at(typed, index), delta);
@@ -293,7 +308,7 @@ int kin__typed_add_double(struct kin__typed *typed, size_t index, double delta, 
     if (typed->type != KIN_FLOAT && typed->type != KIN_DOUBLE)
         return kin__fail(KIN_EINVAL, "cannot add %g to %s: it is no float or double", delta,
                          kin__title(typed).text);
-    int told, error = kin__typed_begin(typed, &told);
+    int told, error = kin__typed_begin_change(typed, &told);
     if (error)
         return error;
     void *item = item_at(typed, index);

@@ -41,6 +41,9 @@ int kin__typed_write(struct kin__typed *typed, size_t index, const void *from, s
 int kin__typed_add(struct kin__typed *typed, size_t index, int64_t delta, int64_t *before);
 int kin__typed_add_double(struct kin__typed *typed, size_t index, double delta, double *before);
 
+/* The same for a call that changes them: KIN_EPERM in a sealed process. */
+int kin__typed_begin_change(struct kin__typed *typed, int *told);
+
 /* Around something else that is done with the items. *told: 0 or KIN_EOWNERDIED, which is what end returns. */
 int kin__typed_begin(struct kin__typed *typed, int *told);
 int kin__typed_end(struct kin__typed *typed, int told);

@@ -2,6 +2,7 @@
 #include "sync/wait.h"
 
 #include "base/failure.h"
+#include "family/sealed.h"
 #include "kin/heap.h"
 #include "kin/process.h"
 #include "process/process_shared.h"
@@ -9,11 +10,13 @@
 #include "sync/mutex.h"
 
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
 #define SPIN_TURNS 200u
 #define LINE 64u
+#define CALL_ENDS 0.1 /* seconds that an unfinished call may take to return, preempted perhaps */
 
 double kin__look_again = 0.1;
 
@@ -54,8 +57,15 @@ void kin__waits_sleep(const _Atomic uint32_t *word, uint32_t seen, double deadli
     kin__os_futex_wait(word, seen, left < kin__look_again ? left : kin__look_again);
 }
 
+static bool is_in_call(const struct kin__thread *thread, uint64_t name, const void *object)
+{
+    return atomic_load_explicit(&thread->waits.call, memory_order_acquire) == (uintptr_t)object &&
+           thread != kin__thread_mine && kin__peek(&thread->name) == name && !kin__name_gone(name);
+}
+
 int kin__waits_none(const void *object)
 {
+    double deadline = kin__os_deadline(CALL_ENDS);
     uint32_t top = kin__peek32(&kin__heap()->threads_top);
     for (uint32_t i = 1; i < top && i < KIN__THREADS_SPARE; i++) {
         const struct kin__thread *thread = kin__thread_at(i);
@@ -63,6 +73,12 @@ int kin__waits_none(const void *object)
         if (atomic_load(&thread->waits.object) == (uintptr_t)object && !kin__name_gone(name))
             return kin__fail(KIN_EBUSY, "cannot free %s: %s waits for it", kin__title(object).text,
                              kin__who(name).text);
+        while (is_in_call(thread, name, object)) {
+            if (kin__os_left(deadline) <= 0)
+                return kin__fail(KIN_EBUSY, "cannot free %s: %s is in a call of it", kin__title(object).text,
+                                 kin__who(name).text);
+            sched_yield();
+        }
     }
     return 0;
 }
@@ -72,8 +88,16 @@ int kin__timeout_refuse(double timeout)
     return kin__fail(KIN_EINVAL, "cannot wait for %g seconds", timeout);
 }
 
+int kin__sync_refuse(const void *object, uint32_t magic, const char *what)
+{
+    int error = kin__object_check(object, magic, what);
+    return error ? error : kin__sealed_refuse(what);
+}
+
 void *kin__sync_new(size_t size, const char *name)
 {
+    if (kin__sealed_refuse("make an object that others can use"))
+        return NULL;
     size = (size + LINE - 1) / LINE * LINE;
     struct kin__sync *object = kin_aligned_alloc(LINE, size);
     if (!object)

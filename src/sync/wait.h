@@ -13,6 +13,8 @@
  *   object           the thread      last before it sleeps; 0 when   it does not wait: its slot is nobody's, or
  *                                    it no longer does               another's, who has cleared it
  *   word, since      the thread      before object                   not read without it
+ *   call             the thread      before anything that others     it is in no call
+ *                                    can see of the call; 0 last
  *   condition,       the thread      see condition.c                 see condition.c
  *   ticket, note     and notifiers
  */
@@ -47,7 +49,24 @@ extern double kin__look_again;
 /* Sleep while *word == seen, until the deadline or the next look. Between those two. */
 void kin__waits_sleep(const _Atomic uint32_t *word, uint32_t seen, double deadline);
 
-/* KIN_EBUSY, with the record set, if a living thread waits for the object, which is about to be freed. */
+/*
+ * A call that still touches its object after others can see what it has done: they may free it at once. So it notes in its slot
+ * that it is in the call, and who frees looks. No fence is needed: whoever may free has seen what was stored, with release, after
+ * the note.
+ */
+static inline void kin__use_begin(struct kin__thread *me, const void *object)
+{
+    atomic_store_explicit(&me->waits.call, (uintptr_t)object, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void kin__use_end(struct kin__thread *me)
+{
+    atomic_store_explicit(&me->waits.call, 0, memory_order_release); /* partner: kin__waits_none */
+}
+
+/* KIN_EBUSY, with the record set, if a living thread waits for the object, which is about to be freed, or is in a call of it
+ * that does not end in a moment. */
 int kin__waits_none(const void *object);
 
 /* The half of a 64-bit word that bits 0 to 31 are in. */
@@ -70,6 +89,17 @@ struct kin__sync {
     uint32_t part; /* 1: it lies in another object, which frees it */
     char name[KIN__NAME_MAX];
 };
+
+/* As kin__object_check, for calls that write to the object: a sealed process, which cannot, is told KIN_EPERM. */
+int kin__sync_refuse(const void *object, uint32_t magic, const char *what);
+static inline bool kin__sync_is(const void *object, uint32_t magic)
+{
+    return kin__object_is(object, magic) && !kin__is_sealed();
+}
+static inline int kin__sync_check(const void *object, uint32_t magic, const char *what)
+{
+    return __builtin_expect(kin__sync_is(object, magic), 1) ? 0 : kin__sync_refuse(object, magic, what);
+}
 
 /* Memory for an object, zeroed but for its name, on cache lines of its own; from kin__sync_publish on it is one. */
 void *kin__sync_new(size_t size, const char *name);

@@ -122,7 +122,7 @@ static void condition_is_empty(struct sync_world *w, bool died)
             sync_end_waiter(i);
     sync_lock_is_usable(w, died);
     const uint64_t *words = (const uint64_t *)(const void *)w->condition;
-    for (size_t i = 7; i < CONDITION_SIZE / 8 && i < 7 + KIN__THREADS_SPARE / 64; i++)
+    for (size_t i = 6; i < CONDITION_SIZE / 8 && i < 6 + KIN__THREADS_SPARE / 64; i++)
         if (words[i])
             sync_wrong("somebody is left at the condition: word %zu is %#llx", i,
                        (unsigned long long)words[i]);

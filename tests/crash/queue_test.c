@@ -647,8 +647,7 @@ static void many_messages_are_got(void)
 
 static void message_is_awaited(void)
 {
-    survive(
-        &(struct plan){.name = "blocked get", .size = 24, .run = run_get, .others = put_and_get, .gets = 1});
+    survive(&(struct plan){"blocked get", .size = 24, .run = run_get, .others = put_and_get, .gets = 1});
 }
 
 static void message_that_never_comes_is_awaited(void)
@@ -699,6 +698,7 @@ static void arena_is_taken(void)
 {
     survive(&(struct plan){.name = "take, an arena",
                            .form = ARENA,
+                           .options = {.joinable = true},
                            .size = 208,
                            .before = 2,
                            .run = run_take,

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LARGE 33000 /* a block */
 #define COUNT 3
@@ -60,9 +61,14 @@ static void have(struct heap_world *world)
     }
 }
 
+static _Atomic int got, may_end;
+
 static void *get_two(void *queue)
 {
     int first = get(queue), second = get(queue);
+    atomic_store(&got, 1);
+    while (!atomic_load(&may_end))
+        usleep(100);
     return first == 0 && second == 1 ? queue : NULL;
 }
 
@@ -70,13 +76,20 @@ static void *get_two(void *queue)
 static void have_abandoned(struct heap_world *world)
 {
     pthread_t thread;
-    void *got = NULL;
+    void *well = NULL;
     have(world);
-    if (pthread_create(&thread, NULL, get_two, queue_of(world)) || pthread_join(thread, &got) || !got)
-        wrong(world, "the first two were not got");
-    int last = get(queue_of(world)); /* nothing is new then: what was abandoned is looked for */
+    atomic_store(&got, 0);
+    atomic_store(&may_end, 0);
+    if (pthread_create(&thread, NULL, get_two, queue_of(world)))
+        abort();
+    while (!atomic_load(&got))
+        usleep(100);
+    int last = get(queue_of(world));
     if (last != 2 || kin_queue_task_done(queue_of(world)))
         wrong(world, "the last one was not got");
+    atomic_store(&may_end, 1);
+    if (pthread_join(thread, &well) || !well)
+        wrong(world, "the first two were not got");
 }
 
 /* ---- victims --------------------------------------------------------------------------------- */

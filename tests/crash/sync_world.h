@@ -45,11 +45,12 @@ struct sync_world {
     kin__id victim;
     struct kin__thread *slot; /* the victim's */
     /* for one victim */
-    _Atomic uint32_t inside; /* who has the lock is */
-    _Atomic uint32_t told;   /* times that somebody was told of an owner's death */
-    _Atomic int result;      /* of the victim's operation; 1: none yet */
-    uint32_t held;           /* the survivor holds it */
-    uint32_t given;          /* notifications, releases by the survivor */
+    _Atomic uint32_t inside;   /* who has the lock is */
+    _Atomic uint32_t told;     /* times that somebody was told of an owner's death */
+    _Atomic int result;        /* of the victim's operation; 1: none yet */
+    uint32_t held;             /* the survivor holds it */
+    uint32_t given;            /* notifications, releases by the survivor */
+    _Atomic uint32_t released; /* permits of the signal, by all that lived to tell */
     /* what was so when the victim died */
     uint64_t waited_at;
     bool was_notified, owned_lock, owned_rlock;
