@@ -248,6 +248,7 @@ static void objects_lie_in_objects(void)
     kin_proxy_free(inner);
     kin_proxy_free(queue);
     kin_proxy_free(outer);
+    expect_nothing_left(manager);
     kin_manager_free(manager);
 }
 

@@ -395,8 +395,7 @@ void kin__let_go(struct kin_server *server, struct kin__kept *kept)
     size_t dropped = 0;
     server->bytes -= kept->size + OVERHEAD;
     if (kept->objects)
-        each_object(server, (struct kin__reader){kept->data, kept->data + kept->size}, false, &dropped,
-                    SIZE_MAX);
+        each_object(server, kin__kept_reader(kept), DROP, &dropped, SIZE_MAX);
     free(kept->data);
     *kept = (struct kin__kept){0};
 }

@@ -1,0 +1,469 @@
+"""A client of kin's managers: dicts, lists, queues, locks and types of one's own that live in a server process.
+
+Pure Python, with cbor2 (Debian: python3-cbor2); docs/protocol.md says what goes over the wire.
+
+    manager = kin_manager.connect("10.0.0.7:5000", key)
+    scores = manager.create("dict")
+    scores["mill"] = 3
+    scores.call("add", "mill", 1)          every method can be called by its name
+    token = scores.token                   bytes that stand for it; manager.open(token) elsewhere
+
+Each thread has a connection of its own; locks belong to threads. All that this process holds is given back when it ends, or
+at manager.close().
+"""
+
+import hmac
+import os
+import secrets
+import socket
+import struct
+import threading
+
+import cbor2
+
+MAGIC = b"kin manager\0"
+VERSION = 1
+HEAD = struct.Struct("<2sBBIQQ")
+CALL, ANSWER, FAILURE, BYE = 1, 2, 3, 4
+OBJECT_TAG = 0x6B696E01
+MESSAGE_LIMIT = 64 << 20
+
+NOT_FOUND, TIMED_OUT, DIED, CLOSED, OWNER_DIED = -19, -4, -13, -7, -21
+
+
+class ManagerError(Exception):
+    """A call failed: code (kin/error.h), message, method, and the process where."""
+
+    def __init__(self, code, message, method="", pid=0):
+        super().__init__(f"{method}: {message}" if method else message)
+        self.code, self.message, self.method, self.pid = code, message, method, pid
+
+
+class NotFound(ManagerError, KeyError):
+    """There is no such key, index, object, type or method."""
+
+    __str__ = Exception.__str__
+
+
+class TimedOut(ManagerError, TimeoutError):
+    """Not in time."""
+
+
+class AuthenticationError(ManagerError):
+    """One side has not proven that it has the key."""
+
+
+KINDS = {NOT_FOUND: NotFound, TIMED_OUT: TimedOut}
+
+
+def _mac(key, *parts):
+    return hmac.new(key, b"".join(parts), "sha256").digest()
+
+
+def _open_socket(address, timeout):
+    if address.startswith("unix:"):
+        address = address[5:]
+    elif address.startswith("tcp:"):
+        address = address[4:]
+    elif not address.startswith(("/", "@")) and ":" not in address:
+        raise ValueError(f'"{address}" is no address: "host:port", "/path" or "@name"')
+    if address.startswith("@") or "/" in address or ":" not in address:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(timeout)
+        sock.connect("\0" + address[1:] if address.startswith("@") else address)
+    else:
+        host, port = address.rsplit(":", 1)
+        sock = socket.create_connection((host.strip("[]"), int(port)), timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+class _Connection:
+    def __init__(self, manager):
+        self.manager = manager
+        self.number = 0
+        self.pid = os.getpid()
+        self.socket = _open_socket(manager.address, manager.connect_timeout)
+        try:
+            self._shake_hands()
+        except BaseException:
+            self.socket.close()
+            raise
+        self.socket.settimeout(None)
+
+    def _receive(self, size):
+        data = bytearray(size)
+        view, at = memoryview(data), 0
+        while at < size:
+            got = self.socket.recv_into(view[at:])
+            if not got:
+                raise ManagerError(DIED, "the manager has ended, or closed the connection")
+            at += got
+        return bytes(data)
+
+    def _shake_hands(self):
+        manager = self.manager
+        server = self._receive(96)
+        if server[:12] != MAGIC:
+            raise ManagerError(-12, "what listens there is no manager")
+        self._check_verdict(server[14])
+        if not server[12] <= VERSION <= server[13]:
+            raise ManagerError(-12, "the manager speaks another version of the protocol")
+        mine = MAGIC + bytes([VERSION, VERSION, 0, 0]) + manager.client_id + secrets.token_bytes(32)
+        mine += _mac(manager.key, b"kin client", server, mine)
+        self.socket.sendall(mine)
+        last = self._receive(96)
+        self._check_verdict(last[14])
+        if not hmac.compare_digest(last[64:], _mac(manager.key, b"kin server", server, mine)):
+            raise AuthenticationError(-11, "what listens there has not proven that it has the key")
+        if manager.server_id is None:
+            manager.server_id = server[16:32]
+        elif manager.server_id != server[16:32]:
+            raise ManagerError(DIED, "the manager has ended, and another one is there now")
+
+    @staticmethod
+    def _check_verdict(verdict):
+        if verdict in (1, 4):
+            raise AuthenticationError(-11, "the manager has another key" if verdict == 1 else
+                                      "after too many failures the manager lets nobody in from here for a minute")
+        if verdict:
+            raise ManagerError(-12 if verdict == 2 else -8, "the manager speaks another version of the protocol"
+                               if verdict == 2 else "the manager has as many connections as it may have")
+
+    def call(self, thread, number, method, args):
+        self.number += 1
+        encode = self.manager.encode
+        body = cbor2.dumps(number) + cbor2.dumps(method) + b"".join(encode(arg) for arg in args)
+        self.socket.sendall(HEAD.pack(b"kM", VERSION, CALL, len(body), self.number, thread) + body)
+        magic, version, kind, size, answered, _ = HEAD.unpack(self._receive(HEAD.size))
+        if magic != b"kM" or version != VERSION or size > MESSAGE_LIMIT or answered != self.number:
+            raise ManagerError(-12, "the manager sent what is no answer")
+        body = self._receive(size)
+        if kind == ANSWER:
+            return self.manager.decode(body)
+        decoder = cbor2.CBORDecoder(_Bytes(body))
+        code, message, where, pid = (decoder.decode() for _ in range(4))
+        raise KINDS.get(code, ManagerError)(code, message, where, pid)
+
+    def close(self):
+        try:
+            if self.pid == os.getpid():
+                self.socket.sendall(HEAD.pack(b"kM", VERSION, BYE, 0, 0, 0))
+        except OSError:
+            pass
+        self.socket.close()
+
+
+class _Bytes:
+    """As little of a file as the decoder needs."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def read(self, size):
+        self.at += size
+        return self.data[self.at - size:self.at]
+
+
+class Manager:
+    """The connection of this process to a server. Any thread may use it; a child of a fork connects by itself."""
+
+    def __init__(self, address, key, connect_timeout=10.0):
+        if len(key) < 16:
+            raise ValueError("a key has 16 bytes at least")
+        self.address, self.key, self.connect_timeout = address, bytes(key), connect_timeout
+        self.server_id = None
+        self._begin()
+        self._connection()
+
+    def _begin(self):
+        self.client_id = secrets.token_bytes(16)
+        self.local = threading.local()
+        self.connections = []
+        self.lock = threading.Lock()
+        self.pid = os.getpid()
+        self.home = _Connection(self)  # keeps what this process holds, also while no thread is connected
+
+    def _connection(self):
+        if self.pid != os.getpid():
+            self._begin()
+        connection = getattr(self.local, "connection", None)
+        if connection is None:
+            connection = self.local.connection = _Connection(self)
+            with self.lock:
+                self.connections.append(connection)
+        return connection
+
+    def call(self, number, method, *args):
+        connection = None
+        try:
+            connection = self._connection()
+            return connection.call(threading.get_ident(), number, method, args)
+        except (OSError, ManagerError) as error:
+            if isinstance(error, TimedOut) or (isinstance(error, ManagerError) and error.code not in (DIED, -12)):
+                raise
+            if connection:
+                connection.socket.close()
+                self.local.connection = None
+            if isinstance(error, ManagerError):
+                raise
+            raise ManagerError(DIED, f"the manager has ended, or closed the connection: {error}") from error
+
+    def encode(self, value):
+        return cbor2.dumps(value, default=self._encode_object)
+
+    def _encode_object(self, encoder, value):
+        if not isinstance(value, Proxy):
+            raise TypeError(f"cannot send {value!r} to a manager")
+        encoder.encode(cbor2.CBORTag(OBJECT_TAG, [self.server_id, value.number, value.type]))
+
+    def decode(self, data):
+        return cbor2.loads(data, tag_hook=self._decode_tag)
+
+    def _decode_tag(self, _decoder, tag):
+        if tag.tag == OBJECT_TAG and tag.value[0] == self.server_id:
+            return Token(self, *tag.value[1:])
+        return tag
+
+    def _proxy(self, token):
+        return TYPES.get(token.type, Proxy)(self, token.number, token.type)
+
+    def create(self, kind, *args):
+        """A new object of that type: "dict", "list", "Queue", ..., or one that the server's program registered."""
+        return self._proxy(self.call(0, "create", kind, *args))
+
+    def open(self, token, hold=None):
+        """A proxy from a token: what a container gave, or the bytes of Proxy.token."""
+        if isinstance(token, bytes):
+            server, number, _type = cbor2.loads(token)
+            if server != self.server_id:
+                raise ManagerError(-12, "the object is of another manager")
+        else:
+            number = token.number
+        return self._proxy(self.call(0, "refer", number, hold))
+
+    def counts(self):
+        names = ("objects", "references", "clients", "waiting", "bytes", "held", "calls")
+        return dict(zip(names, self.call(0, "counts")))
+
+    def shutdown(self):
+        self.call(0, "shutdown")
+
+    def close(self):
+        """Give back all that this process holds."""
+        with self.lock:
+            for connection in [*self.connections, self.home]:
+                connection.close()
+            self.connections.clear()
+        self.local = threading.local()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+connect = Manager
+
+
+class Token:
+    """An object as it came inside another value. open() makes a proxy of it."""
+
+    def __init__(self, manager, number, kind):
+        self.manager, self.number, self.type = manager, number, kind
+
+    def open(self):
+        return self.manager.open(self)
+
+
+class Proxy:
+    """Stands for an object in the manager, and holds it."""
+
+    def __init__(self, manager, number, kind):
+        self.manager, self.number, self.type = manager, number, kind
+        self.owner = os.getpid()
+
+    @property
+    def token(self):
+        """Bytes for other processes; this proxy has to live until they are used."""
+        return cbor2.dumps([self.manager.server_id, self.number, self.type])
+
+    def call(self, method, *args):
+        answer = self.manager.call(self.number, method, *args)
+        return answer.open() if isinstance(answer, Token) else answer
+
+    def release_reference(self):
+        if self.owner == os.getpid():
+            self.owner = None
+            self.manager.call(0, "unrefer", self.number)
+
+    def __del__(self):
+        try:
+            self.release_reference()
+        except Exception:  # the manager is gone, and with it the reference
+            pass
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda *args: self.call(name, *args)
+
+    def __repr__(self):
+        return f"<{self.type} {self.number:#x} of the manager at {self.manager.address}>"
+
+
+class _Pages(Proxy):
+    page_size = 1000
+
+    def _pages(self):
+        following = 0
+        while True:
+            following, *items = self.call_plain("page", following, self.page_size)
+            yield items
+            if not following:
+                return
+
+    def call_plain(self, method, *args):
+        """As call, but objects in the answer stay tokens."""
+        return self.manager.call(self.number, method, *args)
+
+    def __len__(self):
+        return self.call("length")
+
+    def __contains__(self, value):
+        return self.call("contains", value)
+
+
+class DictProxy(_Pages):
+    def __getitem__(self, key):
+        return self.call("get", key)
+
+    def __setitem__(self, key, value):
+        self.call("set", key, value)
+
+    def __delitem__(self, key):
+        self.call("delete", key)
+
+    def get(self, key, other=None):
+        return self.call("get_or", key, other)
+
+    def items(self):
+        for items in self._pages():
+            yield from zip(items[::2], items[1::2])
+
+    def keys(self):
+        return (key for key, _ in self.items())
+
+    def values(self):
+        return (value for _, value in self.items())
+
+    __iter__ = keys
+
+    def update(self, *args, **more):
+        self.call("set_many", dict(*args, **more))
+
+    def get_many(self, keys):
+        answer = self.call_plain("get_many", list(keys))
+        return {key: value for key, there, value in zip(keys, answer[::2], answer[1::2]) if there}
+
+    def popitem(self):
+        return tuple(self.call_plain("popitem"))
+
+
+class ListProxy(_Pages):
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            return self.call_plain("slice", start, max(start, stop))[::step] if step > 0 else self.copy()[index]
+        return self.call("get", index)
+
+    def __setitem__(self, index, value):
+        self.call("set", index, value)
+
+    def __delitem__(self, index):
+        self.call("delete", index)
+
+    def __iter__(self):
+        for items in self._pages():
+            yield from items
+
+    def copy(self):
+        return self.call_plain("copy")
+
+
+class SetProxy(_Pages):
+    __iter__ = ListProxy.__iter__
+
+
+class NamespaceProxy(Proxy):
+    _own = {"manager", "number", "type", "owner"}
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            return self.call("get", name)
+        except NotFound as error:
+            raise AttributeError(name) from error
+
+    def __setattr__(self, name, value):
+        if name in self._own:
+            object.__setattr__(self, name, value)
+        else:
+            self.call("set", name, value)
+
+    def __delattr__(self, name):
+        self.call("delete", name)
+
+
+class ValueProxy(Proxy):
+    @property
+    def value(self):
+        return self.call("get")
+
+    @value.setter
+    def value(self, value):
+        self.call("set", value)
+
+
+class QueueProxy(Proxy):
+    def put(self, value, timeout=None):
+        self.call("put", value, timeout)
+
+    def get(self, timeout=None):
+        return self.call("get", timeout)
+
+    def qsize(self):
+        return self.call("length")
+
+
+class LockProxy(Proxy):
+    """Lock, RLock, Semaphore, Condition. acquire says False if the lock's last owner died with it."""
+
+    def acquire(self, timeout=None):
+        return self.call("acquire", timeout)
+
+    def __enter__(self):
+        self.acquire()
+        return self
+
+    def __exit__(self, *_):
+        self.call("release")
+
+
+TYPES = {
+    "dict": DictProxy,
+    "list": ListProxy,
+    "Array": ListProxy,
+    "set": SetProxy,
+    "Namespace": NamespaceProxy,
+    "Value": ValueProxy,
+    "Queue": QueueProxy,
+    "JoinableQueue": QueueProxy,
+    "Lock": LockProxy,
+    "RLock": LockProxy,
+    "Semaphore": LockProxy,
+    "BoundedSemaphore": LockProxy,
+    "Condition": LockProxy,
+}

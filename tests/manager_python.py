@@ -1,0 +1,170 @@
+"""manager_python.py SERVER ROOT - the Python client against a server in C. SERVER is manager_served, the program with the server.
+
+Prints TAP.
+"""
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+SERVER, ROOT = sys.argv[1:3]
+sys.path.insert(0, f"{ROOT}/clients/python")
+import kin_manager  # noqa: E402
+
+KEY = b"a key that nobody knows"
+
+
+class Server:
+    def __init__(self, address):
+        self.process = subprocess.Popen([SERVER, address, KEY.decode()], stdout=subprocess.PIPE, text=True)
+        self.address = self.process.stdout.readline().strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+def fails(kind, body, *args):
+    try:
+        body(*args)
+    except kind as error:
+        return error
+    raise AssertionError(f"{body} did not fail")
+
+
+def nothing_left(manager, count=0):
+    deadline = time.monotonic() + 10
+    while manager.counts()["objects"] != count:
+        assert time.monotonic() < deadline, manager.counts()
+        time.sleep(0.001)
+
+
+def dicts_and_lists_are_used(address):
+    with kin_manager.connect(address, KEY) as manager:
+        scores = manager.create("dict", {"mill": 3})
+        scores[7] = [1, {"deep": b"\0\xff"}, None, True, 2.5, "grün", -2**63, 2**64 - 1]
+        assert scores[7] == [1, {"deep": b"\0\xff"}, None, True, 2.5, "grün", -2**63, 2**64 - 1]
+        assert scores["mill"] == 3 and scores.call("add", "mill", 2) == 5 and "mill" in scores and len(scores) == 2
+        assert isinstance(fails(KeyError, lambda: scores["lathe"]), kin_manager.NotFound)
+        assert scores.get("lathe", 9) == 9 and scores.get_many(["mill", "lathe"]) == {"mill": 5}
+        scores.update(
+{i: i * i for i in range(3000)})
+        assert dict(scores.items())[2999] == 2999 * 2999 and len(list(scores)) == 3001
+        del scores["mill"]
+        assert "mill" not in scores
+        numbers = manager.create("list", [3, 1, 2])
+        numbers.append(4)
+        numbers.sort()
+        assert list(numbers) == [1, 2, 3, 4] and numbers[1:3] == [2, 3] and numbers[-1] == 4 and numbers.pop() == 4
+        names = manager.create("Namespace")
+        names.tool = "mill"
+        assert names.tool == "mill"
+        fails(AttributeError, lambda: names.job)
+        count = manager.create("Value", "i", 5)
+        count.value += 1
+        assert count.value == 6
+        unique = manager.create("set", [1, 1.0, 2])
+        assert sorted(unique) == [1, 2]
+        del scores, numbers, names, count, unique
+        nothing_left(manager)
+
+
+def objects_lie_in_objects(address):
+    with kin_manager.connect(address, KEY) as manager, kin_manager.connect(address, KEY) as other:
+        outer, inner = manager.create("dict"), manager.create("list", [1])
+        outer["inner"] = inner
+        token = outer.token
+        del inner
+        there = other.open(token)
+        there["inner"].append(2)
+        assert list(outer["inner"]) == [1, 2]
+        del outer, there
+        nothing_left(manager)
+
+
+def queues_and_locks_wait(address):
+    with kin_manager.connect(address, KEY) as manager:
+        queue, lock, seen = manager.create("Queue"), manager.create("Lock"), []
+        threads = [threading.Thread(target=lambda: seen.append(queue.get(10))) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for i in range(5):
+            queue.put(i)
+        for thread in threads:
+            thread.join()
+        assert sorted(seen) == list(range(5)), seen
+        fails(TimeoutError, queue.get, 0.01)
+        with lock:
+            fails(kin_manager.TimedOut, lock.acquire, 0)
+        assert lock.acquire(0) is True
+        lock.release()
+
+
+def dead_clients_give_back(address):
+    with kin_manager.connect(address, KEY) as manager:
+        lock = manager.create("Lock")
+        child = os.fork()
+        if not child:
+            lock.acquire()
+            manager.create("dict")
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert lock.acquire(10) is False  # its last owner died with it
+        lock.release()
+        nothing_left(manager, 1)
+
+
+def own_types_are_called(address):
+    with kin_manager.connect(address, KEY) as manager:
+        tally = manager.create("Tally", 40)
+        assert tally.add(2) == 42
+        error = fails(kin_manager.ManagerError, tally.fail, "rain")
+        assert (error.code, error.message, error.method) == (-2001, "no tally today: rain", "Tally.fail"), error
+        assert "has no method" in str(fails(kin_manager.NotFound, tally.fly))
+
+
+def wrong_keys_are_refused(address):
+    fails(kin_manager.AuthenticationError, kin_manager.connect, address, KEY + b"x")
+    fails(ValueError, kin_manager.connect, address, b"short")
+
+
+def end_of_the_server_is_told(_address):
+    with Server("127.0.0.1:0") as server:
+        manager = kin_manager.connect(server.address, KEY)
+        names = manager.create("dict")
+        server.process.kill()
+        server.process.wait()
+        assert fails(kin_manager.ManagerError, len, names).code == kin_manager.DIED
+        assert fails(kin_manager.ManagerError, len, names).code == kin_manager.DIED
+
+
+TESTS = [dicts_and_lists_are_used, objects_lie_in_objects, queues_and_locks_wait, dead_clients_give_back,
+         own_types_are_called, wrong_keys_are_refused, end_of_the_server_is_told]
+
+
+def main():
+    failed = number = 0
+    print(f"1..{2 * len(TESTS)}")
+    for address in ("@kin-test-%d" % os.getpid(), "127.0.0.1:0"):
+        with Server(address) as server:
+            for test in TESTS:
+                number += 1
+                name = f"{number} - manager from Python, {test.__name__} at {'a Unix socket' if '@' in address else 'TCP'}"
+try : test(server.address) print(f "ok {name}") except Exception:
+                    failed += 1
+                    print(f"not ok {name}")
+                    print("".join(f"#   {line}\n" for line in traceback.format_exc().splitlines()), end="")
+                sys.stdout.flush()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    signal.alarm(120)
+    sys.exit(main())
