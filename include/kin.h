@@ -16,6 +16,7 @@
 #include "kin/event.h"
 #include "kin/frozen.h"
 #include "kin/heap.h"
+#include "kin/imap.h"
 #include "kin/init.h"
 #include "kin/listener.h"
 #include "kin/journal.h"

@@ -70,7 +70,7 @@ static bool call(struct kin_task *task, void (*function)(void), const void *in, 
 {
     const struct kin__batch *batch = task->record->batch;
     void *where;
-    task->failed = task->draws = false;
+    task->failed = task->draws = task->passes = false;
     if (task->captured)
         task->seat->printed = kin__printed_so_far(task->captured);
     if (!place_out(task, out, size, &where)) {

@@ -31,7 +31,7 @@ void kin__batch_count(struct kin__batch *common)
 void kin__record_tell(kin_result *record)
 {
     kin_pool *pool = kin__own(record->pool);
-    if (record->batch && record->batch->whole && record->batch->whole != kin__common_record(record) &&
+    if (record->batch && !record->batch->uncounted && record->batch->whole != kin__common_record(record) &&
         kin__work_finished(kin__record_state(record)))
         kin__batch_count(record->batch);
     uint32_t wants = atomic_load(&record->wants); /* partner: see kin__record_step */

@@ -147,8 +147,8 @@ struct kin_result {
 } __attribute__((aligned(64)));
 
 /*
- * Many items, cut into pieces, each of which is a record; and one more record, the whole, for all of them. (A
- * batch of one piece, as kin_pool_imap makes them, has no whole.)
+ * Many items, cut into pieces, each of which is a record; and one more record, the whole, for all of them. (Of
+ * kin_pool_imap each piece is a batch of its own; the whole holds them together, and is finished from the start.)
  *
  *   field     written by         rule                              when the writer dies there
  *   -------   ----------------   -------------------------------   -----------------------------------------------
@@ -173,6 +173,7 @@ struct kin__batch {
     unsigned char *status;
     bool is_for;
     bool stop_on_failure;
+    bool uncounted; /* the whole is not finished by its pieces' ends */
     _Atomic uint32_t stop;
     _Atomic uint32_t failed;
     _Atomic uint32_t recount;

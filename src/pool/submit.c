@@ -238,6 +238,23 @@ void kin__submit_post(struct kin__desk *desk, kin_result *record)
         kin__call_warden(desk->pool);
 }
 
+void kin__submit_again(struct kin__desk *desk, kin_result *common, size_t items)
+{
+    kin_result *record = kin__own(common);
+    struct kin__batch *batch = record->batch;
+    record->batch = NULL;
+    kin__record_clean_attempt(common);
+    record->batch = batch;
+    atomic_store_explicit(&record->wants, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->sleeper, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->began, 0, memory_order_relaxed);
+    record->worker = -1;
+    record->attempts = 0;
+    record->from = record->at = record->mark = 0;
+    record->end_item = items;
+    kin__submit_post(desk, common);
+}
+
 kin_result *kin__submit(struct kin__desk *desk, void (*fn)(void), const kin_apply_args *args,
                         const struct kin__piece *piece)
 {

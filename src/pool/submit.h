@@ -19,6 +19,8 @@ kin_result *kin__submit(struct kin__desk *desk, void (*fn)(void), const kin_appl
 kin_result *kin__submit_make(struct kin__desk *desk, void (*fn)(void), const kin_apply_args *args,
                              const struct kin__piece *piece);
 void kin__submit_post(struct kin__desk *desk, kin_result *record);
+/* A piece that is finished, or was never posted: once more, from its first item on. */
+void kin__submit_again(struct kin__desk *desk, kin_result *record, size_t items);
 void kin__submit_drop(struct kin__desk *desk, kin_result *record);
 
 /* The desk for a submission to a pool from this thread, its mutex held, a warden there; `local`, if not NULL, is

@@ -19,11 +19,15 @@
 
 size_t kin_task_index(const kin_task *task)
 {
+    if (task->passes)
+        return task->passes_index;
     return task->record ? task->index : task->job->base + task->index;
 }
 
 void *kin_task_context(const kin_task *task)
 {
+    if (task->passes)
+        return task->passes_context;
     return task->record ? task->record->context : task->job->context;
 }
 
@@ -40,6 +44,19 @@ int kin_task_worker(const kin_task *task)
 int kin_task_attempt(const kin_task *task)
 {
     return task->attempt;
+}
+
+void kin__task_as(struct kin_task *task, size_t index, void *context)
+{
+    task->passes = true;
+    task->passes_index = index;
+    task->passes_context = context;
+    task->draws = false;
+}
+
+bool kin__task_has_failed(const struct kin_task *task)
+{
+    return task->failed;
 }
 
 bool kin_task_stopping(const kin_task *task)
@@ -196,7 +213,7 @@ bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index)
     struct kin__seat *seat = task->seat;
     task->index = index;
     task->attempt = (int)KIN__ATTEMPTS(job->status[index]);
-    task->failed = task->allocated = task->draws = false;
+    task->failed = task->allocated = task->draws = task->passes = false;
     unsigned serial = kin__error_serial;
     if (task->captured)
         seat->printed = kin__printed_so_far(task->captured);

@@ -10,6 +10,9 @@ struct kin_task {
     uint64_t ref;              /* to it; 0 */
     struct kin__seat *seat;
     size_t index; /* within the window */
+    bool passes;  /* for another item, see kin__task_as */
+    size_t passes_index;
+    void *passes_context;
     void *state;
     struct kin_task *before; /* what it runs on top of */
     kin_result *children;    /* results of what it has submitted and not freed */
@@ -31,6 +34,10 @@ void kin__task_end(struct kin_task *task);
 
 /* The last that a task has printed, if that is captured. */
 void kin__task_output(const struct kin_task *task, char output[KIN_TASK_OUTPUT]);
+
+/* Let a task pass for item `index` of a larger whole, with that context. */
+void kin__task_as(struct kin_task *task, size_t index, void *context);
+bool kin__task_has_failed(const struct kin_task *task);
 
 /* Run item `index` of the job: function, status byte, note. True if it was done. */
 bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index);
