@@ -177,6 +177,18 @@ const struct bench_entry bench_entries[] = {
 
     {"queue-wake", "queue-wake", "queue-wake", "kin", "run_kin", BENCH_MICROSECONDS, 0, 200, 0, false},
     {"queue-wake", "queue-wake", "queue-wake", "futex", "run_c", BENCH_MICROSECONDS, 0, 200, 0, false},
+
+    {"manager-call-near", "manager-call-near", "manager-call-near", "kin", "run_kin", BENCH_MICROSECONDS, 0, 20000, 0, false},
+    {"manager-call-near", "manager-call-near", "manager-call-near", "ping-pong", "run_c", BENCH_MICROSECONDS, 0, 20000, 0, false},
+    {"manager-call-near", "manager-call-near", "manager-call-near", "mp.Manager", "run_mp.py", BENCH_MICROSECONDS, 0, 500, 0, false},
+    {"manager-call-unix", "manager-call-unix", "manager-call-unix", "kin", "run_kin", BENCH_MICROSECONDS, 0, 2000, 0, false},
+    {"manager-call-unix", "manager-call-unix", "manager-call-unix", "socket", "run_c", BENCH_MICROSECONDS, 0, 2000, 0, false},
+    {"manager-call-unix", "manager-call-unix", "manager-call-unix", "redis", "run_redis", BENCH_MICROSECONDS, 0, 2000, 0, false},
+    {"manager-call-tcp", "manager-call-tcp", "manager-call-tcp", "kin", "run_kin", BENCH_MICROSECONDS, 0, 2000, 0, false},
+    {"manager-call-tcp", "manager-call-tcp", "manager-call-tcp", "socket", "run_c", BENCH_MICROSECONDS, 0, 2000, 0, false},
+    {"manager-call-tcp", "manager-call-tcp", "manager-call-tcp", "redis", "run_redis", BENCH_MICROSECONDS, 0, 2000, 0, false},
+    {"manager-batch", "manager-batch", "manager-batch", "kin", "run_kin", BENCH_MICROSECONDS, 0, 20000, 0, false},
+    {"manager-batch", "manager-batch", "manager-batch", "redis", "run_redis", BENCH_MICROSECONDS, 0, 20000, 0, false},
 };
 /* clang-format on */
 const size_t bench_entry_count = sizeof bench_entries / sizeof *bench_entries;
@@ -280,6 +292,15 @@ const struct bench_target bench_targets[] = {
      false, 1.25},
     {"a sleeping consumer woken, and back, against a futex's", "queue-wake", "kin", "queue-wake", "futex",
      false, 1.3},
+    {"a get of Manager().dict() against kin's", "manager-call-near", "mp.Manager", "manager-call-near", "kin",
+     true, 20},
+    {"a near get against a ping-pong", "manager-call-near", "kin", "manager-call-near", "ping-pong", false,
+     2},
+    {"a get by a Unix socket against a bare one", "manager-call-unix", "kin", "manager-call-unix", "socket",
+     false, 1.5},
+    {"the same against Redis", "manager-call-unix", "kin", "manager-call-unix", "redis", false, 1},
+    {"the same by TCP against Redis", "manager-call-tcp", "kin", "manager-call-tcp", "redis", false, 1},
+    {"100 gets together against Redis", "manager-batch", "kin", "manager-batch", "redis", false, 1},
 };
 const size_t bench_target_count = sizeof bench_targets / sizeof *bench_targets;
 
@@ -335,6 +356,12 @@ const char *bench_title(const char *name)
         {"queue-give", "a block of 1 MiB given to another process, and back"},
         {"queue-give:1gib", "the same, 1 GiB"},
         {"queue-wake", "a word to a consumer that sleeps, and back\n  (futex: two processes on two CPUs)"},
+        {"manager-call-near", "a get of a dict in a manager, by a member of its family\n  (ping-pong: 32 "
+                              "bytes through shared memory "
+                              "and back, which looks and sleeps in the same way)"},
+        {"manager-call-unix", "the same by a Unix socket (socket: 32 bytes there and back)"},
+        {"manager-call-tcp", "the same by TCP over the loopback"},
+        {"manager-batch", "the same by a Unix socket, 100 sent together: each"},
         {"malloc-64:batch", "64 bytes: 1,000 x malloc, then 1,000 x free, for one of each"},
     };
 

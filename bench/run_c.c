@@ -64,6 +64,8 @@ int main(int argc, char **argv)
         {"wake", "pthread-robust", c_sync_open, bench_sync_run, bench_sync_close},
         {"wake", "sem_t", c_sync_open, bench_sync_run, bench_sync_close},
         {"wake", "futex", c_sync_open, bench_sync_run, bench_sync_close},
+        {"manager-*", "ping-pong", c_ping_open, c_ping_run, c_ping_close},
+        {"manager-*", "socket", c_ping_open, c_ping_run, c_ping_close},
         {"malloc-64", "glibc", NULL, glibc_run, NULL},
         {"malloc-64-remote", "glibc", glibc_remote_open, glibc_remote_run, bench_remote_threads_close},
         {"malloc-8mib", "glibc", NULL, glibc_large_run, NULL},

@@ -31,4 +31,9 @@ void futex_round_trip_open(const char *who);
 double futex_round_trip_run(const struct bench_request *request);
 void futex_round_trip_close(void);
 
+/* c_ping.c: manager-call-near, manager-call-unix, manager-call-tcp */
+void c_ping_open(const char *who);
+double c_ping_run(const struct bench_request *request);
+void c_ping_close(void);
+
 #endif

@@ -39,6 +39,7 @@ int main(int argc, char **argv)
         {"wake", "kin", kin_sync_open, bench_sync_run, bench_sync_close},
         {"wake", "kin-signal", kin_sync_open, bench_sync_run, bench_sync_close},
         {"wake", "kin-event", kin_sync_open, bench_sync_run, bench_sync_close},
+        {"manager-*", "kin", kin_manager_open, kin_manager_run, kin_manager_close},
         {"queue-give", "kin", kin_echo_open, kin_echo_run, kin_echo_close},
         {"queue-wake", "kin", kin_echo_open, kin_echo_run, kin_echo_close},
         {"queue-*", "kin", kin_stream_open, bench_stream_run, bench_stream_close},

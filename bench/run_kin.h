@@ -47,6 +47,11 @@ void kin_echo_close(void);
 /* kin_syncs.c: the lock cases, semaphore, wake, with syncs.h */
 void kin_sync_open(const char *who);
 
+/* kin_manager.c: manager-call-near, manager-call-unix, manager-call-tcp, manager-batch */
+void kin_manager_open(const char *who);
+double kin_manager_run(const struct bench_request *request);
+void kin_manager_close(void);
+
 /* kin_round_trip.c */
 void kin_round_trip_open(const char *who);
 double kin_round_trip_run(const struct bench_request *request);

@@ -187,7 +187,23 @@ class Stream:
         pass
 
 
+class Manager:
+    def __init__(self):
+        self.manager = multiprocessing.Manager()
+        self.dict = self.manager.dict(x=1)
+
+    def run(self, name, count, links, repeats):
+        def get():
+            if self.dict["x"] != 1:
+                raise ValueError("a wrong answer")
+        return timed(repeats, get)
+
+    def close(self):
+        self.manager.shutdown()
+
+
 CONTESTANTS = {
+    ("manager-call-near", "mp.Manager"): Manager,
     ("metg-map", "mp.Pool"): lambda: Tasks(1),
     ("metg-map", "mp.Pool-default"): lambda: Tasks(None),
     ("tasks-empty", "mp.Pool"): lambda: Tasks(1),
