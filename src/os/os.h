@@ -203,22 +203,36 @@ void kin__os_reset_signals(uint64_t except);
 /* Whether that function is the signal's handler. */
 bool kin__os_handles(int signal, void (*handler)(int));
 
-/* Replace stdin by /dev/null, in a child; in its parent, before: have it open, which saves each child a part of its start. */
+/* A descriptor that reads nothing, CLOEXEC: /dev/null, or, where there is none, a pipe without a writer. Negative: neither. */
+int kin__os_open_null(void);
+/* Replace stdin by it, in a child; in its parent, before: have it open, which saves each child a part of its start. */
 void kin__os_null_stdin(void);
 void kin__os_null_prepare(void);
-
-/* As fflush(NULL), in a process with one thread: where nothing is held, it costs next to nothing. */
-void kin__os_flush_all(void);
-
-/* Write out what stdio holds for output streams, skipping streams another thread holds: fflush(NULL) hangs
- * if a thread sits in a read. */
-void kin__os_flush_output(void);
 
 /* The number of threads of this process; 0 if unknown. */
 int kin__os_thread_count(void);
 
 /* This thread's kernel id. */
 pid_t kin__os_thread_id(void);
+
+/* ---- streams.c ----------------------------------------------------------------------------- */
+
+/* As fflush(NULL), in a process with one thread: where nothing is held, it costs next to nothing. */
+void kin__os_flush_all(void);
+/* The same of C++ streams that do not share stdio's buffers; only where no other thread uses them. */
+void kin__os_flush_cxx(void);
+
+/* Write out what stdio holds for output streams, skipping streams another thread holds: fflush(NULL) hangs
+ * if a thread sits in a read. */
+void kin__os_flush_output(void);
+
+/* In a child after fork: forget what streams hold, which is the parent's to write. */
+void kin__os_drop_output(void);
+
+/* In a signal handler of a process that crashes: write out what stdio holds, but for streams that other threads are at
+ * work on; `interrupted`: nor those that the calling one was at work on when the signal came, by chance. Takes no
+ * lock, and waits for a second at most. */
+void kin__os_save_output(bool interrupted);
 
 /* ---- sibling.c ----------------------------------------------------------------------------- */
 

@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -235,34 +234,33 @@ static bool is_null_device(int fd)
            about.st_rdev == makedev(1, 3);
 }
 
+int kin__os_open_null(void)
+{
+    const char path[] = "/dev/null"; /* on the stack: no page of constants to fault in */
+    int ends[2] = {-1, -1};
+    long fd = kin__raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
+    if (fd >= 0 || kin__raw(SYS_pipe2, (long)ends, O_CLOEXEC, 0, 0, 0) < 0)
+        return (int)fd;
+    kin__raw(SYS_close, ends[1], 0, 0, 0, 0);
+    return ends[0];
+}
+
 void kin__os_null_stdin(void)
 {
     int kept = atomic_load(&null_fd);
     if (kept >= 0 && is_null_device(kept) && kin__raw(SYS_dup3, kept, STDIN_FILENO, 0, 0, 0) == STDIN_FILENO)
         return;
-    const char path[] = "/dev/null"; /* on the stack: no page of constants to fault in */
-    long fd = kin__raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
-    if (fd < 0)
+    long fd = kin__os_open_null();
+    if (fd < 0) {
+        kin__raw(SYS_close, STDIN_FILENO, 0, 0, 0, 0); /* rather than the parent's */
         return;
+    }
     if (fd == STDIN_FILENO) {
         kin__raw(SYS_fcntl, fd, F_SETFD, 0, 0, 0);
         return;
     }
     kin__raw(SYS_dup3, fd, STDIN_FILENO, 0, 0, 0);
     kin__raw(SYS_close, fd, 0, 0, 0, 0);
-}
-
-void kin__os_flush_output(void)
-{
-    /* fflush(NULL) would wait for a stream that another thread reads from. Streams the program opened
-     * itself are left to it: glibc offers no walk that does not block. */
-    FILE *const streams[] = {stdout, stderr};
-    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
-        if (ftrylockfile(streams[i]) == 0) {
-            if (__fpending(streams[i]) > 0)
-                fflush(streams[i]);
-            funlockfile(streams[i]);
-        }
 }
 
 int kin__os_thread_count(void)

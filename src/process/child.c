@@ -155,12 +155,13 @@ void kin__at_exit(int status, void *unused)
     tell_end(me, status);
 }
 
-/* What the child printed is written out; what its parent had not written belongs to the parent, which
- * flushed before the fork all that the child will flush here. */
+/* What the child printed is written out; what its parent had printed it has dropped, or the parent written out. */
 static void flush_own(void)
 {
-    if (kin__flushed_all &&
-        (__libc_single_threaded || kin__os_thread_count() == 1 + kin__own_threads() + kin__output_runs()))
+    bool alone = __libc_single_threaded || kin__os_thread_count() == 1 + kin__own_threads();
+    if (alone && kin__flushed_all)
+        kin__os_flush_cxx();
+    if (alone)
         kin__os_flush_all();
     else
         kin__os_flush_output();
@@ -243,6 +244,7 @@ static void install_carried(const kin_process *process)
 
 void kin__child_run_forked(kin__id id, pid_t parent)
 {
+    kin__os_drop_output();
     kin__os_reset_signals(kin__os_fatal_catch() | KIN__SIGNAL_BIT(parent_died));
     kin__member_forked();
     if (kin__os_parent_is_hidden()) {

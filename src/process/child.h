@@ -20,7 +20,8 @@ _Noreturn void kin__child_run_spawned(kin__id id, pid_t parent);
 /* Normal end of any member: join children, end daemons, tell the exit code. Registered with on_exit. */
 void kin__at_exit(int status, void *unused);
 
-/* Whether the last flush before a fork covered all streams: only then may the child flush all. */
+/* Whether the last flush before a fork covered C++ streams too: only then may the child flush those, of which it cannot
+ * drop what its parent had printed. */
 extern bool kin__flushed_all;
 
 /* Once this process is ending it starts no others. */

@@ -246,6 +246,8 @@ static void on_fatal(int number, siginfo_t *info, void *context)
         if (kin__os_fatal_has_earlier(number))
             atomic_store_explicit(&report->state, KIN__CRASH_PASSED, memory_order_release);
     }
+    if (report)
+        kin__os_save_output(info->si_code <= 0 && info->si_pid != (pid_t)kin__raw(SYS_getpid, 0, 0, 0, 0, 0));
     kin__os_fatal_pass(number, info);
     errno = error_number;
 }

@@ -155,6 +155,7 @@ static int serve(void *arg)
         return code;
     kin__os_null_prepare();
     kin__flushed_all = true; /* children may flush all: nothing of ours is left */
+    kin__os_flush_cxx();
     kin__os_flush_all();
     atomic_store_explicit(&own->ready, 1, memory_order_release);
     kin__os_futex_wake(&own->ready, INT_MAX);

@@ -4,7 +4,9 @@
 #include "base/failure.h"
 #include "base/log.h"
 #include "base/screen.h"
+#include "family/guardian.h"
 #include "os/os.h"
+#include "os/raw.h"
 #include "process/printed.h"
 
 #include <errno.h>
@@ -22,7 +24,8 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 65536u
-#define READ_MAX 4096u /* at a time, of what is printed again */
+#define PORTION \
+    4096u /* of lines: as much is atomic for a pipe, and there is room for it where there is any */
 #define PREFIX_MAX 40u
 #define LOOK_AGAIN_MS 10
 #define PERIOD 0.1 /* seconds */
@@ -43,7 +46,8 @@ struct stream {
     struct kin__printed *printed; /* captured: until the object goes */
     size_t prefix;
     char name[PREFIX_MAX];
-    size_t length; /* of the half line */
+    size_t begin, lines; /* the whole lines that are to be printed: from, to */
+    size_t length;       /* with the half line behind them */
     char line[LINE_MAX_BYTES];
 };
 
@@ -60,7 +64,8 @@ static struct {
     bool forking;         /* the mutex is held by who forks */
     bool dropped;         /* some of it could not be written: logged once */
     int poke_fd;
-    char *whole; /* the relay's: room for a line and its prefix */
+    char *whole;            /* the relay's: room for a line and its prefix */
+    struct stream *open[3]; /* the same: of which a piece of a line was printed there */
 } relay = {.mutex = PTHREAD_MUTEX_INITIALIZER, .start_mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static void init_condition(void)
@@ -80,7 +85,21 @@ static void poke(void)
 
 /* ---- the relay: what becomes of bytes ----------------------------------------------------------- */
 
-static void print(struct stream *stream, const char *text, size_t length)
+/* Whether writing there waits for nobody, as far as can be told; errors wait for nobody. */
+static bool is_ready(int fd)
+{
+    struct pollfd one = {.fd = fd, .events = POLLOUT};
+    return poll(&one, 1, 0) != 0;
+}
+
+/* Of which it is known only that there is room for PORTION bytes. */
+static bool is_pipe(int fd)
+{
+    struct stat file;
+    return fstat(fd, &file) == 0 && (S_ISFIFO(file.st_mode) || S_ISSOCK(file.st_mode));
+}
+
+static void print(const struct stream *stream, const char *text, size_t length)
 {
     int error = kin__screen_write(stream->to, text, length);
     if (!error || relay.dropped)
@@ -91,57 +110,59 @@ static void print(struct stream *stream, const char *text, size_t length)
             stream->to == STDOUT_FILENO ? "stdout" : "stderr", strerror_r(error, why, sizeof why));
 }
 
-/* Whole lines, each behind the prefix, several in one write. */
-static void print_prefixed(struct stream *stream, const char *text, size_t length)
+/* Some of the whole lines, each behind its prefix, in one write; or a piece of one that is longer, while others' lines wait.
+ * False: what they go to would make the relay wait. */
+static bool print_portion(struct stream *stream)
 {
-    char *whole = relay.whole;
+    struct stream **open = &relay.open[stream->to];
     size_t used = 0;
-    while (length > 0) {
-        const char *end = memchr(text, '\n', length);
-        size_t line = end ? (size_t)(end - text) + 1 : length;
-        if (used + stream->prefix + line > READ_MAX && used) {
-            print(stream, whole, used);
-            used = 0;
-        }
-        memcpy(whole + used, stream->name, stream->prefix);
-        memcpy(whole + used + stream->prefix, text, line);
-        used += stream->prefix + line;
-        text += line;
-        length -= line;
-    }
-    if (used)
-        print(stream, whole, used);
+    if ((*open && *open != stream) || !is_ready(stream->to))
+        return false;
+    do {
+        const char *line = stream->line + stream->begin;
+        const char *end = memchr(line, '\n', stream->lines - stream->begin);
+        size_t length = (size_t)(end - line) + 1, prefix = *open ? 0 : stream->prefix;
+        bool fits = prefix + length <= PORTION - used;
+        if (!fits && used)
+            break;
+        bool cut = !fits && is_pipe(stream->to);
+        if (cut)
+            length = PORTION - prefix;
+        *open = cut ? stream : NULL;
+        memcpy(relay.whole + used, stream->name, prefix);
+        memcpy(relay.whole + used + prefix, line, length);
+        used += prefix + length;
+        stream->begin += length;
+    } while (stream->begin < stream->lines && used < PORTION && !*open);
+    print(stream, relay.whole, used);
+    return true;
 }
 
-static void print_lines(struct stream *stream, size_t length)
+static bool has_lines(const struct stream *stream)
 {
-    if (stream->prefix)
-        print_prefixed(stream, stream->line, length);
-    else
-        print(stream, stream->line, length);
-    stream->length -= length;
-    memmove(stream->line, stream->line + length, stream->length);
+    return stream->begin < stream->lines;
 }
 
-/* What has been read lies behind the half line. A line that does not fit goes as it is, in pieces. */
-static void add_lines(struct stream *stream, size_t count)
+/* What has been read lies behind the half line. A line that does not fit becomes several. */
+static void find_lines(struct stream *stream, size_t count)
 {
     const char *end = memrchr(stream->line + stream->length, '\n', count);
     stream->length += count;
     if (end)
-        print_lines(stream, (size_t)(end - stream->line) + 1);
+        stream->lines = (size_t)(end - stream->line) + 1;
     else if (stream->length == LINE_MAX_BYTES - 1) {
         stream->line[stream->length++] = '\n';
-        print_lines(stream, stream->length);
+        stream->lines = stream->length;
     }
 }
 
+/* There will be no more of it. */
 static void end_line(struct stream *stream)
 {
-    if (stream->length == 0)
+    if (stream->length == stream->lines)
         return;
-    stream->line[stream->length++] = '\n'; /* add_lines leaves room */
-    print_lines(stream, stream->length);
+    stream->line[stream->length++] = '\n'; /* find_lines leaves room */
+    stream->lines = stream->length;
 }
 
 static void keep(struct kin__printed *printed, const char *text, size_t count)
@@ -179,16 +200,20 @@ static ssize_t read_some(const struct stream *stream, char *to, size_t most)
     return count;
 }
 
-/* As read(2). */
-static ssize_t take(struct stream *stream)
+/* To be printed: when all whole lines have been. As read(2), as is the next. */
+static ssize_t take_lines(struct stream *stream)
 {
-    if (stream->to) {
-        size_t room = LINE_MAX_BYTES - 1 - stream->length;
-        ssize_t count = read_some(stream, stream->line + stream->length, room < READ_MAX ? room : READ_MAX);
-        if (count > 0)
-            add_lines(stream, (size_t)count);
-        return count;
-    }
+    stream->length -= stream->begin;
+    memmove(stream->line, stream->line + stream->begin, stream->length);
+    stream->begin = stream->lines = 0;
+    ssize_t count = read_some(stream, stream->line + stream->length, LINE_MAX_BYTES - 1 - stream->length);
+    if (count > 0)
+        find_lines(stream, (size_t)count);
+    return count;
+}
+
+static ssize_t take_captured(struct stream *stream)
+{
     if (stream->printed)
         begin_turn(stream->printed);
     ssize_t count = read_some(stream, stream->line, KIN__KEPT);
@@ -200,44 +225,51 @@ static ssize_t take(struct stream *stream)
     return count;
 }
 
-/* Whether writing there waits for nobody, as far as can be told; errors wait for nobody. */
-static bool is_ready(int fd)
+/* What came of a stream's turn. */
+struct turn {
+    bool all, ended; /* in: all that is there is asked for; and it is the last */
+    bool stalled, at_end;
+};
+
+/* Without the mutex. Some bytes; or `all` that are in the pipe now. */
+static void take_turn(struct stream *stream, struct turn *turn)
 {
-    struct pollfd one = {.fd = fd, .events = POLLOUT};
-    return poll(&one, 1, 0) != 0;
+    int unread = 0;
+    bool last_look = turn->ended; /* mostly the end is right behind */
+    bool reading = true;
+    if (turn->all)
+        ioctl(stream->fd, FIONREAD, &unread);
+    while (reading || has_lines(stream)) {
+        if (has_lines(stream)) {
+            turn->stalled = !print_portion(stream);
+            if (turn->stalled)
+                return;
+            continue;
+        }
+        ssize_t count = stream->to ? take_lines(stream) : take_captured(stream);
+        turn->at_end = count == 0 || (count < 0 && errno != EAGAIN);
+        unread -= count > 0 ? (int)count : unread;
+        reading = unread > 0 || (count > 0 && last_look);
+        last_look = last_look && unread > 0;
+        if (!reading && stream->to && (turn->at_end || (turn->ended && turn->all)))
+            end_line(stream);
+    }
 }
 
-/* One turn of a stream, under the mutex, which is given up meanwhile: some bytes, or all that were asked for. */
+/* One turn of a stream, under the mutex, which is given up meanwhile. */
 static void serve(struct stream *stream)
 {
+    struct turn turn = {.all = stream->asked != stream->answered, .ended = stream->ended};
     uint32_t asked = stream->asked;
-    bool ended = stream->ended, all = asked != stream->answered;
-    bool stalled = false, at_end = false, looked = false;
-    int unread = 0;
     stream->busy = true;
     pthread_mutex_unlock(&relay.mutex);
-    if (all)
-        ioctl(stream->fd, FIONREAD, &unread);
-    do {
-        stalled = stream->to && !is_ready(stream->to);
-        if (stalled)
-            break;
-        ssize_t count = take(stream);
-        at_end = count == 0 || (count < 0 && errno != EAGAIN);
-        unread = count > 0 ? unread - (int)count : 0;
-        if (unread <= 0 && ended && count > 0 && !looked) { /* mostly the end is right behind */
-            unread = 1;
-            looked = true;
-        }
-    } while (unread > 0);
-    if (stream->to && !stalled && (at_end || (ended && all)))
-        end_line(stream);
+    take_turn(stream, &turn);
     pthread_mutex_lock(&relay.mutex);
     stream->busy = false;
-    stream->stalled = stalled;
-    if (all && !stalled)
+    stream->stalled = turn.stalled;
+    if (turn.all && !turn.stalled)
         stream->answered = asked;
-    if (at_end) {
+    if (turn.at_end && !turn.stalled) {
         close(stream->fd);
         stream->fd = -1;
     }
@@ -371,6 +403,7 @@ static int start_relay(void)
     }
     if (!error) {
         atomic_store(&relay.running, true);
+        kin__own_threads_add(1);
         return 0;
     }
     if (relay.poke_fd >= 0)
@@ -393,13 +426,14 @@ static void stop_relay(bool surely)
     if (stop) {
         pthread_join(relay.thread, NULL);
         atomic_store(&relay.running, false);
+        kin__own_threads_add(-1);
         close(relay.poke_fd);
         free(relay.whole);
     }
     unlock_start();
 }
 
-bool kin__output_runs(void)
+KIN__IN_CHILD bool kin__output_runs(void)
 {
     return atomic_load_explicit(&relay.running, memory_order_relaxed);
 }
@@ -602,7 +636,7 @@ void kin__output_drop(kin__id id)
     stop_relay(false);
 }
 
-void kin__output_finish(void)
+KIN__IN_CHILD void kin__output_finish(void)
 {
     if (!kin__output_runs())
         return;
@@ -622,7 +656,7 @@ void kin__output_before_fork(void)
     relay.forking = true;
 }
 
-void kin__output_after_fork(void)
+KIN__IN_CHILD void kin__output_after_fork(void)
 {
     if (!relay.forking)
         return;
@@ -630,14 +664,15 @@ void kin__output_after_fork(void)
     pthread_mutex_unlock(&relay.mutex);
 }
 
-void kin__output_forked(void)
+KIN__IN_CHILD void kin__output_forked(void)
 {
     if (!kin__output_runs() && !relay.first && !atomic_load(&relay.changing))
         return;
     relay.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     relay.start_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     atomic_store(&relay.changing, 0);
-    relay.forking = false;
+    relay.forking = relay.dropped = false;
+    memset(relay.open, 0, sizeof relay.open);
     if (kin__output_runs()) {
         close(relay.poke_fd);
         free(relay.whole);

@@ -35,7 +35,7 @@ void kin__output_drop(kin__id id);
 /* At this process's normal end, when its children have ended. */
 void kin__output_finish(void);
 
-/* Whether the relay runs: it does not count as one of the program's threads. */
+/* Whether the relay runs. */
 bool kin__output_runs(void);
 
 /* Around fork, and in the child. Where nothing is relayed these write nothing, which would be a page to fault in. */

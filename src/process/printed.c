@@ -67,7 +67,7 @@ static bool fetch(const struct kin__printed *printed)
     return true;
 }
 
-bool kin__printed_begin(const struct kin_process *process)
+KIN__IN_CHILD bool kin__printed_begin(const struct kin_process *process)
 {
     const struct kin__printed *printed = process->printed;
     if (!printed)
@@ -87,7 +87,7 @@ bool kin__printed_begin(const struct kin_process *process)
     return true;
 }
 
-void kin__printed_forked(void)
+KIN__IN_CHILD void kin__printed_forked(void)
 {
     for (int i = 0; i < 2; i++)
         if (held[i]) {

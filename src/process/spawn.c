@@ -81,7 +81,11 @@ static int spawn(const char *path, char **environment, const struct kin__printed
     sigemptyset(&none);
     posix_spawn_file_actions_init(&files);
     posix_spawnattr_init(&how);
-    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    int nothing = kin__os_high(kin__os_open_null());
+    if (nothing >= 0)
+        posix_spawn_file_actions_adddup2(&files, nothing, STDIN_FILENO);
+    else
+        posix_spawn_file_actions_addclose(&files, STDIN_FILENO);
     for (int i = 0; printed && i < 2; i++)
         if (printed->write_fd[i] >= 0)
             posix_spawn_file_actions_adddup2(&files, printed->write_fd[i], i + 1);
@@ -95,6 +99,8 @@ static int spawn(const char *path, char **environment, const struct kin__printed
     int error = posix_spawn(pid, path, &files, &how, main_argv, environment);
     posix_spawnattr_destroy(&how);
     posix_spawn_file_actions_destroy(&files);
+    if (nothing >= 0)
+        close(nothing);
     return error;
 }
 

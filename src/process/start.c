@@ -30,11 +30,11 @@
 /* What the child may flush at its end must be empty when it begins, or it is printed twice. */
 static void flush_before_fork(void)
 {
-    kin__flushed_all =
-        __libc_single_threaded || kin__os_thread_count() == 1 + kin__own_threads() + kin__output_runs();
-    if (kin__flushed_all)
+    kin__flushed_all = __libc_single_threaded || kin__os_thread_count() == 1 + kin__own_threads();
+    if (kin__flushed_all) {
+        kin__os_flush_cxx();
         kin__os_flush_all();
-    else
+    } else
         kin__os_flush_output();
     if (!kin__flushed_all)
         kin__start_method_warn();

@@ -8,7 +8,6 @@
 #include "family/region.h"
 #include "os/os.h"
 #include "process/child.h"
-#include "process/output.h"
 #include "process/start.h"
 
 #include <stdatomic.h>
@@ -114,7 +113,7 @@ int kin_start_method_by_name(const char *name)
 /* The program's threads beside the one that asks. */
 static int other_threads(void)
 {
-    return kin__os_thread_count() - 1 - kin__own_threads() - kin__output_runs();
+    return kin__os_thread_count() - 1 - kin__own_threads();
 }
 
 void kin__start_method_warn(void)

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "family/region.h"
 #include "os/os.h"
+#include "os/raw.h"
 
 #include <unistd.h>
 
@@ -20,7 +21,7 @@ static uint64_t mark_of(kin__id id)
     return (x ^ (x >> 31)) >> 1;
 }
 
-void kin__started_mark(const kin_process *process)
+KIN__IN_CHILD void kin__started_mark(const kin_process *process)
 {
     own_mark = mark_of(process->id);
     own_session = process->session;
@@ -33,7 +34,7 @@ void kin__started_end_own(void)
         kin__os_end_marked(own_mark, getpid(), own_session);
 }
 
-void kin__started_note(kin_process *process)
+KIN__IN_CHILD void kin__started_note(kin_process *process)
 {
     process->started_any = kin__os_started_any();
 }
