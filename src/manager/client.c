@@ -20,6 +20,15 @@
 
 static pthread_mutex_t clients_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kin__connected *clients;
+static _Atomic uint32_t changes = 1; /* of the list, but for what is added */
+
+/* What a thread found last, as long as nothing has gone. The manager's number tells it from another one in the same block. */
+static _Thread_local struct {
+    const kin_manager *manager;
+    uint64_t number;
+    struct kin__connected *client;
+    uint32_t changes;
+} found;
 
 /* ---- connecting ------------------------------------------------------------------------------------ */
 
@@ -154,11 +163,8 @@ static struct kin__connected *find(const kin_manager *manager)
     return client;
 }
 
-int kin__client(kin_manager *manager, struct kin__connected **out)
+static int look_up(kin_manager *manager, struct kin__connected **out)
 {
-    int error = kin__object_check(manager, KIN__MANAGER_MAGIC, "call a manager");
-    if (error)
-        return error;
     if (!kin__self())
         return kin_error_code();
     pthread_mutex_lock(&clients_lock);
@@ -167,13 +173,33 @@ int kin__client(kin_manager *manager, struct kin__connected **out)
         client->next = clients;
         clients = client;
     }
+    found.manager = manager;
+    found.number = manager->number;
+    found.client = client;
+    found.changes = client ? atomic_load(&changes) : 0;
     pthread_mutex_unlock(&clients_lock);
     *out = client;
     return client ? 0 : kin_error_code();
 }
 
+int kin__client(kin_manager *manager, struct kin__connected **out)
+{
+    int error = kin__object_check(manager, KIN__MANAGER_MAGIC, "call a manager");
+    if (error)
+        return error;
+    /* In a child that a fork has just made the thread is not one of its process yet. */
+    if (found.manager == manager && found.number == manager->number && kin__thread_is_ours() &&
+        found.changes == atomic_load_explicit(&changes, memory_order_acquire)) {
+        *out = found.client;
+        return 0;
+    }
+    return look_up(manager, out);
+}
+
 static void free_client(struct kin__connected *client)
 {
+    atomic_fetch_add(&changes, 1);
+    kin__lane_close(atomic_exchange(&client->warm, NULL));
     while (client->free_lanes) {
         struct kin__lane *lane = client->free_lanes;
         client->free_lanes = lane->next;
@@ -217,10 +243,14 @@ __attribute__((constructor)) static void set_up(void)
 
 /* ---- calls --------------------------------------------------------------------------------------------- */
 
+/* The last one that was given back is taken by one exchange; others stand in a list, under the lock. */
 struct kin__lane *kin__lane_take(struct kin__connected *client)
 {
+    struct kin__lane *lane = atomic_exchange(&client->warm, NULL);
+    if (lane)
+        return lane;
     pthread_mutex_lock(&client->lock);
-    struct kin__lane *lane = client->free_lanes;
+    lane = client->free_lanes;
     if (lane)
         client->free_lanes = lane->next;
     pthread_mutex_unlock(&client->lock);
@@ -238,6 +268,9 @@ void kin__lane_give(struct kin__lane *lane)
         kin__buffer_free(&lane->in);
     if (lane->out.room > KEEP_MOST)
         kin__buffer_free(&lane->out);
+    lane = atomic_exchange(&client->warm, lane);
+    if (!lane)
+        return;
     pthread_mutex_lock(&client->lock);
     lane->next = client->free_lanes;
     client->free_lanes = lane;

@@ -77,8 +77,9 @@ struct kin__connected {
     uint8_t id[16];
     int server_pid;
     pthread_mutex_t lock;
-    struct kin__lane *free_lanes;
-    struct kin__lane *home; /* never used: it keeps the session while no call is under way */
+    struct kin__lane *_Atomic warm; /* a free one, or NULL */
+    struct kin__lane *free_lanes;   /* all others */
+    struct kin__lane *home;         /* never used: it keeps the session while no call is under way */
     uint64_t next_number;
     kin_arena *arena;
     struct kin_proxy *free_proxies;

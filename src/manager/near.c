@@ -15,6 +15,8 @@
 
 #define LOOKS_MOST 1500u /* some 25 us: what a wake costs */
 #define TURN_CALLS 64u   /* calls from shared memory between two looks at sockets */
+#define HOT_MOST 8u      /* calls of one slot, then others are looked for */
+#define BITS_EVERY 16u   /* looks at the slot that was served last for each at the bits */
 #define NAP 0.1
 
 static struct kin__connection burnt = {.closing = true};
@@ -89,6 +91,15 @@ static void serve_slot(struct kin_server *server, unsigned index)
         kin__near_answer(server, connection);
 }
 
+/* Whether the slot served last has a call again. Its bit may stay set: then it is looked at once more, in vain. So while one
+ * client calls, one line goes to and fro, and the bits stay with who sets them. */
+static bool is_hot(const struct kin_server *server)
+{
+    uint32_t turn = atomic_load_explicit(&server->near->slot[server->hot].turn, memory_order_relaxed);
+    return (turn == KIN__TURN_CALL || turn == KIN__TURN_ASLEEP) && server->slots[server->hot] &&
+           !server->slots[server->hot]->near_call;
+}
+
 static unsigned serve_pending(struct kin_server *server)
 {
     unsigned served = 0;
@@ -97,7 +108,7 @@ static unsigned serve_pending(struct kin_server *server)
         if (!atomic_load_explicit(pending, memory_order_relaxed))
             continue;
         for (uint64_t bits = atomic_exchange(pending, 0); bits; bits &= bits - 1, served++)
-            serve_slot(server, word * 64 + (unsigned)__builtin_ctzll(bits));
+            serve_slot(server, server->hot = word * 64 + (unsigned)__builtin_ctzll(bits));
     }
     return served;
 }
@@ -107,8 +118,16 @@ bool kin__near_serve(struct kin_server *server)
     if (!server->near || !server->slot_count)
         return true;
     uint32_t most = kin__habit_looks(&server->habit, LOOKS_MOST), looks = 0;
-    for (unsigned calls = 0; calls < TURN_CALLS && looks < most;) {
-        unsigned served = serve_pending(server);
+    for (unsigned calls = 0, hot = 0; calls < TURN_CALLS && looks < most;) {
+        unsigned served = 0;
+        if (is_hot(server) && hot < HOT_MOST) {
+            serve_slot(server, server->hot);
+            served = 1;
+            hot++;
+        } else if (hot == HOT_MOST || looks % BITS_EVERY == BITS_EVERY - 1 || looks + 1 >= most) {
+            served = serve_pending(server);
+            hot = 0;
+        }
         calls += served;
         if (served) {
             kin__habit_learn(&server->habit, LOOKS_MOST, looks + 1);

@@ -177,6 +177,7 @@ struct kin_server {
     struct kin__near *near; /* NULL: it has none */
     struct kin__connection **slots;
     unsigned slot_count;
+    unsigned hot; /* the slot that was served last: looked at without its bit */
     struct kin__habit habit;
     struct kin__buffer scratch;
 };
