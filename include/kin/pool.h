@@ -90,6 +90,17 @@ enum kin_pool_kind {
     KIN_POOL_INLINE = 1     /* tasks run in the caller, one by one: for debugging. No limits hold. */
 };
 
+/* Which CPUs workers run on. */
+enum kin_pin {
+    KIN_PIN_NONE = 0, /* any: the system moves them */
+    KIN_PIN_COMPACT =
+        1, /* worker after worker to the nearest CPU: threads of a core first, then cores that share a cache */
+    KIN_PIN_SPREAD =
+        2, /* worker after worker to the farthest: packages in turn, then caches, cores, and last threads of a core */
+    KIN_PIN_EXPLICIT = 3 /* by the pool's list of CPUs */
+};
+#define KIN_THREADS_ANY (-1)
+
 typedef struct kin_pool_options {
     size_t size;
     int workers;      /* 0: kin_cpu_count() */
@@ -108,6 +119,16 @@ typedef struct kin_pool_options {
                           it comes in whole lines. The inline kind prints as its process does */
     uint64_t
         seed; /* of its maps' random numbers; 0: the number of the pool, 1 for the first this process makes */
+    int threads; /* that each worker may have; 0: its share of kin_cpu_count(), at least 1. Workers are told by KIN_CPUS (so
+                    kin_cpu_count() there says it, and pools within tasks share it), OMP_NUM_THREADS,
+                    OPENBLAS_NUM_THREADS, MKL_NUM_THREADS and their like, where these do not say less already, unless a number is
+                    given here; libraries that a forked worker finds loaded are told by their functions. KIN_THREADS_ANY:
+                    workers are told nothing, as in multiprocessing */
+    int pin; /* enum kin_pin: each worker runs on `threads` CPUs, from its start on, and what it starts too */
+    const int *
+        cpus; /* KIN_PIN_EXPLICIT: worker 0 gets the first `threads` of these, and so on, from the front again */
+    size_t
+        cpu_count; /* at the end of the list. A CPU that is not there or not allowed: maps tell that no worker can work */
 } kin_pool_options;
 
 #define KIN_POOL_OPTIONS(...) (&(kin_pool_options){.size = sizeof(kin_pool_options), ##__VA_ARGS__})

@@ -245,7 +245,10 @@ KIN_API kin_process *kin_parent_process(void);
  */
 KIN_API int kin_active_children(kin_process **out, size_t capacity, size_t *count);
 
-/* CPUs this process may use: affinity and the cgroup's quota (v1 and v2), rounded up; at least 1. */
+/*
+ * CPUs this process may use: affinity and the cgroup's quota (v1 and v2), rounded up; at least 1. KIN_CPUS in the environment makes it
+ * less: a pool's workers have it, so that they share the CPUs (kin_pool_options.threads).
+ */
 KIN_API int kin_cpu_count(void);
 
 /*

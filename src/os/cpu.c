@@ -91,8 +91,17 @@ static double by_quota(void)
     return least;
 }
 
+static int stays;
+
+void kin__os_cpu_count_stays(int count)
+{
+    stays = count;
+}
+
 int kin__os_cpu_count(void)
 {
+    if (stays)
+        return stays;
     int count = by_affinity();
     double quota = by_quota();
     if (quota > 0 && quota < count) {

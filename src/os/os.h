@@ -273,5 +273,7 @@ int kin__os_end_marked(uint64_t mark, pid_t of, pid_t session);
 
 /* CPUs this process may use: affinity, cgroup v1 and v2 quota (rounded up), at least 1. */
 int kin__os_cpu_count(void);
+/* It says that many from here on: this process runs on some of them only, but others run on the others. */
+void kin__os_cpu_count_stays(int count);
 
 #endif

@@ -7,6 +7,7 @@
 #include "os/os.h"
 #include "pool/burial.h"
 #include "pool/map.h"
+#include "pool/placement.h"
 #include "pool/worker.h"
 #include "process/children.h"
 #include "process/limits.h"
@@ -224,6 +225,8 @@ static int fill(kin_pool *pool, const kin_pool_options *options)
         snprintf(pool->name, sizeof pool->name, "%s", options->name);
     else
         snprintf(pool->name, sizeof pool->name, "pool-%u", atomic_fetch_add(&numbers, 1) + 1);
+    if (!error)
+        error = kin__place_workers(pool, options);
     pool->magic = KIN__POOL_MAGIC;
     return error;
 }
@@ -233,7 +236,7 @@ static kin_pool *make(const kin_pool_options *options)
 {
     int workers = options->kind == KIN_POOL_INLINE ? 1
                   : options->workers               ? options->workers
-                                                   : kin__os_cpu_count();
+                                                   : kin_cpu_count();
     kin_arena *arena = kin_arena_new();
     if (!arena)
         return NULL;

@@ -6,6 +6,7 @@
  * near the end takes only a part of what is left (guided self-scheduling, Polychronopoulos and Kuck 1987).
  */
 #include "pool/worker.h"
+#include "pool/placement.h"
 
 #include "base/failure.h"
 #include "base/log.h"
@@ -225,6 +226,11 @@ int kin__worker_main(void *arg)
     if (process->printed && process->printed->mode == KIN_OUTPUT_CAPTURE)
         hand.captured = process;
     kin__os_be_killed_first(); /* a worker is replaced; its caller is not */
+    int error = kin__place_myself(hand.pool, given->worker);
+    if (error) {
+        cannot_work(hand.seat, error);
+        return 1;
+    }
     if (initialize(&hand) != 0)
         return 1;
     kin__desk_open_seat(&hand.desk, given->pool, given->worker);

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -73,7 +74,10 @@ int kin_active_children(kin_process **out, size_t capacity, size_t *count)
 
 int kin_cpu_count(void)
 {
-    return kin__os_cpu_count();
+    int count = kin__os_cpu_count();
+    const char *share = getenv("KIN_CPUS");
+    int most = share ? atoi(share) : 0;
+    return most > 0 && most < count ? most : count;
 }
 
 const char *kin__where(const void *pointer)

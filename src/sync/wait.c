@@ -31,7 +31,7 @@ bool kin__sync_spin(unsigned *turns)
     static _Atomic int cpus; /* 0: not asked yet */
     int count = atomic_load_explicit(&cpus, memory_order_relaxed);
     if (!count)
-        atomic_store_explicit(&cpus, count = kin_cpu_count(), memory_order_relaxed);
+        atomic_store_explicit(&cpus, count = kin__os_cpu_count(), memory_order_relaxed);
     if (count < 2 || ++*turns > SPIN_TURNS)
         return false;
     kin__os_pause();

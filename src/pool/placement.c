@@ -1,0 +1,192 @@
+/* pool/placement.c - see placement.h. */
+#include "pool/placement.h"
+
+#include "base/failure.h"
+#include "os/os.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOADED_MAX 8
+
+/* ---- in the maker ---------------------------------------------------------------------------- */
+
+/* Groups that lie apart first: other packages, then other caches, then other cores, and last the second threads of cores. */
+static int by_distance(const void *left, const void *right)
+{
+    const struct kin__cpu *a = left, *b = right;
+    int differ[] = {a->thread - b->thread, a->core - b->core, a->cache - b->cache, a->package - b->package,
+                    a->number - b->number};
+    for (int i = 0; i < 5; i++)
+        if (differ[i])
+            return differ[i];
+    return 0;
+}
+
+size_t kin__place_order(int pin, const struct kin__cpu *cpus, size_t count, size_t threads, int *order)
+{
+    size_t groups = count / threads ? count / threads : 1;
+    struct kin__cpu *heads = malloc(groups * sizeof *heads);
+    if (!heads)
+        return 0;
+    for (size_t i = 0; i < groups; i++)
+        heads[i] = cpus[i * threads];
+    if (pin == KIN_PIN_SPREAD)
+        qsort(heads, groups, sizeof *heads, by_distance);
+    for (size_t i = 0; i < groups; i++) {
+        size_t head = 0;
+        while (cpus[head].number != heads[i].number)
+            head++;
+        for (size_t j = 0; j < threads; j++)
+            order[i * threads + j] = cpus[(head + j) % count].number;
+    }
+    free(heads);
+    return groups;
+}
+
+static int pin_explicitly(kin_pool *pool, const kin_pool_options *options)
+{
+    size_t threads = (size_t)pool->threads;
+    for (size_t i = 0; i < (size_t)pool->workers * threads; i++)
+        pool->pins[i] = options->cpus[i % options->cpu_count];
+    return 0;
+}
+
+static int pin_by_place(kin_pool *pool, int pin)
+{
+    size_t count = kin__os_cpus(NULL, 0), threads = (size_t)pool->threads;
+    size_t room = count > threads ? count : threads;
+    struct kin__cpu *cpus = count ? malloc(count * sizeof *cpus) : NULL;
+    int *order = count ? malloc(room * sizeof *order) : NULL;
+    size_t groups = 0;
+    if (cpus && order && kin__os_cpus(cpus, count) <= count) {
+        kin__os_topology(KIN__OS_TOPOLOGY, cpus, count);
+        groups = kin__place_order(pin, cpus, count, threads, order);
+    }
+    for (size_t i = 0; groups && i < (size_t)pool->workers; i++)
+        memcpy(pool->pins + i * threads, order + i % groups * threads, threads * sizeof *order);
+    free(cpus);
+    free(order);
+    return groups ? 0 : kin__fail(KIN_ENOMEM, "could not find out which CPUs there are");
+}
+
+static int check(const kin_pool_options *options)
+{
+    if (options->pin < KIN_PIN_NONE || options->pin > KIN_PIN_EXPLICIT)
+        return kin__fail(KIN_EINVAL, "cannot pin workers in way %d: it is not one of enum kin_pin",
+                         options->pin);
+    bool given = options->cpus && options->cpu_count;
+    if (options->pin == KIN_PIN_EXPLICIT && !given)
+        return kin__fail(KIN_EINVAL, "cannot pin workers: no CPUs are given");
+    if (options->pin != KIN_PIN_EXPLICIT && (options->cpus || options->cpu_count))
+        return kin__fail(KIN_EINVAL, "cannot pin workers: CPUs are given, but pin is not KIN_PIN_EXPLICIT");
+    for (size_t i = 0; given && i < options->cpu_count; i++)
+        if (options->cpus[i] < 0)
+            return kin__fail(KIN_EINVAL, "cannot pin workers to CPU %d", options->cpus[i]);
+    if (options->threads < KIN_THREADS_ANY)
+        return kin__fail(KIN_EINVAL, "cannot give workers %d threads", options->threads);
+    return 0;
+}
+
+int kin__place_workers(kin_pool *pool, const kin_pool_options *options)
+{
+    int error = check(options);
+    if (error || pool->kind != KIN_POOL_PROCESSES)
+        return error;
+    int share = kin_cpu_count() / pool->workers;
+    pool->capped = options->threads >= 0;
+    pool->threads = options->threads > 0 ? options->threads : share > 1 ? share : 1;
+    pool->threads_asked = options->threads > 0;
+    if (options->pin == KIN_PIN_NONE)
+        return 0;
+    pool->pins =
+        kin_arena_calloc(pool->arena, (size_t)pool->workers * (size_t)pool->threads, sizeof *pool->pins);
+    if (!pool->pins)
+        return kin_error_code();
+    return options->pin == KIN_PIN_EXPLICIT ? pin_explicitly(pool, options)
+                                            : pin_by_place(pool, options->pin);
+}
+
+/* ---- in the worker --------------------------------------------------------------------------- */
+
+/* Names that libraries look at when they are loaded, and what those that are there already are told by. */
+static const char *const variables[] = {"OMP_NUM_THREADS",  "OPENBLAS_NUM_THREADS",   "MKL_NUM_THREADS",
+                                        "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"};
+static const char *const setters[] = {"omp_set_num_threads", "openblas_set_num_threads",
+                                      "MKL_Set_Num_Threads", "bli_thread_set_num_threads"};
+static const char *const libraries[] = {"libgomp", "libomp", "libiomp", "openblas", "libmkl_rt", "libblis"};
+
+/* What is set to less already stays, unless the pool's maker has asked for a number. */
+static int threads_for(const char *variable, const kin_pool *pool)
+{
+    const char *set = getenv(variable);
+    int value = set ? atoi(set) : 0;
+    return !pool->threads_asked && value > 0 && value < pool->threads ? value : pool->threads;
+}
+
+static void set_variable(const char *variable, const kin_pool *pool)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", threads_for(variable, pool));
+    setenv(variable, text, 1);
+}
+
+/* Libraries with threads that are loaded already, as after a fork. They are told when the loader's lock is free again. */
+struct loaded {
+    char names[LOADED_MAX][PATH_MAX];
+    size_t count;
+};
+
+static int find_library(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size;
+    struct loaded *loaded = arg;
+    const char *name = info->dlpi_name ? strrchr(info->dlpi_name, '/') : NULL;
+    bool threaded = false;
+    for (size_t i = 0; name && i < sizeof libraries / sizeof *libraries; i++)
+        threaded |= strstr(name, libraries[i]) != NULL;
+    if (threaded && loaded->count < LOADED_MAX)
+        snprintf(loaded->names[loaded->count++], PATH_MAX, "%s", info->dlpi_name);
+    return 0;
+}
+
+static void tell_library(const char *name, const kin_pool *pool)
+{
+    void *library = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
+    for (size_t i = 0; library && i < sizeof setters / sizeof *setters; i++) {
+        void (*set)(int);
+        *(void **)&set = dlsym(library, setters[i]);
+        if (set)
+            set(threads_for(variables[i], pool));
+    }
+    if (library)
+        dlclose(library);
+}
+
+static void tell_libraries(const kin_pool *pool)
+{
+    struct loaded loaded;
+    loaded.count = 0;
+    dl_iterate_phdr(find_library, &loaded);
+    for (size_t i = 0; i < loaded.count; i++)
+        tell_library(loaded.names[i], pool);
+}
+
+int kin__place_myself(const kin_pool *pool, int worker)
+{
+    if (pool->capped) {
+        char text[16];
+        for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+            set_variable(variables[i], pool);
+        snprintf(text, sizeof text, "%d", pool->threads);
+        setenv("KIN_CPUS", text, 1);
+        tell_libraries(pool);
+    }
+    if (!pool->pins)
+        return 0;
+    return kin__os_pin(pool->pins + (size_t)worker * (size_t)pool->threads, (size_t)pool->threads);
+}
