@@ -18,6 +18,7 @@
 #include "kin/heap.h"
 #include "kin/imap.h"
 #include "kin/init.h"
+#include "kin/list.h"
 #include "kin/listener.h"
 #include "kin/journal.h"
 #include "kin/lock.h"

@@ -128,6 +128,9 @@ uint64_t kin__value_word(struct kin__value *value, uint64_t *spare);
 /* Under the gate: *cell becomes the value. 1: changed; 0: it was that before; negative: an error, nothing changed. */
 int kin__shard_store(struct kin__shard *shard, uint64_t *cell, struct kin__value *value);
 
+/* Whether H1 holds: NULL, or what is wrong. For tests. */
+const char *kin__shard_check(const struct kin__shard *shard);
+
 /* What was read, as 0 or an error with its record. */
 int kin__got_error(enum kin__got got, const kin_any *out, const struct kin__outlet *outlet);
 

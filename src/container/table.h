@@ -144,6 +144,9 @@ int kin__dict_entries(const struct kin__dict *table, struct kin__entry **out, si
 int kin__dict_wait(struct kin__dict *table, struct kin__place *place, const kin_any *seen, kin_any *out,
                    double timeout);
 
+/* Whether T1, T2 and H1 hold, with all members at rest: 0, or KIN_EINVAL with a record that tells which does not. For tests. */
+int kin__dict_check(const struct kin__dict *table);
+
 /* ---- the marks --------------------------------------------------------------------------------- */
 
 /* The first hash of a bucket, of 2^level. */

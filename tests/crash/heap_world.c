@@ -243,6 +243,8 @@ size_t heap_watch(void *arg, struct step_area *areas)
         add(areas, &count, world->second, 256);
     if (world->object)
         add(areas, &count, world->object, world->object_size);
+    if (world->also)
+        add(areas, &count, world->also, world->also_size);
     return count;
 }
 

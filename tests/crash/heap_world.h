@@ -35,6 +35,8 @@ struct heap_world {
     kin__id survivor;
     const volatile void *volatile object; /* watched too */
     size_t object_size;
+    const volatile void *volatile also; /* and this */
+    size_t also_size;
     _Atomic uint32_t release; /* let go on who lives until then */
     void (*settle_in)(struct heap_world *world);
     void (*work)(struct heap_world *world); /* what the others do besides; or NULL */
