@@ -313,7 +313,7 @@ kin_list *kin_list_slice(const kin_list *list, int64_t start, int64_t stop, int6
         return NULL;
     kin_list *slice = kin_list_new(KIN_LIST_OPTIONS(.name = list->sync.name, .timeout = list->timeout));
     size_t items = slice_of(&start, stop, step, count);
-    kin_any *chosen = malloc((items + 1) * sizeof *chosen);
+    kin_any *chosen = calloc(items ? items : 1, sizeof *chosen);
     int error = slice && chosen ? 0 : KIN_ENOMEM;
     for (size_t i = 0; !error && i < items; i++)
         chosen[i] = values[start + (int64_t)i * step];
