@@ -155,10 +155,15 @@ void kin__at_exit(int status, void *unused)
     tell_end(me, status);
 }
 
+bool kin__child_alone(void)
+{
+    return __libc_single_threaded || kin__os_thread_count() == 1 + kin__own_threads();
+}
+
 /* What the child printed is written out; what its parent had printed it has dropped, or the parent written out. */
 static void flush_own(void)
 {
-    bool alone = __libc_single_threaded || kin__os_thread_count() == 1 + kin__own_threads();
+    bool alone = kin__child_alone();
     if (alone && kin__flushed_all)
         kin__os_flush_cxx();
     if (alone)

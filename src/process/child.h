@@ -30,6 +30,9 @@ extern _Atomic bool kin__exiting;
 /* It has been told that a fork beside threads is a danger. (Beside the others: in a child this page is written anyway.) */
 extern bool kin__start_warned;
 
+/* Whether the program has no threads but the calling one. */
+bool kin__child_alone(void);
+
 /* The pid of who started this process; 0: nobody, or it was started detached. */
 pid_t kin__child_parent(void);
 

@@ -384,6 +384,8 @@ static pid_t ask(kin_process *process, const struct kin__member *member)
 
 pid_t kin__forkserver_member(struct kin__member *member)
 {
+    if (kin__child_alone())
+        kin__os_flush_cxx();
     kin__os_flush_output();
     pid_t pid = KIN_EDIED;
     pthread_mutex_lock(&mutex);

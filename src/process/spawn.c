@@ -133,6 +133,8 @@ pid_t kin__spawn_member(struct kin__member *member)
     char **environment = child_environment(mark);
     if (!environment)
         return kin__fail(KIN_ENOMEM, "could not spawn process \"%s\": out of private memory", name);
+    if (kin__child_alone())
+        kin__os_flush_cxx();
     kin__os_flush_output();
     pid_t pid;
     int error = spawn_with(member->process, path, environment, &pid);

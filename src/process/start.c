@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/single_threaded.h>
 #include <unistd.h>
 
 #define SHARED_MOST ((size_t)1 << 20) /* bytes of a block that are searched for connections */
@@ -30,7 +29,7 @@
 /* What the child may flush at its end must be empty when it begins, or it is printed twice. */
 static void flush_before_fork(void)
 {
-    kin__flushed_all = __libc_single_threaded || kin__os_thread_count() == 1 + kin__own_threads();
+    kin__flushed_all = kin__child_alone();
     if (kin__flushed_all) {
         kin__os_flush_cxx();
         kin__os_flush_all();
