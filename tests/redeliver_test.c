@@ -79,16 +79,119 @@ static void messages_are_kept_until_they_are_done(void)
     free_queue(queue);
 }
 
-static void copies_only_are_got(void)
+static kin_heap_stats stats_now(void)
+{
+    kin_heap_stats stats = {.size = sizeof stats};
+    ck_assert_int_eq(kin_heap_get_stats(&stats), 0);
+    return stats;
+}
+
+static size_t blocks_in_use(void)
+{
+    kin_heap_stats stats = stats_now();
+    return stats.small_blocks + stats.large_blocks;
+}
+
+/* Small, large, given: each as a block of the taker's own, and what the queue keeps goes when it is done. */
+static void what_is_taken_is_a_copy(void)
 {
     test_init();
     kin_queue *queue = new_queue(0);
-    kin_arena *arena = kin_arena_new();
     kin_message message;
-    ck_assert_int_eq(kin_queue_give_arena(queue, arena, NULL, 0), KIN_EINVAL);
+    static char large[60000];
+    memset(large, 9, sizeof large);
+    size_t before = blocks_in_use();
     put(queue, 1);
-    ck_assert_int_eq(kin_queue_take(queue, &message, 0), KIN_EINVAL);
-    kin_arena_free(arena);
+    ck_assert_int_eq(kin_queue_put(queue, large, sizeof large, 0), 0);
+    void *block = kin_malloc(500);
+    memset(block, 9, 500);
+    ck_assert_int_eq(kin_queue_give(queue, block, 500, 0), 0);
+    ck_assert_int_eq(kin_queue_put(queue, "", 0, 0), 0);
+    const size_t sizes[] = {sizeof(int), sizeof large, 500, 0};
+    for (int i = 0; i < 4; i++) {
+        ck_assert_msg(kin_queue_take(queue, &message, 0) == 0, "%s", kin_error_message());
+        ck_assert(message.size == sizes[i] && message.arena == NULL && message.data != block);
+        ck_assert(i == 0 ? *(int *)message.data == 1 : memcmp(message.data, large, sizes[i]) == 0);
+        kin_free(message.data);
+        ck_assert_uint_eq(kin_queue_deliveries(queue), 1);
+        done(queue);
+    }
+    ck_assert_int_eq(kin_queue_join(queue, NULL, 0), 0);
+    ck_assert_uint_eq(blocks_in_use(), before);
+    free_queue(queue);
+}
+
+static void give_arena(kin_queue *queue, int value)
+{
+    kin_arena *arena = kin_arena_new();
+    int *root = kin_arena_malloc(arena, 5000);
+    *root = value;
+    ck_assert_msg(kin_queue_give_arena(queue, arena, root, 0) == 0, "%s", kin_error_message());
+}
+
+static int take_lent(kin_queue *queue)
+{
+    kin_message message;
+    if (kin_queue_take(queue, &message, 20) || message.arena || message.size || !kin_is_shared(message.data))
+        return -1;
+    return *(int *)message.data;
+}
+
+static void arena_is_lent_until_it_is_done(void)
+{
+    test_init();
+    kin_queue *queue = new_queue(0);
+    int value;
+    size_t count;
+    for (int i = 0; i < 3; i++)
+        give_arena(queue, i);
+    ck_assert_int_eq(kin_queue_get(queue, &value, sizeof value, NULL, 0), KIN_EINVAL);
+    ck_assert_int_eq(kin_queue_get_many(queue, &value, sizeof value, 1, &count, 0), KIN_EINVAL);
+    ck_assert_int_eq(take_lent(queue), 0);
+    ck_assert_int_eq(take_lent(queue), 1);
+    ck_assert_uint_eq(stats_now().arenas, 3);
+    done(queue);
+    done(queue);
+    ck_assert_uint_eq(stats_now().arenas, 1);
+    ck_assert_int_eq(take_lent(queue), 2);
+    give_arena(queue, 3);
+    ck_assert_int_eq(kin_queue_join(queue, NULL, 0), KIN_ETIMEDOUT);
+    free_queue(queue); /* with one that is lent, and one that is not */
+    ck_assert_uint_eq(stats_now().arenas, 0);
+}
+
+static int take_two_finish_one_and_die(void *arg)
+{
+    kin_queue *queue = *(kin_queue **)arg;
+    child_assert(take_lent(queue) == 0);
+    child_assert(take_lent(queue) == 1);
+    child_assert(kin_queue_task_done(queue) == 0);
+    kill(getpid(), SIGKILL);
+    return 0;
+}
+
+static void arena_that_a_dead_consumer_had_is_lent_to_the_next(void)
+{
+    test_init();
+    kin_queue *queue = new_queue(0);
+    for (int i = 0; i < 3; i++)
+        give_arena(queue, i);
+    wait_for_end(start(take_two_finish_one_and_die, &queue, sizeof queue));
+    ck_assert_int_eq(take_lent(queue), 1);
+    ck_assert_uint_eq(kin_queue_deliveries(queue), 2);
+    done(queue);
+    ck_assert_int_eq(take_lent(queue), 2);
+    done(queue);
+    ck_assert_int_eq(kin_queue_join(queue, NULL, 0), 0);
+    ck_assert_uint_eq(stats_now().arenas, 0);
+    free_queue(queue);
+}
+
+static void blocks_are_kept_until_they_are_done(void)
+{
+    test_init();
+    kin_queue *queue = new_queue(0);
+    put(queue, 1);
     char *block = kin_malloc(60000), *back = malloc(60000), *other = malloc(60000);
     memset(block, 7, 60000);
     memset(other, 8, 60000);
@@ -368,7 +471,11 @@ static void no_item_is_left_out_in_a_storm_of_deaths(void)
 
 static const struct test tests[] = {
     {"messages_are_kept_until_they_are_done", messages_are_kept_until_they_are_done, 20, 0},
-    {"copies_only_are_got", copies_only_are_got, 20, 0},
+    {"blocks_are_kept_until_they_are_done", blocks_are_kept_until_they_are_done, 20, 0},
+    {"what_is_taken_is_a_copy", what_is_taken_is_a_copy, 20, 0},
+    {"arena_is_lent_until_it_is_done", arena_is_lent_until_it_is_done, 20, 0},
+    {"arena_that_a_dead_consumer_had_is_lent_to_the_next", arena_that_a_dead_consumer_had_is_lent_to_the_next,
+     30, TEST_EACH_METHOD},
     {"all_sizes_go_through_behind_one_that_is_not_done", all_sizes_go_through_behind_one_that_is_not_done, 30,
      0},
     {"many_come_one_by_one", many_come_one_by_one, 20, 0},

@@ -126,8 +126,9 @@ KIN_API int kin_queue_join(kin_queue *queue, size_t *lost, double timeout) KIN_C
  * calling thread has got and not finished; if there is none, the oldest that its process has (KIN_EINVAL: none). When a
  * thread or process ends with some unfinished, others get them before all that is new, in the order in which they were put; so a
  * message may be delivered more than once, and never to two that live. kin_queue_get says KIN_ECLOSED only when all is done but what
- * the caller itself has. kin_queue_join waits until all is done, and never says KIN_ELOST. Only copies are got: take and
- * give_arena are KIN_EINVAL, give works. What is finished out of turn keeps its place in the ring until all before it is done.
+ * the caller itself has. kin_queue_join waits until all is done, and never says KIN_ELOST. The message itself is kept until
+ * it is done, so what is taken is a copy, the caller's to free; but an arena, which is lent: .data is its root, .arena is NULL, and what is
+ * in it stays until kin_queue_task_done, and may have been changed by those who died over it. What is finished out of turn keeps its place in the ring until all before it is done.
  *
  * How often the message was delivered that the calling thread has got last and not finished: 1, or more if others died over
  * it. 0: it has none.

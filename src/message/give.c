@@ -34,9 +34,6 @@ static int give_arena(kin_queue *queue, kin_arena *arena, void *root, kin__id me
     int error = kin__arena_check(arena, "give an arena to a queue");
     if (error)
         return error;
-    if (queue->redeliver)
-        return kin__fail(KIN_EINVAL,
-                         "cannot give an arena to a queue that delivers again: only copies are got");
     if (kin__arena_owner(arena) != me)
         return kin__fail(KIN_EPERM, "cannot give an arena to a queue: it belongs to another");
     return kin__queue_post(queue, &(struct kin__parcel){KIN__ARENA, arena, (uint64_t)(uintptr_t)root}, me,
@@ -119,12 +116,11 @@ static int take(kin_queue *queue, kin_message *out, kin__id me, double timeout)
     struct kin__patience patience = {.timeout = timeout};
     if (!out)
         return kin__fail(KIN_EINVAL, "cannot take from a queue: no place for the message");
-    if (queue->redeliver)
-        return kin__fail(KIN_EINVAL,
-                         "cannot take from a queue that delivers again: it keeps what it has, get it");
     int error = kin__queue_await(queue, me, &patience);
     if (error)
         return error;
+    if (queue->redeliver)
+        return kin__redeliver_take(queue, out);
     *out = (kin_message){0};
     kin__point at;
     const unsigned char *record = kin__queue_next(queue, &at);

@@ -54,10 +54,13 @@ void kin__queue_mend_kept(kin_queue *queue)
         return;
     }
     /* A block that is not out is in the queue still. An arena is gone with its taker, in or out. */
-    if (!out && arena) {
+    if (!out && arena && queue->redeliver) {
+        kin__redeliver_pass_arena(queue);
+        kin__crash_fence();
+    } else if (!out && arena) {
         kin__point at;
         kin__queue_next(queue, &at);
-        atomic_store(&queue->head, kin__point_after(at, 1, KIN__BY_REFERENCE));
+        atomic_store(&queue->head, kin__point_after(at, 1, KIN__BY_REFERENCE + queue->extra));
         kin__crash_fence();
     }
     kin__poke(&queue->kept, 0);

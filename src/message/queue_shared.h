@@ -190,12 +190,14 @@ void kin__consumer_begin(kin_queue *queue, uint32_t messages);
 void kin__consumer_end(kin_queue *queue);
 struct kin__consumer *kin__consumer_of(kin_queue *queue, kin__id me);
 
-/* redeliver.c, all under the get gate; kin__redeliver_get, on a queue that has a message for us, and kin__redeliver_done
+/* redeliver.c, all under the get gate; kin__redeliver_get and _take, on a queue that has a message for us, and _done
  * release it. `exact`: of another size than the buffer's is KIN_EINVAL. */
 bool kin__redeliver_pending(kin_queue *queue);
 bool kin__redeliver_others_have(const kin_queue *queue, kin__id me);
 int kin__redeliver_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size, bool exact);
+int kin__redeliver_take(kin_queue *queue, kin_message *out);
 int kin__redeliver_done(kin_queue *queue, kin__id me);
+void kin__redeliver_pass_arena(kin_queue *queue);
 bool kin__redeliver_all_done(const kin_queue *queue);
 void kin__redeliver_settle(kin_queue *queue); /* R2 */
 

@@ -18,6 +18,7 @@
 #include "message/queue_shared.h"
 
 #include "base/failure.h"
+#include "family/checked.h"
 #include "family/heap.h"
 #include "family/journal.h"
 #include "kin/heap.h"
@@ -133,7 +134,12 @@ static int refuse(size_t size, size_t capacity, bool exact)
                      capacity);
 }
 
-/* The bytes of a message, and where they are. */
+static bool is_arena(const unsigned char *record)
+{
+    return head_of(record) >> KIN__RECORD_SHIFT == KIN__ARENA;
+}
+
+/* The bytes of a message, and where they are; of an arena 0, and its address. */
 static uint64_t contents(const unsigned char *record, const void **data)
 {
     uint64_t head = head_of(record), word, size;
@@ -143,64 +149,124 @@ static uint64_t contents(const unsigned char *record, const void **data)
     memcpy(&word, record + 16, 8);
     memcpy(&size, record + 24, 8);
     *data = (const void *)(uintptr_t)word;
-    return size;
+    return is_arena(record) ? 0 : size;
 }
 
-/* Copied under the gate: a block goes when its message is done, which another thread of ours may say. */
-int kin__redeliver_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size, bool exact)
+/* What comes next: what a dead one had, or what is new. */
+struct next {
+    unsigned char *record;
+    bool again;
+    kin__point at; /* of what is new */
+};
+
+static struct next next_of(kin_queue *queue)
 {
-    struct kin__thread *thread = kin__sync_thread();
-    unsigned char *again = thread ? abandoned(queue) : NULL, *record = again;
-    kin__point at = 0;
-    if (!record)
-        record = kin__queue_next(queue, &at);
-    const void *data;
-    uint64_t bytes = contents(record, &data);
-    if (size)
-        *size = bytes;
-    if (!thread || bytes > capacity || (exact && bytes != capacity)) {
-        kin__gate_release(&queue->get);
-        kin__event_tell(&queue->items, 1);
-        return thread ? refuse(bytes, capacity, exact) : kin_error_code();
-    }
-    if (bytes)
-        memcpy(buffer, data, bytes);
-    uint64_t times = again ? *state_of(again) & TIMES_MASK : 0;
+    struct next next = {.record = abandoned(queue)};
+    next.again = next.record != NULL;
+    if (!next.again)
+        next.record = kin__queue_next(queue, &next.at);
+    return next;
+}
+
+/* It stays; others may have more luck. */
+static int leave_it(kin_queue *queue, int error)
+{
+    kin__gate_release(&queue->get);
+    kin__event_tell(&queue->items, 1);
+    return error;
+}
+
+/* It is the thread's, by one store; the gate is released. */
+static void hand_out(kin_queue *queue, const struct next *next, const struct kin__thread *thread)
+{
+    uint64_t times = next->again ? *state_of(next->record) & TIMES_MASK : 0;
     kin__crash_fence();
-    kin__poke(state_of(record), thread->name | (times + ONCE > TIMES_MASK ? TIMES_MASK : times + ONCE));
+    kin__poke(state_of(next->record), thread->name | (times + ONCE > TIMES_MASK ? TIMES_MASK : times + ONCE));
     kin__crash_fence();
-    if (!again)
-        atomic_store_explicit(&queue->head, after(queue, at), memory_order_release);
+    if (!next->again)
+        atomic_store_explicit(&queue->head, after(queue, next->at), memory_order_release);
     bool more = atomic_load_explicit(&queue->head, memory_order_relaxed) != queue->tail_seen;
     kin__gate_release(&queue->get);
     kin__event_tell(&queue->room, 1);
     if (more)
         kin__event_tell(&queue->items, 1);
+}
+
+/* Copied under the gate: a block goes when its message is done, which another thread of ours may say. */
+int kin__redeliver_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size, bool exact)
+{
+    struct next next = next_of(queue);
+    const void *data;
+    uint64_t bytes = contents(next.record, &data);
+    if (is_arena(next.record))
+        return leave_it(queue, kin__fail(KIN_EINVAL, "the next message is an arena: it can only be taken"));
+    if (size)
+        *size = bytes;
+    if (bytes > capacity || (exact && bytes != capacity))
+        return leave_it(queue, refuse(bytes, capacity, exact));
+    if (bytes)
+        memcpy(buffer, data, bytes);
+    hand_out(queue, &next, kin__thread_mine);
+    return 0;
+}
+
+/* A block of one's own with a copy in it; it goes with its thread until it is the user's, as in give.c. An arena cannot be copied:
+ * it stays the queue's, and what is in it is lent. */
+int kin__redeliver_take(kin_queue *queue, kin_message *out)
+{
+    struct next next = next_of(queue);
+    const void *data;
+    uint64_t bytes = contents(next.record, &data);
+    *out = (kin_message){.size = bytes};
+    if (is_arena(next.record)) {
+        memcpy(&out->data, next.record + 24, 8);
+        hand_out(queue, &next, kin__thread_mine);
+        return 0;
+    }
+    bool checked = kin__checks_heap();
+    out->data = checked ? kin_malloc(bytes) : kin__heap_open(bytes ? bytes : 1, NULL);
+    if (!out->data)
+        return leave_it(queue, kin_error_code());
+    memcpy(out->data, data, bytes);
+    hand_out(queue, &next, kin__thread_mine);
+    if (!checked)
+        kin__intend(kin__thread_mine, KIN__INTENT_LAST, out->data);
     return 0;
 }
 
 /* ---- finishing ------------------------------------------------------------------------------- */
 
-/* Floor past one record, whose block goes: as a block that goes out in get.c. */
+/* Floor past one record, whose block or arena goes: as what goes out in get.c, and in give.c. */
 static void pass_floor(kin_queue *queue, const unsigned char *record)
 {
     kin__point floor = atomic_load(&queue->floor), next = after(queue, floor);
     uint64_t kind = head_of(record) >> KIN__RECORD_SHIFT;
     const void *block = NULL;
-    if (kind == KIN__COPY || kind == KIN__GIVEN)
+    bool ours = false;
+    if (kind == KIN__COPY || kind == KIN__GIVEN || kind == KIN__ARENA)
         contents(record, &block);
-    if (kind == KIN__COPY) {
-        queue->kept_at = floor;
-        kin__crash_fence();
-        kin__poke(&queue->kept, (uint64_t)(uintptr_t)block);
-        kin__crash_fence();
-    }
-    atomic_store_explicit(&queue->floor, next, memory_order_release); /* partner: the acquire in put.c */
+    queue->kept_at = floor;
     kin__crash_fence();
     if (kind == KIN__COPY)
+        kin__poke(&queue->kept, (uint64_t)(uintptr_t)block);
+    else if (kind == KIN__ARENA)
+        ours = kin__arena_set_owner_and((kin_arena *)(uintptr_t)block, kin__self_id(), &queue->kept,
+                                        (uint64_t)(uintptr_t)block | KIN__ARENA) == 0;
+    kin__crash_fence();
+    atomic_store_explicit(&queue->floor, next, memory_order_release); /* partner: the acquire in put.c */
+    kin__crash_fence();
+    if (kind == KIN__COPY || kind == KIN__ARENA)
         kin__queue_mend_kept(queue);
+    if (ours)
+        kin_arena_free((kin_arena *)(uintptr_t)block);
     else if (kind == KIN__GIVEN)
         kin_free((void *)(uintptr_t)block);
+}
+
+/* Its taker had made it its own, and died before floor moved: it is gone. */
+void kin__redeliver_pass_arena(kin_queue *queue)
+{
+    atomic_store(&queue->floor, after(queue, atomic_load(&queue->floor)));
 }
 
 void kin__redeliver_settle(kin_queue *queue)

@@ -92,6 +92,31 @@ static void have_abandoned(struct heap_world *world)
         wrong(world, "the first two were not got");
 }
 
+/* Three arenas, each with its number at its root. */
+static void have_arenas(struct heap_world *world)
+{
+    kin_queue *queue = kin_queue_new(KIN_QUEUE_OPTIONS(.redeliver = true));
+    world->object = queue;
+    world->object_size = sizeof *queue + 1024;
+    for (int i = 0; queue && i < COUNT; i++) {
+        kin_arena *arena = kin_arena_new();
+        int *root = kin_arena_malloc(arena, 64);
+        *root = i;
+        if (kin_queue_give_arena(queue, arena, root, 0))
+            wrong(world, "could not give");
+    }
+}
+
+static int take(kin_queue *queue)
+{
+    kin_message message;
+    if (kin_queue_take(queue, &message, 0))
+        return -1;
+    return message.arena ? -2 : *(int *)message.data;
+}
+
+static int (*next)(kin_queue *queue) = get;
+
 /* ---- victims --------------------------------------------------------------------------------- */
 
 static void must(bool well)
@@ -115,6 +140,23 @@ static void have_all(void *arg)
         must(get(queue_of(arg)) == i);
 }
 
+static void have_all_arenas(void *arg)
+{
+    heap_be_member(arg);
+    for (int i = 0; i < COUNT; i++)
+        must(take(queue_of(arg)) == i);
+}
+
+static void run_take(void *arg)
+{
+    kin_message message;
+    for (int i = 0; i < 2; i++) {
+        must(kin_queue_take(queue_of(arg), &message, 0) == 0 && message.size == size_of(i) &&
+             *(char *)message.data == i);
+        kin_free(message.data);
+    }
+}
+
 static void run_done(void *arg)
 {
     for (int i = 0; i < 2; i++)
@@ -128,7 +170,7 @@ static void rest_comes(struct heap_world *world, int first, int last, unsigned m
 {
     kin_queue *queue = queue_of(world);
     for (int i = first; i <= last; i++) {
-        int number = get(queue);
+        int number = next(queue);
         unsigned times = kin_queue_deliveries(queue);
         if (number != i)
             wrong(world, "not the next in order");
@@ -137,7 +179,7 @@ static void rest_comes(struct heap_world *world, int first, int last, unsigned m
         if (kin_queue_task_done(queue))
             wrong(world, "could not finish it");
     }
-    if (get(queue) != -1 || kin_queue_join(queue, NULL, 0))
+    if (next(queue) != -1 || kin_queue_join(queue, NULL, 0))
         wrong(world, "something is left");
     if (queue->kept || queue->offered || atomic_load(&queue->floor) != atomic_load(&queue->tail))
         wrong(world, "Q3, R2");
@@ -191,6 +233,28 @@ static void get_of_what_comes_again_survives(void)
                                     .settle = both_come_again});
 }
 
+static void take_survives(void)
+{
+    heap_survive((struct heap_plan){.name = "queue_take, to be delivered again",
+                                    .size = 48,
+                                    .arrange = have,
+                                    .prepare = heap_be_member,
+                                    .run = run_take,
+                                    .settle = all_come,
+                                    .points = 12});
+}
+
+static void task_done_of_arenas_survives(void)
+{
+    next = take;
+    heap_survive((struct heap_plan){.name = "queue_task_done, arenas",
+                                    .size = 48,
+                                    .arrange = have_arenas,
+                                    .prepare = have_all_arenas,
+                                    .run = run_done,
+                                    .settle = what_is_not_done_comes});
+}
+
 static void task_done_survives(void)
 {
     heap_survive((struct heap_plan){.name = "queue_task_done",
@@ -205,6 +269,8 @@ static void task_done_survives(void)
 static const struct test tests[] = {
     {"get_survives", get_survives, 600, 0},
     {"get_of_what_comes_again_survives", get_of_what_comes_again_survives, 600, 0},
+    {"take_survives", take_survives, 600, 0},
     {"task_done_survives", task_done_survives, 600, 0},
+    {"task_done_of_arenas_survives", task_done_of_arenas_survives, 600, 0},
 };
 TEST_MAIN("crash_redeliver", tests)
