@@ -28,6 +28,14 @@ const struct bench_entry bench_entries[] = {
     {"tasks-empty", "tasks-empty", "tasks-empty",          "mp.Pool",         "run_mp.py",  BENCH_TASKS,        0,       0, 0, false},
     {"tasks-empty", "tasks-empty", "tasks-empty",          "mp.Pool-default", "run_mp.py",  BENCH_TASKS,        CHUNKED, 0, 0, false},
 
+    {"metg-apply",   "metg-apply",  "metg-apply",            "kin",             "run_kin",    BENCH_METG,          0,       0, 1e-3, false},
+    {"metg-apply",   "metg-apply",  "metg-apply",            "forkpipe",        "run_c",      BENCH_METG,          0,       0, 1e-3, false},
+    {"metg-apply",   "metg-apply",  "metg-apply",            "mp.Pool",         "run_mp.py",  BENCH_METG,          0,       0, 1e-2, false},
+
+    {"tasks-apply",  "tasks-apply", "tasks-apply",           "kin",             "run_kin",    BENCH_TASKS,         0,       0, 0, false},
+    {"tasks-apply",  "tasks-apply", "tasks-apply",           "forkpipe",        "run_c",      BENCH_TASKS,         0,       0, 0, false},
+    {"tasks-apply",  "tasks-apply", "tasks-apply",           "mp.Pool",         "run_mp.py",  BENCH_TASKS,         0,       0, 0, false},
+
     {"pool-start",  "pool-start",  "pool-start",           "kin",             "run_kin",    BENCH_MILLISECONDS, 2,       1, 0, true},
     {"pool-start",  "pool-start",  "pool-start",           "mp.Pool",         "run_mp.py",  BENCH_MILLISECONDS, 2,       1, 0, true},
     {"pool-start",  "pool-start",  "pool-start:again",     "kin",             "run_kin",    BENCH_MILLISECONDS, 2,       10, 0, false},
@@ -198,6 +206,8 @@ const struct bench_target bench_targets[] = {
     {"METG of Pool.map, chunksize 1, against kin's", "metg-map", "mp.Pool", "metg-map", "kin", true, 400},
     {"METG of Pool.map, default chunks, against kin's", "metg-map", "mp.Pool-default", "metg-map", "kin",
      true, 6},
+    {"METG by apply_async against fork and pipes", "metg-apply", "kin", "metg-apply", "forkpipe", false, 1},
+    {"METG of Pool.apply_async against kin's", "metg-apply", "mp.Pool", "metg-apply", "kin", true, 40},
     {"pool of 2 to first results against Pool's", "pool-start", "kin", "pool-start", "mp.Pool", false, 0.1},
     /* The same time: what is left between two equal things on a noisy machine. */
     {"hand-over of 512 MiB against that of 8 MiB", "map-8mib:hand-512mib", "kin", "map-8mib:hand-8mib", "kin",
@@ -312,6 +322,9 @@ const char *bench_title(const char *name)
                      "openmp-array: put in an array, as kin's are)"},
         {"metg-map:call", "of that, what Python takes for the bare call of an empty task (ctypes)"},
         {"tasks-empty", "empty tasks mapped on 2 workers"},
+        {"metg-apply",
+         "METG(50 %) by tasks that are submitted one by one to 2 workers, all at once, and then waited for"},
+        {"tasks-apply", "empty tasks submitted so"},
         {"pool-start", "the first pool of 2 of a process, by fork, to its first 2 results"},
         {"pool-start:again", "the same of a process that has had pools before"},
         {"map-8mib", "the sums of 64 arrays of 8 MiB, 2 workers"},

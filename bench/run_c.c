@@ -48,6 +48,8 @@ int main(int argc, char **argv)
     static const struct bench_contestant contestants[] = {
         {"metg-map", "forkpipe", forkpipe_open, forkpipe_run, forkpipe_close},
         {"tasks-empty", "forkpipe", forkpipe_open, forkpipe_run, forkpipe_close},
+        {"metg-apply", "forkpipe", forkpipe_open, forkpipe_run, forkpipe_close},
+        {"tasks-apply", "forkpipe", forkpipe_open, forkpipe_run, forkpipe_close},
         {"map-8mib", "one-process", one_process_open, one_process_run, one_process_close},
         {"start-fork", "bare", NULL, bare_fork_run, NULL},
         {"start-fork-1gib", "bare", NULL, bare_fork_run, NULL},

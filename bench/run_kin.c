@@ -15,6 +15,8 @@ int main(int argc, char **argv)
         {"metg-map", "kin+limits", kin_tasks_open, kin_tasks_run, kin_tasks_close},
         {"tasks-empty", "kin", kin_tasks_open, kin_tasks_run, kin_tasks_close},
         {"tasks-empty", "kin+limits", kin_tasks_open, kin_tasks_run, kin_tasks_close},
+        {"metg-apply", "kin", kin_apply_open, kin_apply_run, kin_apply_close},
+        {"tasks-apply", "kin", kin_apply_open, kin_apply_run, kin_apply_close},
         {"pool-start", "kin", NULL, kin_pool_start_run, NULL},
         {"map-8mib", "kin", kin_sums_open, kin_sums_run, kin_sums_close},
         {"hand-over", "kin", kin_hand_over_open, kin_hand_over_run, kin_hand_over_close},

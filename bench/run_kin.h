@@ -9,6 +9,11 @@ void kin_tasks_open(const char *who);
 double kin_tasks_run(const struct bench_request *request);
 void kin_tasks_close(void);
 
+/* kin_apply.c: metg-apply, tasks-apply */
+void kin_apply_open(const char *who);
+double kin_apply_run(const struct bench_request *request);
+void kin_apply_close(void);
+
 /* kin_start.c: pool-start, start-fork, start-fork-1gib, start-spawn, start-forkserver */
 double kin_pool_start_run(const struct bench_request *request);
 double kin_start_fork_run(const struct bench_request *request);

@@ -69,6 +69,28 @@ class Tasks:
         self.pool.terminate()
 
 
+class Applied:
+    """Tasks submitted one by one, then each result is got."""
+
+    def __init__(self):
+        self.pool = multiprocessing.Pool(2)
+
+    def run(self, name, count, links, repeats):
+        values = []
+
+        def apply_each():
+            results = [self.pool.apply_async(work, (links,)) for _ in range(count)]
+            values[:] = [result.get() for result in results]
+        took = timed(repeats, apply_each)
+        right = c_work(links)
+        if len(values) != count or any(value != right for value in values):
+            raise ValueError("wrong results")
+        return took
+
+    def close(self):
+        self.pool.terminate()
+
+
 class Start:
     """A new pool to its first results; its end is not measured."""
 
@@ -208,6 +230,8 @@ CONTESTANTS = {
     ("metg-map", "mp.Pool-default"): lambda: Tasks(None),
     ("tasks-empty", "mp.Pool"): lambda: Tasks(1),
     ("tasks-empty", "mp.Pool-default"): lambda: Tasks(None),
+    ("metg-apply", "mp.Pool"): Applied,
+    ("tasks-apply", "mp.Pool"): Applied,
     ("pool-start", "mp.Pool"): Start,
     ("map-8mib", "mp.Pool"): Sums,
     ("hand-over", "mp.Pool"): HandOver,

@@ -146,6 +146,11 @@ static void list_remove(kin_arena *arena)
 
 kin_arena *kin__arena_new_for(kin__id owner)
 {
+    return kin__arena_new_at(owner, NULL);
+}
+
+kin_arena *kin__arena_new_at(kin__id owner, kin_arena **at)
+{
     kin_arena *arena = kin__heap_open(sizeof *arena, NULL);
     if (!arena)
         return NULL;
@@ -155,6 +160,8 @@ kin_arena *kin__arena_new_for(kin__id owner)
     if (list) {
         list_add(arena, owner, list);
         kin__journal_set32(&kin__heap()->arena_count, kin__heap()->arena_count + 1);
+        if (at)
+            kin__journal_set_pointer(at, arena);
         kin__heap_close_in(kin__thread_mine);
     }
     kin__journal_end();
@@ -495,10 +502,8 @@ void kin__arena_finish(struct kin__thread *thread)
     kin__heap_free_finish(thread);
 }
 
-void kin_arena_free(kin_arena *arena)
+static void free_and_clear(kin_arena *arena, kin_arena **at)
 {
-    if (!arena)
-        return;
     struct kin__thread *thread = kin__thread_self();
     int error = thread ? 0 : kin_error_code();
     if (thread) {
@@ -508,12 +513,26 @@ void kin_arena_free(kin_arena *arena)
             error = check_sealed(arena, "free it");
         if (!error)
             begin_free(thread, arena);
+        if (at)
+            kin__journal_set_pointer(at, NULL);
         kin__journal_end();
     }
     if (error)
         kin_log(KIN_LOG_ERROR, "%s", kin_error_message());
     else
         kin__arena_finish(thread);
+}
+
+void kin_arena_free(kin_arena *arena)
+{
+    if (arena)
+        free_and_clear(arena, NULL);
+}
+
+void kin__arena_free_at(kin_arena **at)
+{
+    if (*at)
+        free_and_clear(*at, at);
 }
 
 void kin__arenas_recover(struct kin__member *dead)

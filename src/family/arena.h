@@ -14,6 +14,11 @@ kin__id kin__arena_owner(const kin_arena *arena);
 /* An arena that belongs to `owner` from the start, though the caller allocates in it. */
 kin_arena *kin__arena_new_for(kin__id owner);
 
+/* The same, and its address in *at, a word of the region, in one transaction; free it, and *at is NULL, likewise. NULL there does
+ * nothing. */
+kin_arena *kin__arena_new_at(kin__id owner, kin_arena **at);
+void kin__arena_free_at(kin_arena **at);
+
 /* Hand it to `owner`, one store (the journal's). KIN_EDIED if that member is gone. */
 int kin__arena_set_owner(kin_arena *arena, kin__id owner);
 /* The same, and in the same transaction a word of the region. */

@@ -113,7 +113,7 @@ static struct kin__batch *make_batch(struct job *job, kin_result *common)
     kin_result *whole = kin__own(common);
     const kin_map_args *args = job->args;
     if (!whole->room)
-        whole->room = kin__arena_new_for(job->desk->pool->maker);
+        kin__arena_new_at(job->desk->pool->maker, &whole->room);
     if (!whole->room)
         return NULL;
     struct kin__batch *shared = kin_arena_calloc(whole->room, 1, sizeof *shared);

@@ -79,7 +79,7 @@ void kin__desk_open_seat(struct kin__desk *desk, kin_pool *pool, int worker)
 static int add_slab(struct kin__desk *desk)
 {
     if (!*desk->arena)
-        *desk->arena = kin__arena_new_for(desk->pool->maker);
+        kin__arena_new_at(desk->pool->maker, desk->arena);
     if (!*desk->arena)
         return kin_error_code();
     const size_t align = _Alignof(kin_result);

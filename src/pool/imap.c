@@ -111,7 +111,7 @@ static bool make_window(kin_imap *imap, struct kin__desk *desk)
     if (!imap->holder)
         return false;
     kin_result *holder = kin__own(imap->holder);
-    holder->room = kin__arena_new_for(desk->pool->maker);
+    kin__arena_new_at(desk->pool->maker, &holder->room);
     struct kin__batch *shared = holder->room ? kin_arena_calloc(holder->room, 1, sizeof *shared) : NULL;
     kin_result **records = shared ? kin_arena_calloc(holder->room, imap->window, sizeof *records) : NULL;
     if (!records)

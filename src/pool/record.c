@@ -57,25 +57,15 @@ void kin__call_warden(kin_pool *pool)
         kin__os_futex_wake(&pool->calls, INT_MAX);
 }
 
-static void free_arena(kin_arena **at)
-{
-    kin_arena *arena = *at;
-    *at = NULL;
-    kin_arena_free(arena);
-}
-
 void kin__record_clean_attempt(kin_result *common)
 {
     kin_result *record = kin__own(common);
     record->outer = 0;
-    if (record->batch) { /* what was done is kept */
-        if (record->memory)
-            kin__arena_rollback(record->memory, record->mark);
+    if (record->memory) /* of a piece, what was done is kept */
+        kin__arena_rollback(record->memory, record->batch ? record->mark : 0);
+    if (record->batch)
         return;
-    }
     atomic_store_explicit(&record->failure, NULL, memory_order_relaxed);
-    free_arena(&record->memory);
-    free_arena(&record->story);
     if (record->out)
         memset(kin__own(record->out), 0, record->out_size);
 }
@@ -85,14 +75,16 @@ void kin__record_clean(kin_result *common)
     kin_result *record = kin__own(common);
     record->out = NULL; /* what the caller gave is theirs */
     record->batch = NULL;
-    kin__record_clean_attempt(common);
-    free_arena(&record->room);
+    atomic_store_explicit(&record->failure, NULL, memory_order_relaxed);
+    kin__arena_free_at(&record->memory);
+    kin__arena_free_at(&record->story);
+    kin__arena_free_at(&record->room);
 }
 
 void *kin__record_malloc(kin_result *record, kin__id maker, size_t size)
 {
     if (!record->memory)
-        record->memory = kin__arena_new_for(maker);
+        kin__arena_new_at(maker, &record->memory);
     return record->memory ? kin_arena_malloc(record->memory, size) : NULL;
 }
 
@@ -100,7 +92,7 @@ struct kin__failure *kin__record_fails(kin_result *record, kin__id maker)
 {
     record = kin__own(record);
     if (!record->story)
-        record->story = kin__arena_new_for(maker);
+        kin__arena_new_at(maker, &record->story);
     struct kin__failure *common = record->story ? kin_arena_malloc(record->story, sizeof *common) : NULL;
     if (!common)
         return NULL;

@@ -343,7 +343,8 @@ int kin_result_take(kin_result *result, kin_arena **out)
         return kin_error_code();
     kin_result *record = kin__own(result);
     gather(record);
-    kin_arena *memory = KIN__WORK(state) == KIN__WORK_DONE || record->batch ? record->memory : NULL;
+    kin_arena *memory =
+        KIN__WORK(state) == KIN__WORK_DONE || record->batch ? record->memory : NULL; /* else it is empty */
     if (memory && desk->owner)
         error = kin_arena_take(memory);
     if (!error && memory)

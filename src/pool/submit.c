@@ -87,7 +87,7 @@ static int place_data(kin_result *record, kin__id maker, const kin_apply_args *a
     record->in = args->in;
     record->out = args->out ? args->out : args->out_size ? record->inline_out : NULL;
     if (in_room || out_room) {
-        record->room = kin__arena_new_for(maker);
+        kin__arena_new_at(maker, &record->room);
         if (!record->room)
             return kin_error_code();
     }
