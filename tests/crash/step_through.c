@@ -6,6 +6,8 @@
  */
 #include "stepper.h"
 
+#include "crash/points.h"
+
 #include <check.h>
 #include <dlfcn.h>
 #include <poll.h>
@@ -23,6 +25,10 @@
 static const char *const case_names[STEP_CASES] = {"killed", "killed after others had worked",
                                                    "let go on after others had worked",
                                                    "let go on after others had worked just before it"};
+
+/* Bounds what an operation costs that takes a new way each time. */
+#define VICTIMS_PER_POINT 3
+#define VICTIMS_MORE 50
 
 struct shared {
     struct step_end end;
@@ -42,9 +48,7 @@ struct through {
     struct step_victim victim;
     struct step_result result;
     double patience;
-    uint32_t *gaps; /* instructions from the last point to point i + 1; filled while counting */
-    size_t gaps_room;
-    bool counting;
+    struct points points;
 };
 
 static double now(void)
@@ -231,32 +235,46 @@ static bool begin(struct through *t, enum step_case which)
     return true;
 }
 
-static void note_gap(struct through *t, unsigned point, unsigned long gap)
+/* Whether the victim is to be stopped there: at the first point not tried in this case, after `*skip` of them. */
+static bool is_wanted(struct through *t, unsigned index, enum step_case which, unsigned *skip)
 {
-    if (point >= t->gaps_room) {
-        t->gaps_room = 2 * t->gaps_room + 64;
-        t->gaps = realloc(t->gaps, t->gaps_room * sizeof(t->gaps[0]));
-        if (!t->gaps)
-            abort();
-    }
-    t->gaps[point] = (uint32_t)gap;
+    struct point *point = &t->points.at[index];
+    if (point->tried[which])
+        return false;
+    point->tried[which] = true;
+    return (*skip)-- == 0;
+}
+
+/* How many instructions on to stop before the next point, if that is wanted; where it lies is known from an earlier run. A point
+ * inside a system call has no instruction of its own. -1: go on to the point. */
+static long pause_before(struct through *t, unsigned *skip)
+{
+    const struct point *here = &t->points.at[t->points.last];
+    if (!here->next || !is_wanted(t, here->next, STEP_OTHERS_BEFORE, skip) || here->gap == 0)
+        return -1;
+    return (long)here->gap - 1;
 }
 
 /*
- * Step to the point wanted, or to the instruction before it; returns what is there, STEP_OVER if the operation
- * ends before. A victim asleep is led past by the others. Counts the points seen in *seen.
+ * Step to the point wanted, or to the instruction before it; `skip` NULL: none is. Returns what is there, STEP_OVER if the
+ * operation ends before. A victim asleep is led past by the others. Counts the points seen in *seen.
  */
-static enum step_stop advance(struct through *t, unsigned wanted, bool before, unsigned *seen)
+static enum step_stop advance(struct through *t, enum step_case which, unsigned *skip, unsigned *seen)
 {
+    points_begin_run(&t->points);
     for (*seen = 0;;) {
         unsigned long steps = t->victim.steps;
-        if (before && *seen + 1 == wanted)
-            t->victim.pause_at = steps + t->gaps[wanted - 1] - 1;
+        long pause = skip && which == STEP_OTHERS_BEFORE ? pause_before(t, skip) : -1;
+        if (pause == 0)
+            return STEP_PAUSED;
+        t->victim.pause_at = pause > 0 ? steps + (unsigned long)pause : 0;
         enum step_stop stop = step_next(&t->victim);
-        if (stop == STEP_OVER || stop == STEP_FAULT || stop == STEP_PAUSED || ++*seen == wanted)
+        if (stop == STEP_OVER || stop == STEP_FAULT || stop == STEP_PAUSED)
             return stop;
-        if (t->counting)
-            note_gap(t, *seen - 1, t->victim.steps - steps);
+        unsigned index = points_meet(&t->points, &t->victim, stop, t->victim.steps - steps);
+        ++*seen;
+        if (skip && which != STEP_OTHERS_BEFORE && is_wanted(t, index, which, skip))
+            return stop;
         if (stop == STEP_ENTRY)
             t->result.syscalls++;
         if (stop == STEP_BLOCKED && t->operation->over && t->operation->over(t->operation->world))
@@ -296,44 +314,41 @@ static void finish(struct through *t, enum step_case which, unsigned point, enum
     survivor_failed(t, which, point, stop);
 }
 
-/* One victim to one point of one case. False: the operation has no such point, or a fault was found. */
-static bool try_point(struct through *t, enum step_case which, unsigned point, unsigned *seen)
+/* One victim to one point of one case. False: the operation ended before, or a fault was found. */
+static bool try_point(struct through *t, enum step_case which, unsigned *skip, unsigned *seen)
 {
     if (!begin(t, which))
         return false;
-    enum step_stop stop = advance(t, point, which == STEP_OTHERS_BEFORE, seen);
+    enum step_stop stop = advance(t, which, skip, seen);
     if (stop == STEP_FAULT) {
         failed(t, which, *seen, stop, t->victim.fault);
         step_kill(&t->victim);
         return false;
     }
     bool over = stop == STEP_OVER;
-    finish(t, over ? STEP_OTHERS_GO : which, stop == STEP_PAUSED ? point : *seen, stop);
+    finish(t, over ? STEP_OTHERS_GO : which, *seen + (stop == STEP_PAUSED), stop);
     return !over && !t->result.failed;
 }
 
+/* A victim for each `stride`-th of the points, until two have come to the end without meeting one that was not tried: an
+ * operation may take one of two ways in turn. */
 static void try_case(struct through *t, enum step_case which, unsigned stride)
 {
-    unsigned seen, points = t->result.points;
-    for (unsigned point = 1 + (unsigned)which * stride / STEP_CASES; !t->result.failed; point += stride) {
-        /* At the points counted, and at those beyond that there may be this time. */
-        if (which == STEP_OTHERS_BEFORE && point > points)
+    unsigned seen, skip = (unsigned)which * stride / STEP_CASES, fruitless = 0;
+    for (unsigned left = VICTIMS_PER_POINT * t->result.points + VICTIMS_MORE; left > 0; left--) {
+        if (!try_point(t, which, &skip, &seen) && (t->result.failed || ++fruitless == 2))
             return;
-        if (which == STEP_OTHERS_BEFORE && t->gaps[point - 1] == 0)
-            continue; /* inside a system call */
-        if (!try_point(t, which, point, &seen))
-            return;
+        skip = stride - 1;
     }
 }
 
 struct step_result step_through(const struct step_operation *operation, unsigned points_max, double patience)
 {
-    struct through t = {.operation = operation, .patience = patience, .counting = true};
+    struct through t = {.operation = operation, .patience = patience};
     fflush(NULL);
     start_survivor(&t);
-    try_point(&t, STEP_OTHERS_GO, 0, &t.result.points);
+    try_point(&t, STEP_OTHERS_GO, NULL, &t.result.points);
     t.result.steps = t.victim.steps;
-    t.counting = false;
     unsigned syscalls = t.result.syscalls, sleeps = t.result.sleeps, points = t.result.points;
     unsigned stride = points_max && points > points_max ? (points + points_max - 1) / points_max : 1;
     for (int which = STEP_KILL; which < STEP_CASES && !t.result.failed; which++)
@@ -341,7 +356,7 @@ struct step_result step_through(const struct step_operation *operation, unsigned
     t.result.syscalls = syscalls;
     t.result.sleeps = sleeps;
     end_survivor(&t.survivor);
-    free(t.gaps);
+    points_free(&t.points);
     return t.result;
 }
 
