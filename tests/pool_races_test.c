@@ -100,6 +100,24 @@ static void finish_reaches_workers_about_to_sleep(void)
     }
 }
 
+/* A worker looks by itself each second: unless it is woken, each of these maps takes almost that long. */
+static void worker_that_sleeps_is_woken_at_once(void)
+{
+    test_init();
+    kin_pool *pool = new_pool(1);
+    ck_assert_int_eq(kin_pool_for(pool, nap, KIN_MAP_ARGS(.count = 1)), 0);
+    double began = test_time_left(), slept = 0;
+    for (int i = 0; i < 5; i++) {
+        double before = test_time_left();
+        usleep(30000); /* idle for much longer than it spins */
+        slept += before - test_time_left();
+        ck_assert_int_eq(kin_pool_for(pool, nap, KIN_MAP_ARGS(.count = 1)), 0);
+    }
+    double took = began - test_time_left() - slept;
+    ck_assert_msg(took < 2.5, "5 maps of one short task took %g s", took);
+    kin_pool_free(pool);
+}
+
 static int count_runs(kin_task *task, size_t index, void *runs)
 {
     (void)task, (void)index;
@@ -345,6 +363,7 @@ static const struct test tests[] = {
     {"last_answer_wakes_the_supervisor_though_a_seat_is_empty",
      last_answer_wakes_the_supervisor_though_a_seat_is_empty, 60, 0},
     {"finish_reaches_workers_about_to_sleep", finish_reaches_workers_about_to_sleep, 120, 0},
+    {"worker_that_sleeps_is_woken_at_once", worker_that_sleeps_is_woken_at_once, 20, TEST_EACH_METHOD},
     {"huge_chunk_is_one_chunk", huge_chunk_is_one_chunk, 20, TEST_EACH_METHOD},
     {"pool_is_not_ended_from_its_own_map", pool_is_not_ended_from_its_own_map, 20, TEST_EACH_METHOD},
     {"freeing_a_pool_ends_another_threads_map", freeing_a_pool_ends_another_threads_map, 60, 0},
