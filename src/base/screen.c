@@ -50,7 +50,7 @@ static dev_t terminal_of(int fd)
 /* Up to the last line's end that is not too far, else to the first. */
 static size_t portion(const char *text, size_t length)
 {
-    if (length <= AT_ONCE)
+    if (!text || length <= AT_ONCE) /* NULL only for gcc, which warns of it under sanitizers */
         return length;
     const char *end = memrchr(text, '\n', AT_ONCE);
     if (!end)
