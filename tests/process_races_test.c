@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "kin.h"
+#include "process/child.h"
 
 #define TOP (test_time_left() - 0.5)
 
@@ -93,7 +94,7 @@ static void who_waits_for_an_orphan_touches_no_freed_object(void)
         }
     pthread_join(joiner, &joined);
     ck_assert_ptr_eq(joined, grandchild);
-    usleep(150000); /* a waiter looks each 0.1 s */
+    usleep(150000);     /* a waiter looks each 0.1 s */
     size_t written = 0; /* an assertion a byte would take longer than all else */
     for (size_t i = 0; i < count; i++)
         for (size_t at = 0; at < size; at++)
@@ -311,6 +312,72 @@ static void stdin_is_null_whatever_the_program_closed(void)
             close(fd);
 }
 
+/* ---- cancelled threads ---- */
+
+static void *ask_cancelled(void *process)
+{
+    pthread_cancel(pthread_self());
+    kin_process_is_alive(process); /* has points at which it may end, with a mutex held */
+    pthread_testcancel();
+    return NULL;
+}
+
+static void *start_cancelled(void *started)
+{
+    pthread_cancel(pthread_self());
+    *(kin_process **)started =
+        kin_process_start_shared(wait_for_signal, NULL, KIN_PROCESS_OPTIONS(.start_method = test_method()));
+    pthread_testcancel();
+    return NULL;
+}
+
+static void must_be_cancelled(void *(*body)(void *), void *arg)
+{
+    pthread_t thread;
+    void *result;
+    ck_assert_int_eq(pthread_create(&thread, NULL, body, arg), 0);
+    ck_assert_int_eq(pthread_join(thread, &result), 0);
+    ck_assert_ptr_eq(result, PTHREAD_CANCELED);
+}
+
+/* Neither a mutex nor a process that nobody knows. */
+static void cancelled_thread_leaves_nothing_held(void)
+{
+    test_init();
+    kin_log_set_level(KIN_LOG_ERROR); /* of a fork beside threads */
+    kin_process *process = start(wait_for_signal, NULL), *started = NULL;
+    must_be_cancelled(ask_cancelled, process);
+    must_be_cancelled(start_cancelled, &started);
+    ck_assert_ptr_nonnull(started);
+    kin_process_free(process);
+    kin_process_free(started);
+    process = start(return_three, NULL);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    kin_process_free(process);
+}
+
+static int fork_and_ask_for_the_parent(void *arg)
+{
+    (void)arg;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(kin_current_process() && !kin__child_is_orphan() ? 3 : 4);
+    int status;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 5;
+}
+
+/* Its parent is the child, not the child's. */
+static void plain_fork_of_a_child_is_no_orphan(void)
+{
+    test_init();
+    kin_end end;
+    kin_process *process = start(fork_and_ask_for_the_parent, NULL);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    ck_assert_int_eq(kin_process_end(process, &end), 0);
+    ck_assert_int_eq(end.exit_code, 3);
+    kin_process_free(process);
+}
+
 /* ---- statuses and signals ---- */
 
 static void collect_all(int number)
@@ -363,6 +430,10 @@ static const struct test tests[] = {
     {"init_that_failed_may_be_tried_again", init_that_failed_may_be_tried_again, 10, TEST_EACH_METHOD},
     {"program_without_standard_streams", program_without_standard_streams, 20, TEST_NOT_VALGRIND},
     {"stdin_is_null_whatever_the_program_closed", stdin_is_null_whatever_the_program_closed, 20,
+     TEST_EACH_METHOD | TEST_NOT_VALGRIND},
+    {"cancelled_thread_leaves_nothing_held", cancelled_thread_leaves_nothing_held, 20,
+     TEST_EACH_METHOD | TEST_NOT_VALGRIND},
+    {"plain_fork_of_a_child_is_no_orphan", plain_fork_of_a_child_is_no_orphan, 20,
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},
     {"collected_child_is_not_waited_for", collected_child_is_not_waited_for, 30, TEST_NOT_VALGRIND},
     {"too_large_an_argument_is_refused", too_large_an_argument_is_refused, 10, 0},

@@ -7,6 +7,8 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -21,8 +23,10 @@
 #define ORPHAN_GRACE 0.1
 #define ORPHAN_PATIENCE 5.0 /* seconds; later sweeps find the rest */
 
-pthread_mutex_t kin__guardian_mutex = PTHREAD_MUTEX_INITIALIZER;
 struct kin__watch *kin__guardian_list;
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static int cancel_before; /* the cancel state of who holds the mutex */
 
 static int epoll_fd = -1;
 static int poke_fd = -1;
@@ -32,6 +36,27 @@ static _Atomic bool stopping;
 static _Atomic int others; /* threads of upper floors */
 static _Atomic double orphans_until;
 static _Atomic double next_alarm; /* 0: none */
+
+void kin__guardian_lock(void)
+{
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    pthread_mutex_lock(&mutex);
+    cancel_before = before;
+}
+
+void kin__guardian_unlock(void)
+{
+    int before = cancel_before;
+    pthread_mutex_unlock(&mutex);
+    pthread_setcancelstate(before, NULL);
+}
+
+void kin__guardian_unlock_in_child(void)
+{
+    mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    pthread_setcancelstate(cancel_before, NULL);
+}
 
 bool kin__guardian_check(struct kin__watch *watch)
 {
@@ -53,7 +78,7 @@ static bool lock_unless_stopping(void)
         until.tv_nsec += LOCK_PERIOD_NS;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
-        if (pthread_mutex_clocklock(&kin__guardian_mutex, CLOCK_MONOTONIC, &until) == 0)
+        if (pthread_mutex_clocklock(&mutex, CLOCK_MONOTONIC, &until) == 0)
             return true;
     }
     return false;
@@ -67,7 +92,7 @@ static void check_all(void)
         next = watch->next;
         kin__guardian_check(watch);
     }
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    pthread_mutex_unlock(&mutex);
 }
 
 static void ring_alarms(void)
@@ -82,7 +107,7 @@ static void ring_alarms(void)
             next = watch->alarm_at;
     }
     atomic_store(&next_alarm, next);
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    pthread_mutex_unlock(&mutex);
 }
 
 static int patience_ms(bool orphans)
@@ -154,9 +179,11 @@ static void stop(void)
     if (!running || pthread_equal(thread, pthread_self()))
         return;
     double deadline = kin__os_deadline(ORPHAN_GRACE);
-    while (kin__os_now() < atomic_load(&orphans_until) && kin__members_sweep() > 0)
+    while (kin__os_now() < atomic_load(&orphans_until) && kin__members_sweep() > 0) {
         if (kin__os_left(deadline) <= 0)
-            return; /* the thread looks after them */
+            return;    /* the thread looks after them */
+        sched_yield(); /* they need the CPU to die */
+    }
     atomic_store(&orphans_until, 0);
     atomic_store(&stopping, true);
     eventfd_write(poke_fd, 1);
@@ -256,7 +283,7 @@ void kin__guardian_expect_orphans(void)
 
 void kin__guardian_forked(void)
 {
-    kin__guardian_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     kin__guardian_list = NULL;
     running = false;
     atomic_store(&others, 0);

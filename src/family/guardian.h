@@ -9,7 +9,6 @@
 #ifndef KIN_FAMILY_GUARDIAN_H
 #define KIN_FAMILY_GUARDIAN_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 /* A child to watch, part of the watcher's own record of it. Private to the process. */
@@ -17,15 +16,22 @@ struct kin__watch {
     int pidfd;
     bool over;  /* `ended` was called */
     bool quiet; /* no reason for the thread: nobody waits for its end but who asks */
-    void (*ended)(struct kin__watch *watch); /* called once, under kin__guardian_mutex */
+    void (*ended)(struct kin__watch *watch); /* called once, under the mutex below */
     double (*alarm)(
         struct kin__watch *watch); /* called at `alarm_at`; returns the next such moment, 0: none */
     double alarm_at;               /* by kin__os_now(); 0: none */
     struct kin__watch *next, **link;
 };
 
-/* Guards the list and all records in it; held during `ended`, that is, while a child is being reaped and recovered. */
-extern pthread_mutex_t kin__guardian_mutex;
+/*
+ * The mutex guards the list and all records in it; it is held during `ended`, that is, while a child is being reaped and
+ * recovered. Who holds it calls much that is a point where a thread may be cancelled (pthreads(7)): that waits meanwhile.
+ */
+void kin__guardian_lock(void);
+void kin__guardian_unlock(void);
+
+/* In the child of a fork that was made with the mutex held. */
+void kin__guardian_unlock_in_child(void);
 
 /* The living children, for walks under the mutex. */
 extern struct kin__watch *kin__guardian_list;

@@ -306,9 +306,9 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
             kin__fail_with(&story);
             return NULL;
         }
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     int error = pool->kind == KIN_POOL_PROCESSES ? kin__guardian_start() : 0;
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
     if (error) {
         atomic_store(&pool->closed, 1);
         kin_pool_free(pool);

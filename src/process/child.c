@@ -71,36 +71,36 @@ static void watch_parent(pid_t parent)
 static kin_process *next_to_end(kin__id *id)
 {
     kin_process *found = NULL;
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     for (struct kin__watch *watch = kin__guardian_list; watch && !found; watch = watch->next) {
         kin_process *process = ((struct kin__child *)watch)->process;
         if (!kin__guardian_check(watch) && !process->detached)
             found = process;
     }
     *id = found ? found->id : 0;
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
     return found;
 }
 
 /* Most have none: then not even the clock is looked at, which would be a page to fault in. */
 static bool has_children(void)
 {
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     bool any = kin__guardian_list;
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
     return any;
 }
 
 /* Of the daemons that are there still. */
 static void signal_daemons(int number)
 {
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next) {
         const kin_process *process = ((struct kin__child *)watch)->process;
         if (!watch->over && process->daemon && !process->detached && (!process->server || number == SIGKILL))
             kin__os_pidfd_signal(watch->pidfd, number);
     }
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
 }
 
 static void end_children(void)
@@ -250,6 +250,7 @@ static void install_carried(const kin_process *process)
 void kin__child_run_forked(kin__id id, pid_t parent)
 {
     kin__os_drop_output();
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     kin__os_reset_signals(kin__os_fatal_catch() | KIN__SIGNAL_BIT(parent_died));
     kin__member_forked();
     if (kin__os_parent_is_hidden()) {
@@ -285,7 +286,7 @@ pid_t kin__child_parent(void)
 
 static void before_fork(void)
 {
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     kin__output_before_fork();
     kin__handles_before_fork();
 }
@@ -294,13 +295,20 @@ static void after_fork_in_parent(void)
 {
     kin__handles_after_fork();
     kin__output_after_fork();
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
+}
+
+/* A plain fork's parent is not its parent's. */
+static void forked(void)
+{
+    expected_parent = 0;
+    kin__children_forked();
 }
 
 static void after_fork_in_child(void)
 {
     /* The rest is done when the child first calls kin, or by kin__child_run_forked. */
-    kin__guardian_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    kin__guardian_unlock_in_child();
     kin__handles_forked();
     kin__log_after_fork();
     kin__output_after_fork();
@@ -327,9 +335,8 @@ void kin__child_setup(void)
     parent_died = SIGRTMAX - 1;
     catch_parent_death();
     kin__crash_prepare(parent_died);
-    kin__member_hooks(&(struct kin__member_hooks){.forked = kin__children_forked,
-                                                  .recover = kin__children_recover,
-                                                  .recovered = kin__children_recovered});
+    kin__member_hooks(&(struct kin__member_hooks){
+        .forked = forked, .recover = kin__children_recover, .recovered = kin__children_recovered});
     kin__os_keep_module((uintptr_t)kin__at_exit); /* a plug-in's own copy of kin may be unloaded before */
     on_exit(kin__at_exit, NULL);
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);

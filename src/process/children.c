@@ -301,7 +301,7 @@ void kin__child_forget(struct kin__child *child)
 
 int kin__child_notify(struct kin_process *process, void (*notify)(void *arg), void *arg)
 {
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     struct kin__child *child = kin__child_find(process);
     if (child) {
         child->notify = notify;
@@ -309,7 +309,7 @@ int kin__child_notify(struct kin_process *process, void (*notify)(void *arg), vo
         if (child->watch.over && notify)
             notify(arg);
     }
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
     return child ? 0 : kin__fail(KIN_EPERM, "process \"%s\" was not started here", process->name);
 }
 
@@ -329,10 +329,10 @@ void kin__children_forked(void)
 
 static bool settle_own(struct kin_process *process)
 {
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     struct kin__child *child = kin__child_find(process);
     bool over = child && kin__guardian_check(&child->watch);
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
     bool ended = atomic_load_explicit(&process->ended, memory_order_acquire);
     /* Over and not ended: who was recovering it did not get on. */
     return ended || !over ? ended : kin__member_recover(process->id) == 0;

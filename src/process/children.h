@@ -13,7 +13,7 @@ struct kin__child {
     double started; /* kin__os_now() */
 };
 
-/* All under kin__guardian_mutex. */
+/* All under the guardian's mutex. */
 struct kin__child *kin__child_find(const struct kin_process *process);
 int kin__child_add(struct kin_process *process, int pidfd);
 void kin__child_forget(struct kin__child *child); /* closes the pidfd; the object stays */

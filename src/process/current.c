@@ -39,9 +39,9 @@ kin_process *kin_current_process(void)
     struct kin__member *me = kin__self();
     if (!me || me->process)
         return me ? me->process : NULL;
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     kin_process *process = me->process ? me->process : make_own(me);
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
     return process;
 }
 
@@ -60,14 +60,14 @@ int kin_active_children(kin_process **out, size_t capacity, size_t *count)
     if (!count || (capacity && !out))
         return kin__fail(KIN_EINVAL, "cannot list children: no place for the %s", count ? "list" : "count");
     size_t found = 0;
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next)
         if (!kin__guardian_check(watch) && !((struct kin__child *)watch)->process->server) {
             if (found < capacity)
                 out[found] = ((struct kin__child *)watch)->process;
             found++;
         }
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
     *count = found;
     return 0;
 }

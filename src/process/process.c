@@ -30,11 +30,11 @@ int kin__process_check(const kin_process *process, const char *what)
 /* The pidfd of a child of ours, or -1. */
 static int own_pidfd(const kin_process *process, kin__id id, bool only_if_running)
 {
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     struct kin__child *child = kin__child_find(process);
     int pidfd =
         child && process->id == id && !(only_if_running && child->watch.over) ? child->watch.pidfd : -1;
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
     return pidfd;
 }
 
@@ -112,11 +112,11 @@ static int send(kin_process *process, int number, const char *what)
     kin__id id = process->id;
     if (kin__process_settle(process, id))
         return 0;
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     struct kin__child *child = kin__child_find(process);
     if (child)
         error = child->watch.over ? 0 : kin__os_pidfd_signal(child->watch.pidfd, number);
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
     if (child)
         return error;
     int pidfd = open_member(process, id, what, &error);
@@ -266,10 +266,10 @@ void kin_process_free(kin_process *process)
         refuse_free(KIN_EPERM, process->name, "only the process that started it can do that");
         return;
     }
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     struct kin__child *child = kin__child_find(process);
     bool pools = child && child->notify;
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
     if (pools) {
         refuse_free(KIN_EPERM, process->name, "it is a worker of a pool");
         return;
@@ -280,10 +280,10 @@ void kin_process_free(kin_process *process)
         kin_log(KIN_LOG_ERROR, "process \"%s\" goes on unwatched: %s", process->name, kin_error_message());
     if (process->printed)
         kin__output_drop(process->id);
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     child = kin__child_find(process);
     if (child)
         kin__child_forget(child);
     kin__process_let_go(process);
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
 }

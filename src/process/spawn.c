@@ -82,21 +82,20 @@ static int spawn(const char *path, char **environment, const struct kin__printed
     posix_spawn_file_actions_init(&files);
     posix_spawnattr_init(&how);
     int nothing = kin__os_high(kin__os_open_null());
-    if (nothing >= 0)
-        posix_spawn_file_actions_adddup2(&files, nothing, STDIN_FILENO);
-    else
-        posix_spawn_file_actions_addclose(&files, STDIN_FILENO);
+    /* Out of memory: a child without one of these would have descriptors that are not its own. */
+    int error = nothing >= 0 ? posix_spawn_file_actions_adddup2(&files, nothing, STDIN_FILENO)
+                             : posix_spawn_file_actions_addclose(&files, STDIN_FILENO);
     for (int i = 0; printed && i < 2; i++)
         if (printed->write_fd[i] >= 0)
-            posix_spawn_file_actions_adddup2(&files, printed->write_fd[i], i + 1);
-    posix_spawn_file_actions_adddup2(&files, kin__region_fd, CHILD_FD);
+            error |= posix_spawn_file_actions_adddup2(&files, printed->write_fd[i], i + 1);
+    error |= posix_spawn_file_actions_adddup2(&files, kin__region_fd, CHILD_FD);
     for (int i = 0; i < carried_count; i++)
-        posix_spawn_file_actions_adddup2(&files, carried[i], KIN__CARRIED_FROM + i);
-    posix_spawn_file_actions_addclosefrom_np(&files, KIN__CARRIED_FROM + carried_count);
+        error |= posix_spawn_file_actions_adddup2(&files, carried[i], KIN__CARRIED_FROM + i);
+    error |= posix_spawn_file_actions_addclosefrom_np(&files, KIN__CARRIED_FROM + carried_count);
     posix_spawnattr_setsigdefault(&how, &all);
     posix_spawnattr_setsigmask(&how, &none);
     posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    int error = posix_spawn(pid, path, &files, &how, main_argv, environment);
+    error = error ? ENOMEM : posix_spawn(pid, path, &files, &how, main_argv, environment);
     posix_spawnattr_destroy(&how);
     posix_spawn_file_actions_destroy(&files);
     if (nothing >= 0)

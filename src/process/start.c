@@ -18,6 +18,7 @@
 #include "process/printed.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,13 +152,13 @@ static kin_process *make_object(const struct kin__start *start, int method,
 /* From here on the starter's recovery finds it on its list; until now its intent frees it. */
 static void link_object(struct kin__member *me, kin_process *process)
 {
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     process->next = me->children;
     kin__journal_begin();
     kin__journal_set_pointer(&me->children, process);
     kin__heap_close_in(kin__thread_mine);
     kin__journal_end();
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
 }
 
 static int cannot_watch(const kin_process *process, int error)
@@ -184,10 +185,10 @@ static int launch(kin_process *process, struct kin__member *member)
     atomic_store_explicit(&member->attached, kin__os_since_boot_ns(), memory_order_relaxed);
     int32_t unset = 0; /* the child writes the same */
     atomic_compare_exchange_strong(&process->pid, &unset, (int32_t)pid);
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     int pidfd = kin__os_pidfd_of_child(pid);
     int error = pidfd < 0 ? cannot_watch(process, errno) : kin__child_add(process, pidfd);
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
     if (error) {
         kin__os_kill_child(pid);
         kin__member_recover(process->id);
@@ -220,13 +221,13 @@ static kin_process *start_member(const struct kin__start *start, struct kin__mem
         kin__output_drop(process->id);
     if (kin__member_find(process->id))
         kin__member_release_unborn(member);
-    pthread_mutex_lock(&kin__guardian_mutex);
+    kin__guardian_lock();
     kin__process_let_go(process);
-    pthread_mutex_unlock(&kin__guardian_mutex);
+    kin__guardian_unlock();
     return NULL;
 }
 
-kin_process *kin__process_start(const struct kin__start *start)
+static kin_process *start_process(const struct kin__start *start)
 {
     struct kin__member *me = kin__self();
     struct kin__carrying carrying;
@@ -253,6 +254,16 @@ kin_process *kin__process_start(const struct kin__start *start)
         return NULL;
     kin_process *process = start_member(start, me, method, &carrying);
     kin__carrying_end(&carrying);
+    return process;
+}
+
+/* A thread that is cancelled in it would leave a slot, or a child that nobody watches. */
+kin_process *kin__process_start(const struct kin__start *start)
+{
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    kin_process *process = start_process(start);
+    pthread_setcancelstate(before, NULL);
     return process;
 }
 
