@@ -188,6 +188,8 @@ static void close_window(struct kin__map *map)
         memcpy(out + map->before * map->args.out_size, job->out, map->window * map->args.out_size);
     map->before += map->window;
     map->window = 0;
+    map->resumed_before += map->resumed;
+    map->resumed = 0;
 }
 
 static void run_windows(struct kin__map *map, const struct views *views)
@@ -249,6 +251,7 @@ static int map_locked(struct kin__map *map, bool is_for)
         if (kin__output_runs()) /* lines of its tasks above the last bar */
             kin__output_sync(kin__os_deadline(OUTPUT_PATIENCE));
         kin__map_progress(map, true);
+        kin__watch_end(map);
         if (map->catches_interrupt)
             kin__interrupt_end(&map->pool->event);
         kin__collect_results(map);
@@ -310,6 +313,22 @@ int kin_pool_for(kin_pool *pool, kin_for_fn fn, const kin_map_args *args)
     return map_over(pool, (void (*)(void))fn, args, true);
 }
 
+/* What is done of the window under way. */
+static void count_window(const struct kin__map *map, kin_progress *progress)
+{
+    progress->resumed += map->resumed;
+    progress->done += map->resumed;
+    progress->failed = *map->args.failures;
+    for (int i = 0; i < map->pool->workers; i++) {
+        progress->done += atomic_load_explicit(&map->pool->seats[i].done, memory_order_relaxed);
+        progress->failed += atomic_load_explicit(&map->pool->seats[i].failed, memory_order_relaxed);
+    }
+    for (const struct kin__death *death = map->deaths; death; death = death->next) {
+        progress->done++;
+        progress->failed++;
+    }
+}
+
 void kin__map_progress(struct kin__map *map, bool last)
 {
     kin__resume_save(map, false);
@@ -319,6 +338,7 @@ void kin__map_progress(struct kin__map *map, bool last)
     if (!last && now < map->next_progress)
         return;
     map->next_progress = now + PROGRESS_PERIOD;
+    kin__watch_seats(map, now);
     kin_progress progress = {.size = sizeof progress,
                              .total = map->args.count,
                              .done = map->finished,
@@ -327,25 +347,20 @@ void kin__map_progress(struct kin__map *map, bool last)
                              .elapsed = now - map->started,
                              .remaining = -1,
                              .finished = last,
-                             .name = map->pool->name};
-    if (!last) {
-        progress.failed = *map->args.failures;
-        for (int i = 0; i < map->pool->workers; i++) {
-            progress.done += atomic_load_explicit(&map->pool->seats[i].done, memory_order_relaxed);
-            progress.failed += atomic_load_explicit(&map->pool->seats[i].failed, memory_order_relaxed);
-        }
-        for (const struct kin__death *death = map->deaths; death; death = death->next) {
-            progress.done++;
-            progress.failed++;
-        }
-    }
+                             .name = map->pool->name,
+                             .resumed = map->resumed_before,
+                             .seats = map->pool->workers,
+                             .map = map};
+    if (!last)
+        count_window(map, &progress);
     if (progress.done > progress.total)
         progress.done = progress.total;
     for (int i = 0; i < map->pool->workers; i++)
         progress.workers += map->local->posts[i].process && !atomic_load(&map->local->posts[i].ended);
-    if (progress.done && progress.elapsed > 0)
-        progress.remaining =
-            progress.elapsed / (double)progress.done * (double)(progress.total - progress.done);
+    if (progress.done > progress.resumed && progress.elapsed > 0)
+        progress.rate = (double)(progress.done - progress.resumed) / progress.elapsed;
+    if (progress.rate > 0)
+        progress.remaining = (double)(progress.total - progress.done) / progress.rate;
     if (map->args.progress(&progress, map->args.progress_arg) != 0 && !last && !map->stopping) {
         kin__fail(KIN_ECANCELED, "the map over pool \"%s\" was canceled by its progress function",
                   map->pool->name);

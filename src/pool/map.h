@@ -36,6 +36,8 @@ struct kin__map {
     kin_error story;
     kin_error first; /* the failure with the lowest index so far; code 0: none */
     double started;
+    struct kin__watched *watched; /* of each seat, for progress functions that ask (progress_state.c) */
+    size_t resumed_before;        /* items from the journal in windows that are over */
     double next_progress;
 };
 
@@ -66,6 +68,10 @@ void kin__collect_results(struct kin__map *map);
 
 /* inline.c: run the window in the caller. */
 void kin__run_inline(struct kin__map *map);
+
+/* progress_state.c: what the seats are running, seen at each look; given up at the map's end. */
+void kin__watch_seats(struct kin__map *map, double now);
+void kin__watch_end(struct kin__map *map);
 
 /* Tell the progress function, if it is time or `last`. */
 void kin__map_progress(struct kin__map *map, bool last);
