@@ -115,7 +115,7 @@ static void leftover_holder_of_region_is_named(void)
 
 static void open_descriptor_is_found(void)
 {
-    expect_failure("descriptor", "/dev/null");
+    expect_failure("descriptor", "/dev/zero");
 }
 
 static void file_in_dev_shm_is_found(void)

@@ -109,7 +109,7 @@ static void child_holding_region(void)
 
 static void descriptor(void)
 {
-    ck_assert_int_ge(open("/dev/null", O_RDONLY | O_CLOEXEC), 0);
+    ck_assert_int_ge(open("/dev/zero", O_RDONLY | O_CLOEXEC), 0);
 }
 
 static void file_in_dev_shm(void)
