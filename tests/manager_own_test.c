@@ -479,27 +479,34 @@ static uint32_t next_random(uint32_t *state)
 /* One frame or several, of which some bytes are changed. */
 static size_t malformed(uint32_t *state, uint8_t *bytes, size_t room)
 {
-    static const char *const bodies[] = {
-        "\x00\x66"
-        "create\x64"
-        "dict",
-        "\x00\x66"
-        "create\x64"
-        "list\x83\x01\x02\x03",
-        "\x1b\x00\x00\x00\x01\x00\x00\x00\x01\x63set\x61k\x9f\x01\xa1\x01\x02\xff",
-        "\x00\x66"
-        "counts",
-        "\x1b\x00\x00\x00\x01\x00\x00\x00\x01\x64page\x00\x18\x64",
-        "\x00\x65refer\xda\x6b\x69\x6e\x01\x83\x50",
+#define BODY(text)              \
+    {                           \
+        text, sizeof(text) - 1, \
+    }
+    static const struct {
+        const char *text;
+        size_t size;
+    } bodies[] = {
+        BODY("\x00\x66"
+             "create\x64"
+             "dict"),
+        BODY("\x00\x66"
+             "create\x64"
+             "list\x83\x01\x02\x03"),
+        BODY("\x1b\x00\x00\x00\x01\x00\x00\x00\x01\x63set\x61k\x9f\x01\xa1\x01\x02\xff"),
+        BODY("\x00\x66"
+             "counts"),
+        BODY("\x1b\x00\x00\x00\x01\x00\x00\x00\x01\x64page\x00\x18\x64"),
+        BODY("\x00\x65refer\xda\x6b\x69\x6e\x01\x83\x50"),
     };
-    static const size_t sizes[] = {13, 17, 25, 8, 17, 14};
+#undef BODY
     size_t size = 0, count = 1 + next_random(state) % 4;
     while (count-- && size + 64 < room) {
         size_t i = next_random(state) % 6;
         kin__frame_write(bytes + size,
-                         &(struct kin__frame){.kind = KIN__FRAME_CALL, .size = (uint32_t)sizes[i]});
-        memcpy(bytes + size + KIN__FRAME_HEAD, bodies[i], sizes[i]);
-        size += KIN__FRAME_HEAD + sizes[i];
+                         &(struct kin__frame){.kind = KIN__FRAME_CALL, .size = (uint32_t)bodies[i].size});
+        memcpy(bytes + size + KIN__FRAME_HEAD, bodies[i].text, bodies[i].size);
+        size += KIN__FRAME_HEAD + bodies[i].size;
     }
     for (size_t changes = next_random(state) % 6; changes--;) {
         size_t at = next_random(state) % size;
