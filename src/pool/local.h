@@ -41,6 +41,7 @@ struct kin__local {
     uint32_t round;
     int users;          /* threads in a call on this pool; under the mutex of the list */
     size_t deaths;      /* of this map */
+    int failed_starts;  /* in a row; the warden's own */
     int unready_deaths; /* of workers, in a row in which none became ready */
     kin_arena *kept;    /* results nobody took */
     kin_limits limits;  /* of each worker */

@@ -24,7 +24,9 @@
 
 #define LOOK_AGAIN 1.0     /* seconds: calls come for all that is known to happen */
 #define FLUSH_PERIOD 0.001 /* while records wait for room in a lane */
-#define RETRY_PERIOD 0.1   /* where a worker could not be started, though others are there */
+#define RETRY_PERIOD 0.1   /* where a worker could not be started */
+#define STARTS_MAX \
+    20 /* in a row that fail, with no worker there: what waits for one is failed, with the reason */
 
 /* Something on the worker's stack has been taken from it. */
 static bool is_evicted(int worker, uint64_t top)
@@ -120,13 +122,18 @@ static double man_seats(struct kin__local *local, double next)
             continue;
         }
         atomic_store(&pool->seats[i].answered, atomic_load(&pool->seats[i].doorbell));
-        if (kin__post_start(local, i) == 0)
+        if (kin__post_start(local, i) == 0) {
+            local->failed_starts = 0;
             continue;
+        }
         empty++;
-        post->idle = true;
         next = next < RETRY_PERIOD ? next : RETRY_PERIOD;
-        if (!some_worker_lives(local))
-            kin__records_break(local);
+        if (some_worker_lives(local) ||
+            (++local->failed_starts < STARTS_MAX && kin_error_code() != KIN_ECLOSED))
+            continue;
+        local->failed_starts = 0;
+        post->idle = true;
+        kin__records_break(local);
     }
     atomic_store(&pool->empty, empty);
     return next;

@@ -1,6 +1,6 @@
 /*
  * task_test.c - a worker of a pool at every point where it may die: woken, claiming, in an item, finishing it,
- * answering.
+ * answering; of a map, of single tasks, of a map that is not waited for, and of what a task itself submits.
  *
  * Four processes: the tracer (the test), which steps the victim, a worker; the pool's owner, which maps; the
  * pool's other worker, which stands at a gate in its first item until it is told to go on: that is the "others
@@ -12,6 +12,7 @@
 #include "family/heap.h"
 #include "pool/pool_shared.h"
 
+#include "kin/apply.h"
 #include "kin/error.h"
 #include "kin/heap.h"
 #include "kin/pool.h"
@@ -43,10 +44,12 @@ struct plan {
     uint32_t items;
     int retries;
     size_t chunk;
-    bool wake;           /* the victim begins asleep; otherwise in an item, which it finishes */
-    bool memory;         /* tasks use their arenas */
-    int fails;           /* the item that fails by itself; 0: none */
-    bool stop;           /* a failure stops the map */
+    bool wake;   /* the victim begins asleep; otherwise in an item, which it finishes */
+    bool memory; /* tasks use their arenas */
+    int fails;   /* the item that fails by itself; 0: none */
+    bool stop;   /* a failure stops the map */
+    enum { MAP, TASKS, PIECES } how;
+    bool nested;         /* the victim's items submit tasks and wait for them */
     uint32_t stop_after; /* over when the victim has begun so many items */
 };
 
@@ -114,14 +117,35 @@ static void stand(int worker)
     }
 }
 
+static int halve(kin_task *task, const void *in, void *out)
+{
+    (void)task;
+    *(uint64_t *)out = *(const uint64_t *)in / 2;
+    return 0;
+}
+
+/* By a task of the task's own. */
+static uint64_t half(uint64_t in)
+{
+    uint64_t out = 0;
+    kin_result *result = kin_pool_apply_async(
+        scene->pool, halve,
+        KIN_APPLY_ARGS(.in = &in, .in_size = sizeof in, .out_size = sizeof out, .retries = 10));
+    if (!result || kin_result_get(result, &out, sizeof out, KIN_FOREVER) != 0)
+        wrong("a task of a task failed: %s", kin_error_message());
+    if (in % 2) /* others go with the task */
+        kin_result_free(result);
+    return out;
+}
+
 static int work(kin_task *task, const uint64_t *in, struct output *out)
 {
     size_t index = kin_task_index(task);
-    if (KIN__STATUS(scene->pool->job.status[index]) != KIN__PENDING)
+    if (scene->plan.how == MAP && KIN__STATUS(scene->pool->job.status[index]) != KIN__PENDING)
         wrong("item %zu is begun though it was finished", index);
     atomic_fetch_add(&scene->begun[index], 1);
     stand(kin_task_worker(task));
-    out->value = *in + 1;
+    out->value = scene->plan.nested ? half(*in) + half(*in + 2) : *in + 1;
     out->text = NULL;
     if (scene->plan.memory) {
         out->text = kin_task_malloc(task, 4 * sizeof(uint64_t));
@@ -136,7 +160,8 @@ static int work(kin_task *task, const uint64_t *in, struct output *out)
 
 static bool right(const struct output *out, uint64_t in)
 {
-    if (out->value != in + 1 || (out->text != NULL) != scene->plan.memory)
+    uint64_t value = scene->plan.nested ? in / 2 + in / 2 + 1 : in + 1;
+    if (out->value != value || (out->text != NULL) != scene->plan.memory)
         return false;
     for (uint64_t i = 0; out->text && i < 4; i++)
         if (out->text[i] != in + i)
@@ -170,20 +195,75 @@ static void judge_item(size_t i, uint64_t in, const struct output *out, const ki
         wrong("item %zu was begun %u times", i, begun);
 }
 
+/* The same items as tasks, each for itself. */
+static int apply_all(const uint64_t *in, struct output *out, kin_task_error *errors, kin_arena **arenas)
+{
+    kin_result *results[ITEMS];
+    int error = 0;
+    for (size_t i = 0; i < scene->plan.items; i++) {
+        results[i] =
+            kin_pool_apply_async(scene->pool, (kin_task_fn)work,
+                                 KIN_APPLY_ARGS(.in = &in[i], .in_size = sizeof in[i], .index = i,
+                                                .out_size = sizeof *out, .retries = scene->plan.retries));
+        child_assert(results[i]);
+    }
+    for (size_t i = 0; i < scene->plan.items; i++) {
+        memset(&out[i], 0, sizeof out[i]);
+        int failed = kin_result_get(results[i], &out[i], sizeof out[i], PATIENCE);
+        if (failed == KIN_ETIMEDOUT) {
+            wrong("task %zu does not end", i);
+            break;
+        }
+        if (failed)
+            kin_result_error(results[i], &errors[scene->failures++]);
+        error = error ? error : failed;
+        kin_result_take(results[i], &arenas[i]);
+        kin_result_free(results[i]);
+    }
+    return error;
+}
+
+/* And as a map that is not waited for. */
+static int map_async(const uint64_t *in, struct output *out, kin_task_error *errors, kin_arena **arenas)
+{
+    kin_result *result = kin_pool_map_async(
+        scene->pool, (kin_task_fn)work,
+        KIN_MAP_ARGS(.in = in, .in_size = sizeof(in[0]), .out_size = sizeof *out, .count = scene->plan.items,
+                     .retries = scene->plan.retries, .chunk = scene->plan.chunk,
+                     .on_failure = scene->plan.stop ? KIN_STOP : KIN_COLLECT));
+    child_assert(result);
+    int error = kin_result_get(result, out, scene->plan.items * sizeof *out, PATIENCE);
+    if (error == KIN_ETIMEDOUT)
+        wrong("the map does not end");
+    else
+        kin_result_failures(result, errors, ITEMS, &scene->failures);
+    kin_result_take(result, arenas);
+    kin_result_free(result);
+    return error;
+}
+
+static int map(const uint64_t *in, struct output *out, kin_task_error *errors, kin_arena **arenas)
+{
+    return kin_pool_map(
+        scene->pool, (kin_task_fn)work,
+        KIN_MAP_ARGS(.in = in, .in_size = sizeof(in[0]), .out = out, .out_size = sizeof(out[0]),
+                     .count = scene->plan.items, .retries = scene->plan.retries, .chunk = scene->plan.chunk,
+                     .on_failure = scene->plan.stop ? KIN_STOP : KIN_COLLECT, .errors = errors,
+                     .errors_capacity = ITEMS, .failures = &scene->failures, .results = arenas));
+}
+
 /* One map, judged as far as can be told without knowing whether the victim died. */
 static void map_and_judge(void)
 {
     static uint64_t in[ITEMS] = {11, 22, 33, 44, 55};
     struct output *out = kin_malloc(ITEMS * sizeof(*out));
     kin_task_error errors[ITEMS];
-    kin_arena *results = NULL;
+    kin_arena *results[ITEMS] = {NULL};
     memset(out, 0x77, ITEMS * sizeof(*out));
-    int error = kin_pool_map(
-        scene->pool, (kin_task_fn)work,
-        KIN_MAP_ARGS(.in = in, .in_size = sizeof(in[0]), .out = out, .out_size = sizeof(out[0]),
-                     .count = scene->plan.items, .retries = scene->plan.retries, .chunk = scene->plan.chunk,
-                     .on_failure = scene->plan.stop ? KIN_STOP : KIN_COLLECT, .errors = errors,
-                     .errors_capacity = ITEMS, .failures = &scene->failures, .results = &results));
+    scene->failures = 0;
+    int error = scene->plan.how == MAP     ? map(in, out, errors, results)
+                : scene->plan.how == TASKS ? apply_all(in, out, errors, results)
+                                           : map_async(in, out, errors, results);
     if ((error != 0) != (scene->failures != 0))
         wrong("the map returned %d with %zu failures: %s", error, scene->failures, kin_error_message());
     if (scene->failures > 1u + (scene->plan.fails != 0))
@@ -199,15 +279,21 @@ static void map_and_judge(void)
         wrong("%zu failures, of which %zu are told", scene->failures, failure);
     if (begun > scene->plan.items + 1)
         wrong("%u items were begun, of %u, with one death", begun, scene->plan.items);
-    kin_arena_free(results);
+    for (int i = 0; i < ITEMS; i++)
+        kin_arena_free(results[i]);
     kin_free(out);
 }
 
 static int own_pool(void *arg)
 {
     int *pipes = arg;
+    uint64_t one = 1, half_of_one;
     scene->pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 2, .start_method = KIN_START_FORK));
     child_assert(scene->pool);
+    if (scene->plan.how != MAP) /* its memory is there to be watched */
+        child_assert(kin_pool_apply(scene->pool, halve,
+                                    KIN_APPLY_ARGS(.in = &one, .in_size = sizeof one, .out = &half_of_one,
+                                                   .out_size = sizeof half_of_one)) == 0);
     for (char order; read(pipes[0], &order, 1) == 1 && order != 'q';) {
         atomic_store(&scene->met, 0);
         if (order == 'w' && kin_pool_for(scene->pool, meet, KIN_MAP_ARGS(.count = 2, .chunk = 1)) != 0)
@@ -300,6 +386,8 @@ static bool victim_is_idle(void *arg)
 {
     (void)arg;
     const struct kin__seat *seat = &scene->pool->seats[scene->victim_worker];
+    if (scene->plan.how != MAP)
+        return !atomic_load(&seat->task) && kin__lane_empty(&scene->pool->lanes[KIN__NORMAL]);
     return atomic_load(&seat->answered) == atomic_load(&seat->doorbell);
 }
 
@@ -313,7 +401,12 @@ static size_t watch(void *arg, struct step_area *areas)
     areas[3] = (struct step_area){pool->small_status, 64};
     areas[4] = (struct step_area){pool->seats, 2 * sizeof(pool->seats[0])};
     areas[5] = (struct step_area){(const void *)scene->begun, 2 * sizeof(scene->begun)};
-    return 6;
+    if (scene->plan.how == MAP)
+        return 6;
+    areas[6] = (struct step_area){pool->lanes, sizeof pool->lanes};
+    areas[7] = (struct step_area){atomic_load(&pool->slabs)->records, (ITEMS + 3) * sizeof(kin_result)};
+    areas[8] = (struct step_area){(const void *)&pool->nested, 8 * sizeof(uint32_t)};
+    return 9;
 }
 
 /* Let the other worker do all that it can: until it sleeps. No sleep of our own: that would look like waiting. */
@@ -346,7 +439,7 @@ static const char *check(void *arg, const struct step_end *end)
 {
     (void)arg;
     /* With the other worker at its gate, a dead victim's successor works in its arena. */
-    if (scene->plan.memory && !until(rest_is_begun))
+    if (scene->plan.memory && scene->plan.how == MAP && !until(rest_is_begun))
         wrong("nobody goes on with the items of the dead");
     /* The other worker stands at its gate still: it has no part in this. */
     if (scene->plan.stop && !until(failure_stops_map))
@@ -456,7 +549,95 @@ static void last_item_is_finished_and_answered(void)
     survive((struct plan){.name = "finish the last item, answer", .items = 2, .chunk = 1, .stop_after = 99});
 }
 
+static void woken_worker_claims_a_task(void)
+{
+    survive((struct plan){.name = "wake and claim a task",
+                          .how = TASKS,
+                          .items = 5,
+                          .wake = true,
+                          .retries = 1,
+                          .stop_after = 2});
+}
+
+static void task_is_finished_and_the_next_claimed(void)
+{
+    survive((struct plan){
+        .name = "finish a task, claim, run, finish", .how = TASKS, .items = 5, .stop_after = 2});
+}
+
+static void task_is_finished_with_memory_and_retries(void)
+{
+    survive((struct plan){.name = "finish a task with memory",
+                          .how = TASKS,
+                          .items = 5,
+                          .memory = true,
+                          .retries = 1,
+                          .stop_after = 2});
+}
+
+static void failing_task_fails_once(void)
+{
+    survive((struct plan){.name = "finish of a failing task",
+                          .how = TASKS,
+                          .items = 5,
+                          .fails = 2,
+                          .memory = true,
+                          .retries = 1,
+                          .stop_after = 2});
+}
+
+static void last_task_is_finished_and_the_worker_rests(void)
+{
+    survive((struct plan){.name = "finish the last task, rest", .how = TASKS, .items = 2, .stop_after = 99});
+}
+
+static void piece_goes_on_behind_the_item_of_the_dead(void)
+{
+    survive((struct plan){
+        .name = "inside a piece", .how = PIECES, .items = 5, .chunk = 2, .memory = true, .stop_after = 2});
+}
+
+static void piece_fails_an_item(void)
+{
+    survive((struct plan){.name = "an item of a piece fails",
+                          .how = PIECES,
+                          .items = 5,
+                          .chunk = 2,
+                          .fails = 2,
+                          .memory = true,
+                          .retries = 1,
+                          .stop_after = 2});
+}
+
+static void last_piece_finishes_the_whole(void)
+{
+    survive((struct plan){.name = "finish the last piece, and the whole",
+                          .how = PIECES,
+                          .items = 2,
+                          .chunk = 1,
+                          .stop_after = 99});
+}
+
+static void task_submits_a_task_and_runs_it(void)
+{
+    survive((struct plan){.name = "submit in a task, claim, run, get, free",
+                          .how = TASKS,
+                          .items = 5,
+                          .nested = true,
+                          .retries = 1,
+                          .stop_after = 2});
+}
+
 static const struct test tests[] = {
+    {"woken_worker_claims_a_task", woken_worker_claims_a_task, 120, 0},
+    {"task_is_finished_and_the_next_claimed", task_is_finished_and_the_next_claimed, 120, 0},
+    {"task_is_finished_with_memory_and_retries", task_is_finished_with_memory_and_retries, 240, 0},
+    {"failing_task_fails_once", failing_task_fails_once, 240, 0},
+    {"last_task_is_finished_and_the_worker_rests", last_task_is_finished_and_the_worker_rests, 120, 0},
+    {"piece_goes_on_behind_the_item_of_the_dead", piece_goes_on_behind_the_item_of_the_dead, 240, 0},
+    {"piece_fails_an_item", piece_fails_an_item, 240, 0},
+    {"last_piece_finishes_the_whole", last_piece_finishes_the_whole, 120, 0},
+    {"task_submits_a_task_and_runs_it", task_submits_a_task_and_runs_it, 240, 0},
     {"woken_worker_claims", woken_worker_claims, 120, 0},
     {"item_is_finished_and_the_next_claimed", item_is_finished_and_the_next_claimed, 120, 0},
     {"item_is_finished_and_the_next_claimed_with_retries", item_is_finished_and_the_next_claimed_with_retries,
