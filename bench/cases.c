@@ -180,6 +180,24 @@ const struct bench_entry bench_entries[] = {
     {"queue-2-2-1mib", "queue-2-2-1mib", "queue-2-2-1mib", "pipe", "run_c", BENCH_MESSAGES, 0, 0, 0, false},
     {"queue-2-2-1mib", "queue-2-2-1mib", "queue-2-2-1mib", "mp.Queue", "run_mp.py", BENCH_MESSAGES, 0, 0, 0, false},
 
+    {"pipe-1-1-8", "pipe-1-1-8", "pipe-1-1-8", "kin", "run_kin", BENCH_MESSAGES, 0, 0, 0, false},
+    {"pipe-1-1-8", "pipe-1-1-8", "pipe-1-1-8", "kin-stream", "run_kin", BENCH_MESSAGES, 0, 0, 0, false},
+    {"pipe-1-1-8", "pipe-1-1-8", "pipe-1-1-8", "socketpair", "run_c", BENCH_MESSAGES, 0, 0, 0, false},
+    {"pipe-1-1-8", "pipe-1-1-8", "pipe-1-1-8", "pipe", "run_c", BENCH_MESSAGES, 0, 0, 0, false},
+    {"pipe-1-1-8", "pipe-1-1-8", "pipe-1-1-8", "mp.Pipe", "run_mp.py", BENCH_MESSAGES, 0, 0, 0, false},
+
+    {"pipe-1-1-1kib", "pipe-1-1-1kib", "pipe-1-1-1kib", "kin", "run_kin", BENCH_MESSAGES, 0, 0, 0, false},
+    {"pipe-1-1-1kib", "pipe-1-1-1kib", "pipe-1-1-1kib", "kin-stream", "run_kin", BENCH_MESSAGES, 0, 0, 0, false},
+    {"pipe-1-1-1kib", "pipe-1-1-1kib", "pipe-1-1-1kib", "socketpair", "run_c", BENCH_MESSAGES, 0, 0, 0, false},
+    {"pipe-1-1-1kib", "pipe-1-1-1kib", "pipe-1-1-1kib", "pipe", "run_c", BENCH_MESSAGES, 0, 0, 0, false},
+    {"pipe-1-1-1kib", "pipe-1-1-1kib", "pipe-1-1-1kib", "mp.Pipe", "run_mp.py", BENCH_MESSAGES, 0, 0, 0, false},
+
+    {"pipe-1-1-1mib", "pipe-1-1-1mib", "pipe-1-1-1mib", "kin", "run_kin", BENCH_MESSAGES, 0, 0, 0, false},
+    {"pipe-1-1-1mib", "pipe-1-1-1mib", "pipe-1-1-1mib", "kin-stream", "run_kin", BENCH_MESSAGES, 0, 0, 0, false},
+    {"pipe-1-1-1mib", "pipe-1-1-1mib", "pipe-1-1-1mib", "socketpair", "run_c", BENCH_MESSAGES, 0, 0, 0, false},
+    {"pipe-1-1-1mib", "pipe-1-1-1mib", "pipe-1-1-1mib", "pipe", "run_c", BENCH_MESSAGES, 0, 0, 0, false},
+    {"pipe-1-1-1mib", "pipe-1-1-1mib", "pipe-1-1-1mib", "mp.Pipe", "run_mp.py", BENCH_MESSAGES, 0, 0, 0, false},
+
     {"queue-give", "queue-give", "queue-give", "kin", "run_kin", BENCH_MICROSECONDS, 1048576, 2000, 0, false},
     {"queue-give", "queue-give", "queue-give:1gib", "kin", "run_kin", BENCH_MICROSECONDS, 1073741824, 2000, 0, false},
 
@@ -247,6 +265,9 @@ const struct bench_target bench_targets[] = {
     {"8 bytes, one at a time, against nng's", "queue-1-1-8", "kin", "queue-1-1-8", "nng", true, 3},
     {"8 bytes, one at a time, against Python's Queue", "queue-1-1-8", "kin", "queue-1-1-8", "mp.Queue", true,
      60},
+    {"8 bytes by a pipe, against bare packets", "pipe-1-1-8", "kin", "pipe-1-1-8", "socketpair", true, 0.75},
+    {"1 MiB by a pipe, against pipe(2)", "pipe-1-1-1mib", "kin", "pipe-1-1-1mib", "pipe", true, 1.5},
+    {"8 bytes by a pipe, against Python's Pipe", "pipe-1-1-8", "kin", "pipe-1-1-8", "mp.Pipe", true, 3},
     {"8 bytes, many at once, against zmq's", "queue-many-1-1-8", "kin", "queue-1-1-8", "zmq", true, 8},
     {"8 bytes, many at once, against boost's", "queue-many-1-1-8", "kin", "queue-1-1-8", "boost", true, 8},
     {"8 bytes, many at once, against pipe's", "queue-many-1-1-8", "kin", "queue-1-1-8", "pipe", true, 8},
@@ -366,6 +387,11 @@ const char *bench_title(const char *name)
         {"queue-2-2-64", "the same, 64 bytes"},
         {"queue-2-2-1kib", "the same, 1 KiB"},
         {"queue-2-2-1mib", "the same, 1 MiB (pipe: one for each pair)"},
+        {"pipe-1-1-8", "8 bytes from one process to another through a pipe with whole messages\n  "
+                       "(socketpair: bare packets, "
+                       "the limit; pipe: a length before each; kin-stream: as Python frames them)"},
+        {"pipe-1-1-1kib", "the same, 1 KiB"},
+        {"pipe-1-1-1mib", "the same, 1 MiB (socketpair: a stream)"},
         {"queue-give", "a block of 1 MiB given to another process, and back"},
         {"queue-give:1gib", "the same, 1 GiB"},
         {"queue-wake", "a word to a consumer that sleeps, and back\n  (futex: two processes on two CPUs)"},

@@ -58,6 +58,8 @@ int main(int argc, char **argv)
         {"start-forkserver", "posix_spawn", NULL, bare_spawn_run, NULL},
         {"round-trip", "futex", futex_round_trip_open, futex_round_trip_run, futex_round_trip_close},
         {"queue-wake", "futex", futex_round_trip_open, futex_round_trip_run, futex_round_trip_close},
+        {"pipe-*", "socketpair", c_pipe_open, bench_stream_run, bench_stream_close},
+        {"pipe-*", "pipe", c_pipe_open, bench_stream_run, bench_stream_close},
         {"queue-*", "pipe", c_stream_open, bench_stream_run, bench_stream_close},
         {"queue-*", "mqueue", c_stream_open, bench_stream_run, bench_stream_close},
         {"queue-*", "ring", c_stream_open, bench_stream_run, bench_stream_close},

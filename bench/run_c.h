@@ -23,6 +23,9 @@ void one_process_close(void);
 /* c_streams.c: the queue cases, with streams.h */
 void c_stream_open(const char *who);
 
+/* c_pipes.c: the pipe cases, with streams.h */
+void c_pipe_open(const char *who);
+
 /* c_syncs.c: the lock cases, semaphore, wake, with syncs.h */
 void c_sync_open(const char *who);
 

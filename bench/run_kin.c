@@ -44,6 +44,8 @@ int main(int argc, char **argv)
         {"manager-*", "kin", kin_manager_open, kin_manager_run, kin_manager_close},
         {"queue-give", "kin", kin_echo_open, kin_echo_run, kin_echo_close},
         {"queue-wake", "kin", kin_echo_open, kin_echo_run, kin_echo_close},
+        {"pipe-*", "kin", kin_pipe_open, bench_stream_run, bench_stream_close},
+        {"pipe-*", "kin-stream", kin_pipe_open, bench_stream_run, bench_stream_close},
         {"queue-*", "kin", kin_stream_open, bench_stream_run, bench_stream_close},
     };
 

@@ -45,6 +45,9 @@ double kin_recovery_run(const struct bench_request *request);
 
 /* kin_streams.c: the queue cases (with streams.h); queue-give, queue-wake */
 void kin_stream_open(const char *who);
+
+/* kin_pipes.c: the pipe cases, with streams.h */
+void kin_pipe_open(const char *who);
 void kin_echo_open(const char *who);
 double kin_echo_run(const struct bench_request *request);
 void kin_echo_close(void);

@@ -175,6 +175,19 @@ def receive(queue, orders, sums):
         sums.put(total)
 
 
+class Ends:
+    """A Pipe as a queue: bytes, one producer and one consumer."""
+
+    def __init__(self):
+        self.reader, self.writer = multiprocessing.Pipe(duplex=False)
+
+    def put(self, message):
+        self.writer.send_bytes(message)
+
+    def get(self):
+        return self.reader.recv_bytes()
+
+
 class Stream:
     """As streams.h says: the producers send, each a part; the consumers get, each a part."""
 
@@ -182,7 +195,7 @@ class Stream:
         _, producers, consumers, size = name.split("-")
         size = int(size.replace("kib", "")) << 10 if "kib" in size else int(size.replace("mib", "")) << 20 \
             if "mib" in size else int(size)
-        queue = multiprocessing.Queue(16 if size > 65536 else 1024)
+        queue = Ends() if name.startswith("pipe-") else multiprocessing.Queue(16 if size > 65536 else 1024)
         self.sums = multiprocessing.SimpleQueue()
         self.senders = [multiprocessing.SimpleQueue() for _ in range(int(producers))]
         self.receivers = [multiprocessing.SimpleQueue() for _ in range(int(consumers))]
@@ -249,7 +262,7 @@ def answer(text):
 def main():
     multiprocessing.set_start_method("fork")
     try:
-        if sys.argv[2].startswith("queue-"):
+        if sys.argv[2].startswith(("queue-", "pipe-")):
             contestant = Stream(sys.argv[2])
         else:
             contestant = CONTESTANTS[sys.argv[2], sys.argv[3]]()

@@ -67,7 +67,7 @@ static void parse(const char *set)
     char unit[8] = "";
     unsigned size = 0;
 
-    if (sscanf(set, "queue-%d-%d-%u%7s", &stream.producers, &stream.consumers, &size, unit) < 3 ||
+    if (sscanf(set, "%*[a-z]-%d-%d-%u%7s", &stream.producers, &stream.consumers, &size, unit) < 3 ||
         stream.producers > BENCH_MOST_SIDE || stream.consumers > BENCH_MOST_SIDE)
         bench_fail("not understood: %s", set);
     stream.size = (size_t)size << (!strcmp(unit, "kib") ? 10 : !strcmp(unit, "mib") ? 20 : 0);

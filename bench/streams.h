@@ -1,5 +1,6 @@
 /*
- * streams.h - messages from producers to consumers, over any transport: the cases queue-P-C-SIZE and queue-many-P-C-SIZE.
+ * streams.h - messages from producers to consumers, over any transport: the cases queue-P-C-SIZE, queue-many-P-C-SIZE
+ * and pipe-P-C-SIZE.
  *
  * A runner has a process for each producer and each consumer, started before anything is measured; placed by the kernel. A run
  * is timed from its start to the last process's end. Each message is written by its producer (its first word is its

@@ -56,7 +56,7 @@ static void *send_in_thread(void *arg)
 
 static void check_sizes(struct ends ends)
 {
-    static const size_t sizes[] = {1, 32767, 32768, 32769, 65536, 300001, 5000000};
+    static const size_t sizes[] = {1, 32767, 32768, 65535, 65536, 65537, 300001, 5000000};
     unsigned char *bytes = malloc(5000000), *got = malloc(5000000);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         fill(bytes, sizes[i], (unsigned)i);
@@ -520,13 +520,13 @@ static void senders_wait_while_too_much_is_under_way(void)
     int error, sent = 0, got = 0;
     test_init();
     struct ends ends[2] = {pair(PIPE), pair(PIPE)};
-    unsigned char *large = calloc(1, 40000);
-    while ((error = kin_connection_send(ends[sent % 2].own, large, 40000, 0.02)) == 0)
+    unsigned char *large = calloc(1, 70000);
+    while ((error = kin_connection_send(ends[sent % 2].own, large, 70000, 0.02)) == 0)
         sent++;
     ck_assert_int_eq(error, KIN_ETIMEDOUT);
     ck_assert_int_gt(sent, 50);
     for (; got < sent; got++)
-        ck_assert_int_eq(kin_connection_recv(ends[got % 2].other, large, 40000, NULL, 0), 0);
+        ck_assert_int_eq(kin_connection_recv(ends[got % 2].other, large, 70000, NULL, 0), 0);
     nothing_is_under_way();
     free(large);
     close_both(ends[0]);

@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+size_t kin__packet_most = KIN__PACKET_MOST;
+
 /* ---- sending --------------------------------------------------------------------------------- */
 
 /* A user may have only so many descriptors under way in sockets; nothing tells when there are fewer. */
@@ -106,7 +108,7 @@ static int send_large(kin_connection *connection, const void *message, size_t si
 int kin__packet_send(kin_connection *connection, const void *message, size_t size, double deadline)
 {
     struct kin__packet head = {.kind = KIN__PACKET_BYTES};
-    return size <= KIN__PACKET_MOST ? send_packet(connection, &head, message, size, -1, deadline)
+    return size <= kin__packet_most ? send_packet(connection, &head, message, size, -1, deadline)
                                     : send_large(connection, message, size, deadline);
 }
 

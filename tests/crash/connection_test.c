@@ -9,9 +9,9 @@
 
 #include "family/heap.h"
 #include "family/region.h"
+#include "message/connection_private.h"
 #include "message/transit.h"
 
-#include "kin/connection.h"
 #include "kin/error.h"
 
 #include <stdio.h>
@@ -52,6 +52,7 @@ static bool is_whole(const char *message, size_t size)
 static void found_with_pipe(void)
 {
     heap_found_family();
+    kin__packet_most = 32768;
     ck_assert_msg(kin_pipe(ends, true) == 0, "%s", kin_error_message());
 }
 
