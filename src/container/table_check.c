@@ -12,12 +12,10 @@ static int broken(const struct kin__dict *table, uint32_t stripe, const char *wh
 
 const char *kin__shard_check(const struct kin__shard *shard)
 {
-    static const struct kin__step none;
     const struct kin__step *step = &shard->step;
     if (atomic_load(&shard->gate.owner))
         return "somebody has the gate";
-    if (step->slot || memcmp(step->spare, none.spare, sizeof none.spare) ||
-        memcmp(step->doomed, none.doomed, sizeof none.doomed) || step->batch)
+    if (step->slot || step->spare[0] || step->spare[1] || step->doomed[0] || step->doomed[1] || step->batch)
         return "H1: a step is under way, and nobody is at it";
     return NULL;
 }

@@ -220,7 +220,7 @@ static void use(struct heap_world *world)
 
 static void settle(struct heap_world *world, const struct step_end *end)
 {
-    unsigned before[MOST];
+    unsigned before[MOST] = {0};
     for (unsigned i = 0; i < plan->before; i++)
         before[i] = plan->run == run_sort ? 2 * i : i;
     if (!end->died && scene->result != 0) {
