@@ -215,6 +215,12 @@ const struct bench_entry bench_entries[] = {
     {"manager-call-tcp", "manager-call-tcp", "manager-call-tcp", "redis", "run_redis", BENCH_MICROSECONDS, 0, 2000, 0, false},
     {"manager-batch", "manager-batch", "manager-batch", "kin", "run_kin", BENCH_MICROSECONDS, 0, 20000, 0, false},
     {"manager-batch", "manager-batch", "manager-batch", "redis", "run_redis", BENCH_MICROSECONDS, 0, 20000, 0, false},
+
+    {"dict-get-direct", "dict-get-direct", "dict-get-direct", "kin", "run_kin", BENCH_NANOSECONDS, 0, 500000, 0, false},
+    {"dict-get-direct", "dict-get-direct", "dict-get-direct", "uthash", "run_uthash", BENCH_NANOSECONDS, 0, 500000, 0, false},
+    {"dict-get-direct", "dict-get-direct", "dict-get-direct", "mp.Manager", "run_mp.py", BENCH_NANOSECONDS, 0, 500, 0, false},
+    {"dict-set-direct", "dict-set-direct", "dict-set-direct", "kin", "run_kin", BENCH_NANOSECONDS, 0, 500000, 0, false},
+    {"dict-set-direct", "dict-set-direct", "dict-set-direct", "uthash", "run_uthash", BENCH_NANOSECONDS, 0, 500000, 0, false},
 };
 /* clang-format on */
 const size_t bench_entry_count = sizeof bench_entries / sizeof *bench_entries;
@@ -332,6 +338,8 @@ const struct bench_target bench_targets[] = {
     {"the same against Redis", "manager-call-unix", "kin", "manager-call-unix", "redis", false, 1},
     {"the same by TCP against Redis", "manager-call-tcp", "kin", "manager-call-tcp", "redis", false, 1},
     {"100 gets together against Redis", "manager-batch", "kin", "manager-batch", "redis", false, 1},
+    {"a direct get against uthash's, in private memory", "dict-get-direct", "kin", "dict-get-direct",
+     "uthash", false, 4},
 };
 const size_t bench_target_count = sizeof bench_targets / sizeof *bench_targets;
 
@@ -400,6 +408,10 @@ const char *bench_title(const char *name)
                               "and back, which looks and sleeps in the same way)"},
         {"manager-call-unix", "the same by a Unix socket (socket: 32 bytes there and back)"},
         {"manager-call-tcp", "the same by TCP over the loopback"},
+        {"dict-get-direct",
+         "a get of a dict of 10,000 texts and numbers in shared memory\n"
+         "  (uthash: in private memory, for one thread; mp.Manager: a dict of one key, asked of its server)"},
+        {"dict-set-direct", "a set of a key that is there already"},
         {"manager-batch", "the same by a Unix socket, 100 sent together: each"},
         {"malloc-64:batch", "64 bytes: 1,000 x malloc, then 1,000 x free, for one of each"},
     };

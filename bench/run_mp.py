@@ -239,6 +239,7 @@ class Manager:
 
 CONTESTANTS = {
     ("manager-call-near", "mp.Manager"): Manager,
+    ("dict-get-direct", "mp.Manager"): Manager,
     ("metg-map", "mp.Pool"): lambda: Tasks(1),
     ("metg-map", "mp.Pool-default"): lambda: Tasks(None),
     ("tasks-empty", "mp.Pool"): lambda: Tasks(1),
