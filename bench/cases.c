@@ -18,6 +18,9 @@ const struct bench_entry bench_entries[] = {
     {"metg-map",    "metg-map",    "metg-map",             "forkpipe",        "run_c",      BENCH_METG,         0,       0, 1e-3, false},
     {"metg-map",    "metg-map",    "metg-map",             "mp.Pool",         "run_mp.py",  BENCH_METG,         0,       0, 1e-3, false},
     {"metg-map",    "metg-map",    "metg-map",             "mp.Pool-default", "run_mp.py",  BENCH_METG,         CHUNKED, 0, 1e-5, false},
+    {"metg-map", "metg-map", "metg-map", "ppe", "run_mp.py", BENCH_METG, 0, 0, 1e-2, false},
+    {"metg-map", "metg-map", "metg-map", "joblib", "run_joblib.py", BENCH_METG, 0, 0, 1e-3, false},
+    {"metg-map", "metg-map", "metg-map", "openmpi", "run_openmpi", BENCH_METG, 0, 0, 1e-4, false},
     {"metg-map",    "metg-map",    "metg-map:call",        "mp.Pool",         "run_mp.py",  BENCH_NANOSECONDS,  0,       200000, 0, false},
 
     {"tasks-empty", "tasks-empty", "tasks-empty",          "kin",             "run_kin",    BENCH_TASKS,        0,       0, 0, false},
@@ -28,13 +31,25 @@ const struct bench_entry bench_entries[] = {
     {"tasks-empty", "tasks-empty", "tasks-empty",          "mp.Pool",         "run_mp.py",  BENCH_TASKS,        0,       0, 0, false},
     {"tasks-empty", "tasks-empty", "tasks-empty",          "mp.Pool-default", "run_mp.py",  BENCH_TASKS,        CHUNKED, 0, 0, false},
 
+    {"tasks-empty", "tasks-empty", "tasks-empty", "ppe", "run_mp.py", BENCH_TASKS, 0, 0, 0, false},
+    {"tasks-empty", "tasks-empty", "tasks-empty", "joblib", "run_joblib.py", BENCH_TASKS, 0, 0, 0, false},
+    {"tasks-empty", "tasks-empty", "tasks-empty", "openmpi", "run_openmpi", BENCH_TASKS, 0, 0, 0, false},
+
+    {"commands", "commands", "commands", "kin", "run_kin", BENCH_MICROSECONDS, 0, 500, 0, false},
+    {"commands", "commands", "commands", "xargs", "run_c", BENCH_MICROSECONDS, 0, 500, 0, false},
+    {"commands", "commands", "commands", "parallel", "run_parallel", BENCH_MICROSECONDS, 0, 100, 0, false},
+
     {"metg-apply",   "metg-apply",  "metg-apply",            "kin",             "run_kin",    BENCH_METG,          0,       0, 1e-3, false},
     {"metg-apply",   "metg-apply",  "metg-apply",            "forkpipe",        "run_c",      BENCH_METG,          0,       0, 1e-3, false},
     {"metg-apply",   "metg-apply",  "metg-apply",            "mp.Pool",         "run_mp.py",  BENCH_METG,          0,       0, 1e-2, false},
+    {"metg-apply", "metg-apply", "metg-apply", "ppe", "run_mp.py", BENCH_METG, 0, 0, 1e-2, false},
+    {"metg-apply", "metg-apply", "metg-apply", "openmpi", "run_openmpi", BENCH_METG, 0, 0, 1e-3, false},
 
     {"tasks-apply",  "tasks-apply", "tasks-apply",           "kin",             "run_kin",    BENCH_TASKS,         0,       0, 0, false},
     {"tasks-apply",  "tasks-apply", "tasks-apply",           "forkpipe",        "run_c",      BENCH_TASKS,         0,       0, 0, false},
     {"tasks-apply",  "tasks-apply", "tasks-apply",           "mp.Pool",         "run_mp.py",  BENCH_TASKS,         0,       0, 0, false},
+    {"tasks-apply", "tasks-apply", "tasks-apply", "ppe", "run_mp.py", BENCH_TASKS, 0, 0, 0, false},
+    {"tasks-apply", "tasks-apply", "tasks-apply", "openmpi", "run_openmpi", BENCH_TASKS, 0, 0, 0, false},
 
     {"pool-start",  "pool-start",  "pool-start",           "kin",             "run_kin",    BENCH_MILLISECONDS, 2,       1, 0, true},
     {"pool-start",  "pool-start",  "pool-start",           "mp.Pool",         "run_mp.py",  BENCH_MILLISECONDS, 2,       1, 0, true},
@@ -231,6 +246,8 @@ const struct bench_target bench_targets[] = {
     {"METG of Pool.map, default chunks, against kin's", "metg-map", "mp.Pool-default", "metg-map", "kin",
      true, 6},
     {"METG by apply_async against fork and pipes", "metg-apply", "kin", "metg-apply", "forkpipe", false, 1},
+    {"METG by apply_async against an Open MPI master-worker", "metg-apply", "kin", "metg-apply", "openmpi",
+     false, 1},
     {"METG of Pool.apply_async against kin's", "metg-apply", "mp.Pool", "metg-apply", "kin", true, 40},
     {"pool of 2 to first results against Pool's", "pool-start", "kin", "pool-start", "mp.Pool", false, 0.1},
     /* The same time: what is left between two equal things on a noisy machine. */
@@ -348,12 +365,14 @@ const char *bench_title(const char *name)
     static const char *const titles[][2] = {
         {"metg-map", "METG(50 %) by a map on 2 workers: the shortest task at which half their time is "
                      "useful\n  (mp.Pool-default: of 10,000 tasks; openmp: the results added up; "
-                     "openmp-array: put in an array, as kin's are)"},
+                     "openmp-array: put in an array, as kin's are;\n  ppe: ProcessPoolExecutor; joblib: its "
+                     "batches; openmpi: a master and workers, one in flight at each)"},
         {"metg-map:call", "of that, what Python takes for the bare call of an empty task (ctypes)"},
         {"tasks-empty", "empty tasks mapped on 2 workers"},
         {"metg-apply",
          "METG(50 %) by tasks that are submitted one by one to 2 workers, all at once, and then waited for"},
         {"tasks-apply", "empty tasks submitted so"},
+        {"commands", "the command `true`, two at a time (kin: tasks that each start one and wait for it)"},
         {"pool-start", "the first pool of 2 of a process, by fork, to its first 2 results"},
         {"pool-start:again", "the same of a process that has had pools before"},
         {"map-8mib", "the sums of 64 arrays of 8 MiB, 2 workers"},

@@ -50,6 +50,7 @@ int main(int argc, char **argv)
         {"tasks-empty", "forkpipe", forkpipe_open, forkpipe_run, forkpipe_close},
         {"metg-apply", "forkpipe", forkpipe_open, forkpipe_run, forkpipe_close},
         {"tasks-apply", "forkpipe", forkpipe_open, forkpipe_run, forkpipe_close},
+        {"commands", "xargs", commands_open, commands_run, NULL},
         {"map-8mib", "one-process", one_process_open, one_process_run, one_process_close},
         {"start-fork", "bare", NULL, bare_fork_run, NULL},
         {"start-fork-1gib", "bare", NULL, bare_fork_run, NULL},

@@ -15,6 +15,10 @@ void bare_fork_1gib_open(const char *who);
 void bare_fork_1gib_close(void);
 double bare_spawn_run(const struct bench_request *request);
 
+/* commands.c: commands by xargs, and by GNU parallel (run_parallel.c) */
+void commands_open(const char *who);
+double commands_run(const struct bench_request *request);
+
 /* one_process.c: the sums without a pool */
 void one_process_open(const char *who);
 double one_process_run(const struct bench_request *request);

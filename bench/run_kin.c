@@ -16,6 +16,7 @@ int main(int argc, char **argv)
         {"metg-map", "kin+limits", kin_tasks_open, kin_tasks_run, kin_tasks_close},
         {"tasks-empty", "kin", kin_tasks_open, kin_tasks_run, kin_tasks_close},
         {"tasks-empty", "kin+limits", kin_tasks_open, kin_tasks_run, kin_tasks_close},
+        {"commands", "kin", kin_commands_open, kin_commands_run, kin_commands_close},
         {"metg-apply", "kin", kin_apply_open, kin_apply_run, kin_apply_close},
         {"tasks-apply", "kin", kin_apply_open, kin_apply_run, kin_apply_close},
         {"pool-start", "kin", NULL, kin_pool_start_run, NULL},

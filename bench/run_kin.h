@@ -14,6 +14,11 @@ void kin_apply_open(const char *who);
 double kin_apply_run(const struct bench_request *request);
 void kin_apply_close(void);
 
+/* kin_commands.c: commands */
+void kin_commands_open(const char *who);
+double kin_commands_run(const struct bench_request *request);
+void kin_commands_close(void);
+
 /* kin_start.c: pool-start, start-fork, start-fork-1gib, start-spawn, start-forkserver */
 double kin_pool_start_run(const struct bench_request *request);
 double kin_start_fork_run(const struct bench_request *request);

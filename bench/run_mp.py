@@ -4,6 +4,7 @@ A task is the same machine code as everywhere: bench_work.so, called by ctypes f
 module level, as one would write it. That call costs some 0.17 us; the case metg-map:call tells how much.
 """
 import array
+import concurrent.futures
 import ctypes
 import multiprocessing
 import os
@@ -89,6 +90,32 @@ class Applied:
 
     def close(self):
         self.pool.terminate()
+
+
+class Executor:
+    """concurrent.futures: by map with chunks of 1, or each task submitted by itself."""
+
+    def __init__(self, submit):
+        self.submit = submit
+        self.executor = concurrent.futures.ProcessPoolExecutor(2)
+
+    def run(self, name, count, links, repeats):
+        values = []
+
+        def each():
+            if self.submit:
+                futures = [self.executor.submit(work, links) for _ in range(count)]
+                values[:] = [future.result() for future in futures]
+            else:
+                values[:] = self.executor.map(work, [links] * count, chunksize=1)
+        took = timed(repeats, each)
+        right = c_work(links)
+        if len(values) != count or any(value != right for value in values):
+            raise ValueError("wrong results")
+        return took
+
+    def close(self):
+        self.executor.shutdown()
 
 
 class Start:
@@ -246,6 +273,10 @@ CONTESTANTS = {
     ("tasks-empty", "mp.Pool-default"): lambda: Tasks(None),
     ("metg-apply", "mp.Pool"): Applied,
     ("tasks-apply", "mp.Pool"): Applied,
+    ("metg-map", "ppe"): lambda: Executor(False),
+    ("tasks-empty", "ppe"): lambda: Executor(False),
+    ("metg-apply", "ppe"): lambda: Executor(True),
+    ("tasks-apply", "ppe"): lambda: Executor(True),
     ("pool-start", "mp.Pool"): Start,
     ("map-8mib", "mp.Pool"): Sums,
     ("hand-over", "mp.Pool"): HandOver,

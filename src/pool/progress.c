@@ -82,7 +82,7 @@ static int describe_workers(const kin_progress *progress, char *out, size_t size
         char one[80], seconds[24];
         time_text(list[i].state.seconds, seconds, sizeof seconds);
         int more = snprintf(one, sizeof one, "  %d: #%zu %s", list[i].worker, list[i].state.index, seconds);
-        if (length + more > room || (size_t)(length + more) >= size)
+        if (length + more > room || (size_t)length + (size_t)more >= size)
             break;
         memcpy(out + length, one, (size_t)more + 1);
         length += more;
