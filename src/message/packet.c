@@ -133,6 +133,12 @@ int kin__packet_send_fd(kin_connection *connection, const struct kin__packet *he
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
+static void close_fds(struct kin__held *with)
+{
+    while (with->fd_count)
+        close(with->fds[--with->fd_count]);
+}
+
 /* The next packet, into head, buffer and spare: its length goes to *got. */
 static int next_packet(kin_connection *connection, struct iovec parts[3], struct kin__held *with,
                        double deadline, size_t *got)
@@ -147,8 +153,7 @@ static int next_packet(kin_connection *connection, struct iovec parts[3], struct
             return 0;
         }
         if (bytes > 0) {
-            while (with->fd_count)
-                close(with->fds[--with->fd_count]);
+            close_fds(with);
             return kin__fail(KIN_EMISMATCH,
                              "cannot receive from a connection: what came is no message of kin");
         }
@@ -165,13 +170,12 @@ static int next_packet(kin_connection *connection, struct iovec parts[3], struct
 }
 
 /* Keep a packet whose bytes lie in buffer and spare. */
-static int hold(kin_connection *connection, const struct kin__held *with, const struct iovec parts[3])
+static int hold(kin_connection *connection, struct kin__held *with, const struct iovec parts[3])
 {
     size_t first = with->size < parts[1].iov_len ? with->size : parts[1].iov_len;
     struct kin__held *held = malloc(sizeof *held + with->size);
     if (!held) {
-        for (size_t i = 0; i < with->fd_count; i++)
-            close(with->fds[i]);
+        close_fds(with);
         return kin__fail(KIN_ENOMEM, "could not keep a message of %zu bytes: out of memory; it is lost",
                          with->size);
     }
@@ -196,6 +200,7 @@ static int fetch(kin_connection *connection, struct kin__sink *sink, double dead
     if (error)
         return error;
     if (with.head.kind == KIN__PACKET_BYTES && with.size <= room && !sink->block) {
+        close_fds(&with); /* nobody sends any with it */
         sink->size = with.size;
         return 1;
     }
