@@ -31,7 +31,8 @@
  *          may replace it. It runs on a stack of its own in the child's main thread, so that an overflow
  *          of the stack can be told; in other threads an overflow ends the process without a word, unless they
  *          call sigaltstack(2). Founders and plain forks have no such handlers.
- * Threads  All calls may be made by any thread.
+ * Threads  All calls may be made by any thread. One that is cancelled in a call (pthread_cancel) leaves nothing
+ *          held, and no process that nobody knows: what it had started is among kin_active_children.
  */
 #ifndef KIN_PROCESS_H
 #define KIN_PROCESS_H
