@@ -551,7 +551,92 @@ static void tasks_of_higher_priority_begin_first(void)
     end_pool(pool);
 }
 
+/* ---- the workers' lives --------------------------------------------------------------------- */
+
+static int tell_pid(kin_task *task, const void *in, void *out)
+{
+    (void)task, (void)in;
+    *(int *)out = (int)getpid();
+    return 0;
+}
+
+static int tell_pid_of(kin_task *task, const int *in, int *out)
+{
+    return tell_pid(task, in, out);
+}
+
+static void count_end(void *state)
+{
+    if (state)
+        atomic_fetch_add((_Atomic uint32_t *)state, 1);
+}
+
+static int get_counter(void **state, const void *arg)
+{
+    memcpy(state, arg, sizeof *state);
+    return 0;
+}
+
+static void workers_end_after_so_many_tasks(void)
+{
+    enum { TASKS = 60, EACH = 10 };
+    test_init();
+    _Atomic uint32_t *ends = kin_calloc(1, sizeof *ends);
+    kin_pool *pool =
+        kin_pool_new(KIN_POOL_OPTIONS(.workers = 3, .start_method = test_method(), .tasks_per_worker = EACH,
+                                      .initializer = get_counter, .finalizer = count_end, .init_arg = &ends,
+                                      .init_arg_size = sizeof ends));
+    ck_assert_ptr_nonnull(pool);
+    for (int way = 0; way < 3; way++) {
+        int pids[TASKS], in[TASKS] = {0};
+        kin_result *results[TASKS];
+        for (int i = 0; way == 0 && i < TASKS; i++)
+            results[i] = submit(pool, tell_pid, KIN_APPLY_ARGS(.out_size = sizeof(int)));
+        for (int i = 0; way == 0 && i < TASKS; i++) {
+            ck_assert_msg(kin_result_get(results[i], &pids[i], sizeof(int), TOP) == 0, "%s",
+                          kin_error_message());
+            kin_result_free(results[i]);
+        }
+        if (way == 1)
+            ck_assert_msg(kin_map(pool, tell_pid_of, in, pids, TASKS) == 0, "%s", kin_error_message());
+        if (way == 2)
+            ck_assert_int_eq(kin_pool_map(pool, (kin_task_fn)tell_pid_of,
+                                          KIN_MAP_ARGS(.in = in, .in_size = sizeof *in, .out = pids,
+                                                       .out_size = sizeof *pids, .count = TASKS, .chunk = 7)),
+                             0);
+        for (int i = 0; i < TASKS; i++) {
+            int same = 0;
+            for (int k = 0; k < TASKS; k++)
+                same += pids[k] == pids[i];
+            ck_assert_int_le(same, EACH);
+        }
+    }
+    ck_assert_int_eq(kin_pool_finish(pool, TOP), 0);
+    ck_assert_uint_ge(*ends, 3 * TASKS / EACH);
+    kin_pool_free(pool);
+    kin_free((void *)ends);
+}
+
+static void pool_is_closed_with_more_to_do_than_its_workers_live(void)
+{
+    enum { TASKS = 6 };
+    test_init();
+    double a_while = 0.02;
+    kin_result *results[TASKS];
+    kin_pool *pool =
+        kin_pool_new(KIN_POOL_OPTIONS(.workers = 3, .start_method = test_method(), .tasks_per_worker = 1));
+    for (int i = 0; i < TASKS; i++)
+        results[i] = submit(pool, sleep_for, KIN_APPLY_ARGS(.in = &a_while, .in_size = sizeof a_while));
+    ck_assert_msg(kin_pool_finish(pool, TOP) == 0, "%s", kin_error_message());
+    for (int i = 0; i < TASKS; i++)
+        ck_assert_int_eq(kin_result_successful(results[i]), 1);
+    kin_pool_free(pool);
+}
+
 static const struct test tests[] = {
+    {"workers_end_after_so_many_tasks", workers_end_after_so_many_tasks, 30, TEST_EACH_METHOD},
+    {"pool_is_closed_with_more_to_do_than_its_workers_live",
+     pool_is_closed_with_more_to_do_than_its_workers_live, 20, TEST_EACH_METHOD},
     {"wait_for_first_all_and_first_failure", wait_for_first_all_and_first_failure, 20, TEST_EACH_METHOD},
     {"task_waits_for_several", task_waits_for_several, 20, TEST_EACH_METHOD},
     {"done_functions_run_in_dispatch_alone", done_functions_run_in_dispatch_alone, 20, TEST_EACH_METHOD},

@@ -129,6 +129,9 @@ typedef struct kin_pool_options {
         cpus; /* KIN_PIN_EXPLICIT: worker 0 gets the first `threads` of these, and so on, from the front again */
     size_t
         cpu_count; /* at the end of the list. A CPU that is not there or not allowed: maps tell that no worker can work */
+    size_t
+        tasks_per_worker; /* after so many tasks a worker ends in order, and another takes its place (maxtasksperchild); 0:
+                                never. The inline kind's does not */
 } kin_pool_options;
 
 #define KIN_POOL_OPTIONS(...) (&(kin_pool_options){.size = sizeof(kin_pool_options), ##__VA_ARGS__})

@@ -120,7 +120,7 @@ bool kin__cannot_start(struct kin__local *local, int worker, const kin_end *end)
                   seat->init_error.message);
         return true;
     }
-    if (some_worker_is_ready(local)) { /* this one before it died, or another */
+    if (ready == KIN__FINALIZING || some_worker_is_ready(local)) { /* this one before it died, or another */
         local->unready_deaths = 0;
         return false;
     }
@@ -150,7 +150,9 @@ void kin__bury(struct kin__map *map, int worker)
     kin_end end;
     kin__await_worker(map->local, worker);
     kin_process_end(post->process, &end);
-    map->local->deaths++;
+    bool orderly =
+        end.how == KIN_END_EXITED && atomic_load(&seat->ready) == KIN__FINALIZING; /* tasks_per_worker */
+    map->local->deaths += !orderly;
     map->undone = true;
     kin__records_bury(map->local, worker, &end);
     if (kin__cannot_start(map->local, worker, &end)) {

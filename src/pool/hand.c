@@ -121,6 +121,7 @@ static void run(struct kin__hand *hand, kin_result *common, uint64_t running, ui
                             .maker = hand->pool->maker};
     uint64_t printed_before = hand->seat->printed;
     hand->task = &task;
+    hand->tasks++;
     hand->depth++;
     record->pid = hand->pid;
     record->worker = hand->number;

@@ -138,10 +138,11 @@ struct kin_pool {
     struct kin__function finalizer;
     void *init_arg;
     int32_t cpus;
-    int32_t threads;    /* that each worker may have (placement.h) */
-    bool threads_asked; /* the maker has said how many */
-    bool capped;        /* workers are told */
-    int *pins;          /* CPUs, `threads` for each worker; NULL: they run where they like */
+    uint64_t tasks_per_worker; /* 0: no end */
+    int32_t threads;           /* that each worker may have (placement.h) */
+    bool threads_asked;        /* the maker has said how many */
+    bool capped;               /* workers are told */
+    int *pins;                 /* CPUs, `threads` for each worker; NULL: they run where they like */
     _Atomic uint32_t closed;
     _Atomic uint32_t canceled; /* it is being freed: a map under way is to end */
 

@@ -67,7 +67,8 @@ static void bury(struct kin__local *local, int worker)
     kin__await_worker(local, worker);
     kin_process_end(post->process, &end);
     kin__records_bury(local, worker, &end);
-    post->idle = atomic_load(&local->pool->seats[worker].ready) != KIN__READY;
+    uint32_t ready = atomic_load(&local->pool->seats[worker].ready);
+    post->idle = ready != KIN__READY && ready != KIN__FINALIZING;
     if (kin__cannot_start(local, worker, &end)) {
         kin__records_break(local);
         local->unready_deaths = 0;

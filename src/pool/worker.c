@@ -70,6 +70,13 @@ static void wait_for_call(struct kin__hand *hand, uint32_t seen)
     atomic_store_explicit(&seat->asleep, 0, memory_order_relaxed);
 }
 
+/* How many more tasks it is to do. */
+static uint64_t tasks_left(const struct kin__hand *hand)
+{
+    uint64_t most = hand->pool->tasks_per_worker;
+    return !most ? UINT64_MAX : hand->tasks < most ? most - hand->tasks : 0;
+}
+
 static size_t next_chunk(const struct kin__hand *hand, size_t claimed)
 {
     const struct kin__job *job = &hand->pool->job;
@@ -95,8 +102,10 @@ static void work(struct kin__hand *hand, struct kin_task *task, void (*function)
     size_t claimed = 0;
     uint64_t before = kin__os_now_ns();
     hand->chunk = 1;
-    for (;;) {
+    while (tasks_left(hand)) {
         size_t chunk = next_chunk(hand, claimed);
+        if (chunk > tasks_left(hand))
+            chunk = tasks_left(hand);
         /* Relaxed: the job was published by the doorbell; only the number must be unique. */
         size_t from = atomic_fetch_add_explicit(&pool->next, chunk, memory_order_relaxed);
         if (from >= job->total)
@@ -105,6 +114,7 @@ static void work(struct kin__hand *hand, struct kin_task *task, void (*function)
         for (size_t at = from; at < to; at++) {
             if (atomic_load_explicit(&pool->stop, memory_order_relaxed))
                 return;
+            hand->tasks++;
             bool done = kin__task_run(task, function, job->list ? job->list[at] : at);
             if (!done && job->stop_on_failure)
                 atomic_store_explicit(&pool->stop, 1, memory_order_relaxed);
@@ -196,10 +206,16 @@ static void finalize(struct kin__hand *hand)
         ((kin_finalizer_fn)function)(hand->state);
 }
 
+static bool round_is_over(const struct kin__hand *hand)
+{
+    const kin_pool *pool = hand->pool;
+    return atomic_load(&pool->next) >= pool->job.total || atomic_load(&pool->stop);
+}
+
 static void loop(struct kin__hand *hand)
 {
     uint32_t seen = atomic_load(&hand->seat->answered);
-    for (;;) {
+    while (tasks_left(hand)) {
         wait_for_call(hand, seen);
         uint32_t round = atomic_load_explicit(&hand->seat->doorbell, memory_order_acquire);
         if (atomic_load(&hand->seat->quit))
@@ -207,6 +223,8 @@ static void loop(struct kin__hand *hand)
         if (round != seen) {
             if (kin__seat_take(hand->seat, round)) {
                 do_round(hand);
+                if (!tasks_left(hand) && !round_is_over(hand))
+                    return; /* whoever takes its place goes on */
                 answer(hand, round);
             }
             seen = round;

@@ -198,7 +198,7 @@ static void judge_item(size_t i, uint64_t in, const struct output *out, const ki
 /* The same items as tasks, each for itself. */
 static int apply_all(const uint64_t *in, struct output *out, kin_task_error *errors, kin_arena **arenas)
 {
-    kin_result *results[ITEMS];
+    kin_result *results[ITEMS] = {NULL};
     int error = 0;
     for (size_t i = 0; i < scene->plan.items; i++) {
         results[i] =
@@ -257,7 +257,7 @@ static void map_and_judge(void)
 {
     static uint64_t in[ITEMS] = {11, 22, 33, 44, 55};
     struct output *out = kin_malloc(ITEMS * sizeof(*out));
-    kin_task_error errors[ITEMS];
+    static kin_task_error errors[ITEMS];
     kin_arena *results[ITEMS] = {NULL};
     memset(out, 0x77, ITEMS * sizeof(*out));
     scene->failures = 0;
