@@ -1,4 +1,7 @@
-/* manager_served.c - manager_served ADDRESS KEY: a server with a type of its own, for clients that are no C programs. Says where it is. */
+/*
+ * manager_served.c - manager_served ADDRESS KEY [insecure]: a server with a type of its own, for clients that are no C programs. Says where
+ * it is.
+ */
 #include <kin.h>
 
 #include <signal.h>
@@ -61,10 +64,11 @@ static void stop(int signal)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3 || kin_init(&argc, &argv))
+    if (argc < 3 || kin_init(&argc, &argv))
         return 2;
-    serving = kin_server_new(KIN_MANAGER_OPTIONS(.address = argv[1], .key = argv[2],
-                                                 .key_size = strlen(argv[2]), .setup = set_up));
+    serving =
+        kin_server_new(KIN_MANAGER_OPTIONS(.address = argv[1], .key = argv[2], .key_size = strlen(argv[2]),
+                                           .setup = set_up, .insecure = argc > 3));
     if (!serving) {
         fprintf(stderr, "%s\n", kin_error_message());
         return 1;
