@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -303,6 +304,27 @@ static void what_cannot_be_is_refused(void)
     kin_pool_free(pool);
 }
 
+static int open_descriptors(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 1024; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+static void each_worker_costs_its_maker_one_descriptor(void)
+{
+    test_init();
+    enum { WORKERS = 40 };
+    int unused[WORKERS] = {0}, before = open_descriptors();
+    struct seen seen[WORKERS];
+    memset(seen, 0, sizeof seen);
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = WORKERS));
+    ck_assert_msg(pool != NULL && kin_map(pool, look, unused, seen, WORKERS) == 0, "%s", kin_error_message());
+    ck_assert_int_le(open_descriptors(), before + WORKERS + 8);
+    kin_pool_free(pool);
+}
+
 /* A library with threads that a forked worker finds loaded has read its environment long ago. */
 static int (*omp_get_max_threads)(void);
 
@@ -347,6 +369,8 @@ static const struct test tests[] = {
     {"replaced_worker_is_pinned_as_the_one_before", replaced_worker_is_pinned_as_the_one_before, 20,
      TEST_EACH_METHOD},
     {"what_cannot_be_is_refused", what_cannot_be_is_refused, 20, TEST_NOT_VALGRIND},
+    {"each_worker_costs_its_maker_one_descriptor", each_worker_costs_its_maker_one_descriptor, 20,
+     TEST_NOT_VALGRIND},
     {"loaded_openmp_is_told", loaded_openmp_is_told, 20,
      TEST_NOT_VALGRIND | TEST_KEEPS_DESCRIPTORS}, /* libgomp's */
 };
