@@ -102,7 +102,8 @@ static void sealed_processes_write_anywhere(void)
         char text[256];
         ck_assert_int_eq(kin_process_end(process, &end), 0);
         ck_assert_msg(end.how == KIN_END_SIGNALED && end.signal == SIGSEGV &&
-                          (end.fault == KIN_FAULT_SEALED || end.fault == KIN_FAULT_GUARD),
+                          (end.fault == KIN_FAULT_SEALED || end.fault == KIN_FAULT_GUARD ||
+                           end.fault == KIN_FAULT_FROZEN),
                       "process %d, fault %d: %s", (int)i, end.fault, kin_end_text(&end, text, sizeof text));
         kin_process_free(process);
         if (i % 25 == 0)
