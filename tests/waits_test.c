@@ -352,11 +352,79 @@ static void report_needs_a_family(void)
     ck_assert_int_eq(kin_report_waits(-1), KIN_ESYSTEM);
 }
 
+/* ---- processes ------------------------------------------------------------------------------- */
+
+static int join_one_that_waits(void *arg)
+{
+    struct kinds *kinds = arg;
+    kin_process *child = kin_process_start_shared(for_lock, kinds, KIN_PROCESS_OPTIONS(.name = "sleeper"));
+    if (!child || kin_process_join(child, KIN_FOREVER))
+        return 1;
+    kin_process_free(child);
+    return 0;
+}
+
+static void join_of_a_process_is_told(void)
+{
+    test_init();
+    char text[4000];
+    all = kin_calloc(1, sizeof *all);
+    all->lock = kin_lock_new(KIN_LOCK_OPTIONS(.name = "lock"));
+    ck_assert_int_eq(kin_lock_acquire(all->lock, 0), 0);
+    kin_process *process = start_as("joiner", join_one_that_waits, all);
+    await_waiters(2, 0);
+    const kin_waiter *waiter = waiter_for("sleeper");
+    ck_assert_str_eq(waiter->kind, "process");
+    ck_assert_str_eq(waiter->what, "its end");
+    ck_assert_str_eq(waiter->process, "joiner");
+    ck_assert_str_eq(waiter->holder, "sleeper");
+    ck_assert_int_eq(waiter->pid, kin_process_pid(process));
+    ck_assert_int_eq(waiter->holder_pid, waiter_for("lock")->pid);
+    read_report(text, sizeof text);
+    ck_assert_msg(strstr(text, ": for process \"sleeper\" (its end), since ") != NULL, "%s", text);
+    ck_assert_int_eq(kin_lock_release(all->lock), 0);
+    join(process);
+    ck_assert_uint_eq(read_waiters(), 0);
+    ck_assert_int_eq(kin_lock_free(all->lock), 0);
+    kin_free(all);
+}
+
+static int hold_and_join(void *arg)
+{
+    struct kinds *kinds = arg;
+    if (kin_lock_acquire(kinds->lock, KIN_FOREVER))
+        return 1;
+    return join_one_that_waits(kinds);
+}
+
+static void process_that_joins_one_that_waits_for_it_is_a_deadlock(void)
+{
+    test_init();
+    char text[4000];
+    all = kin_calloc(1, sizeof *all);
+    all->lock = kin_lock_new(KIN_LOCK_OPTIONS(.name = "lock"));
+    kin_process *process = start_as("holder", hold_and_join, all);
+    await_waiters(2, 2);
+    read_report(text, sizeof text);
+    ck_assert_msg(strstr(text, "deadlock 1: ") && strstr(text, "-> process \"sleeper\" -> ") &&
+                      strstr(text, "-> lock \"lock\" -> "),
+                  "%s", text);
+    end(process); /* and its child goes with it */
+    ck_assert_int_eq(kin_lock_acquire(all->lock, TOP), KIN_EOWNERDIED);
+    ck_assert_int_eq(kin_lock_release(all->lock), 0);
+    while (kin_lock_free(all->lock)) /* until the child is gone */
+        usleep(500);
+    kin_free(all);
+}
+
 static const struct test tests[] = {
     {"report_needs_a_family", report_needs_a_family, 5, 0},
     {"all_kinds_of_waits_are_told", all_kinds_of_waits_are_told, 20, TEST_EACH_METHOD},
     {"deadlock_of_several_is_told", deadlock_of_several_is_told, 20, TEST_EACH_METHOD},
     {"stopped_holder_is_told", stopped_holder_is_told, 20, 0},
     {"what_is_no_deadlock_is_never_told_as_one", what_is_no_deadlock_is_never_told_as_one, 300, 0},
+    {"join_of_a_process_is_told", join_of_a_process_is_told, 30, TEST_EACH_METHOD},
+    {"process_that_joins_one_that_waits_for_it_is_a_deadlock",
+     process_that_joins_one_that_waits_for_it_is_a_deadlock, 30, TEST_EACH_METHOD},
 };
 TEST_MAIN("waits", tests)

@@ -2,13 +2,13 @@
  * kin/waits.h - who waits for what, since when, who holds it, and who waits for each other.
  *
  * For a program that hangs, and for tools. It tells of the threads of all members that sleep in a call of kin for a lock, rlock,
- * semaphore, condition, event, barrier, queue or broadcast; not of those that wait for a process to end.
+ * semaphore, condition, event, barrier, queue or broadcast, or for a process to end (kin_process_join).
  *
  * Truth    Others go on meanwhile, so each line was true a moment ago. Deadlocks are looked at twice, and told if they
  *          were the same both times.
  * Death    It takes no lock and waits for nobody: members may be stopped, hang or die at any point.
  * Deadlock A set of threads each of which waits for something that only others of the set can release: locks, rlocks,
- *          owned semaphores. One that waits with a time limit is counted too; when its time is up the deadlock ends.
+ *          owned semaphores; a process that is joined counts as held by all its threads that use kin. One that waits with a time limit is counted too; when its time is up the deadlock ends.
  *          (Plain locks can be released by any thread; a program that does so may not be stuck after all.)
  * Errors   KIN_ENOINIT; KIN_ENOMEM, of private memory; KIN_ESYSTEM, of a write.
  */

@@ -143,6 +143,20 @@ static inline void kin__intend(struct kin__thread *thread, enum kin__intent what
     kin__crash_fence();
 }
 
+/* What the thread waits for, for who asks (kin/waits.h) and who wakes (sync/wait.h). `word`: address it sleeps on, or 0. */
+static inline void kin__thread_waits_begin(struct kin__thread *thread, const void *object, uint64_t word,
+                                           uint64_t since)
+{
+    atomic_store_explicit(&thread->waits.since, since, memory_order_relaxed);
+    atomic_store_explicit(&thread->waits.word, word, memory_order_relaxed);
+    atomic_store_explicit(&thread->waits.object, (uintptr_t)object, memory_order_release);
+}
+
+static inline void kin__thread_waits_end(struct kin__thread *thread)
+{
+    atomic_store_explicit(&thread->waits.object, 0, memory_order_release);
+}
+
 /* Give the calling thread's slot back: it ends, or its process does. */
 void kin__thread_leave(void);
 

@@ -4,6 +4,7 @@
 #include "base/failure.h"
 #include "base/log.h"
 #include "family/region.h"
+#include "family/thread.h"
 #include "kin/heap.h"
 #include "os/os.h"
 #include "process/children.h"
@@ -73,7 +74,13 @@ int kin_process_join(kin_process *process, double timeout)
     if (id == kin__self_id())
         return kin__fail(KIN_EINVAL, "process \"%s\" cannot join itself", process->name);
     double deadline = kin__os_deadline(timeout);
-    if (!kin__process_wait(process, id, timeout))
+    struct kin__thread *thread = timeout > 0 && kin__thread_is_ours() ? kin__thread_mine : NULL;
+    if (thread)
+        kin__thread_waits_begin(thread, process, 0, kin__os_now_ns());
+    bool ended = kin__process_wait(process, id, timeout);
+    if (thread)
+        kin__thread_waits_end(thread);
+    if (!ended)
         return kin__fail(KIN_ETIMEDOUT, "process \"%s\" has not ended in time", process->name);
     if (own_output(process, id))
         kin__output_wait(id, deadline);

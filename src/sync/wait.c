@@ -40,15 +40,12 @@ bool kin__sync_spin(unsigned *turns)
 
 void kin__waits_begin(struct kin__thread *thread, const void *object, const _Atomic uint32_t *word)
 {
-    struct kin__waits *waits = &thread->waits;
-    atomic_store_explicit(&waits->since, kin__os_now_ns(), memory_order_relaxed);
-    atomic_store_explicit(&waits->word, (uintptr_t)word, memory_order_relaxed);
-    atomic_store_explicit(&waits->object, (uintptr_t)object, memory_order_release);
+    kin__thread_waits_begin(thread, object, (uintptr_t)word, kin__os_now_ns());
 }
 
 void kin__waits_end(struct kin__thread *thread)
 {
-    atomic_store_explicit(&thread->waits.object, 0, memory_order_release);
+    kin__thread_waits_end(thread);
 }
 
 void kin__waits_sleep(const _Atomic uint32_t *word, uint32_t seen, double deadline)

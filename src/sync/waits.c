@@ -2,7 +2,8 @@
  * sync/waits.c - see kin/waits.h.
  *
  * A deadlock is what is left of all that wait when everybody has gone whom somebody else may let go: one that waits for
- * something without holders, or with one that does not wait, or that is dead. A waiter needs one of the holders only, so it
+ * something without holders, or with one that does not wait, or that is dead. A process that is waited for counts as held by all its
+ * threads. A waiter needs one of the holders only, so it
  * stays as long as all of them are left. What is left is read once more: a wait that is the same both times (`since` tells
  * it from any other) lasted from the first look to the second, so all of them were there at once in between.
  */
@@ -70,6 +71,20 @@ static void read_semaphore(const struct kin_semaphore *semaphore, struct kin__he
     }
 }
 
+/* A process goes on until its threads do not: those hold it. */
+static void read_process(const struct kin_process *process, struct kin__held *held)
+{
+    kin__id id = process->id;
+    uint32_t top = kin__peek32(&kin__heap()->threads_top);
+    snprintf(held->what, sizeof held->what, "its end");
+    held->member = id;
+    for (uint32_t i = 1; id && i < top && i < KIN__THREADS_SPARE; i++) {
+        const struct kin__thread *thread = kin__thread_at(i);
+        if (kin__peek(&thread->owner) == id && held->count++ < KIN__HOLDERS_MAX)
+            held->name[held->count - 1] = kin__peek(&thread->name);
+    }
+}
+
 static void read_held(const struct wait *wait, struct kin__held *held)
 {
     void *object = (void *)(uintptr_t)wait->object;
@@ -82,6 +97,9 @@ static void read_held(const struct wait *wait, struct kin__held *held)
         break;
     case KIN__SEMAPHORE_MAGIC:
         read_semaphore(object, held);
+        break;
+    case KIN__PROCESS_MAGIC:
+        read_process(object, held);
         break;
     case KIN__CONDITION_MAGIC:
         snprintf(held->what, sizeof held->what, "a notification");
@@ -253,7 +271,9 @@ static void tell(const struct wait *wait, uint64_t now, kin_waiter *out)
     snprintf(out->kind, sizeof out->kind, "%s", kin__object_kind(wait->magic));
     memcpy(out->what, wait->held.what, sizeof out->what);
     out->object = (const void *)(uintptr_t)wait->object;
-    memcpy(out->name, ((const struct kin__sync *)out->object)->name, sizeof out->name - 1);
+    const char *name = wait->magic == KIN__PROCESS_MAGIC ? ((const struct kin_process *)out->object)->name
+                                                         : ((const struct kin__sync *)out->object)->name;
+    memcpy(out->name, name, sizeof out->name - 1);
     out->seconds = now > wait->since ? (double)(now - wait->since) / 1e9 : 0;
     out->holders = (int)wait->held.count;
     kin__id holder = wait->held.count ? kin__thread_member(wait->held.name[0]) : wait->held.member;
@@ -340,7 +360,7 @@ static int print_one(int fd, const kin_waiter *waiter)
     add_object(&text, waiter);
     if (*waiter->what)
         add(&text, " (%s)", waiter->what);
-    if (waiter->holder_pid) {
+    if (waiter->holder_pid && strcmp(waiter->kind, "process") != 0) {
         add(&text, ", held by ");
         add_who(&text, waiter->holder, waiter->holder_pid, waiter->holder_thread, waiter->holder_state);
         if (waiter->holders > 1)
