@@ -375,7 +375,7 @@ static const struct test tests[] = {
     {"results_come_in_order_from_a_bounded_window", results_come_in_order_from_a_bounded_window, 20,
      TEST_EACH_METHOD},
     {"unordered_results_come_as_they_are_finished", unordered_results_come_as_they_are_finished, 20,
-     TEST_NOT_VALGRIND},
+     TEST_EACH_METHOD},
     {"failed_items_are_told_and_the_rest_goes_on", failed_items_are_told_and_the_rest_goes_on, 20,
      TEST_EACH_METHOD},
     {"input_comes_from_a_queue_until_it_is_closed", input_comes_from_a_queue_until_it_is_closed, 20,

@@ -308,7 +308,7 @@ static void workers_are_killed_at_random(void)
 
 static const struct test tests[] = {
     {"each_item_is_done_once_and_in_its_place", each_item_is_done_once_and_in_its_place, 30,
-     TEST_NOT_VALGRIND},
+     TEST_EACH_METHOD},
     {"failures_are_told_in_order_and_the_rest_is_done", failures_are_told_in_order_and_the_rest_is_done, 20,
      TEST_EACH_METHOD},
     {"first_failure_stops_the_rest", first_failure_stops_the_rest, 20, TEST_EACH_METHOD},
