@@ -180,7 +180,6 @@ static void any_packet_is_taken_or_refused(void)
     ck_assert_int_eq(kin_connection_recv(ends.other, large, MIB, NULL, TOP), 0);
     for (int round = rounds(); round > 0; round--) {
         struct kin__packet head = {.kind = (uint8_t)number(8),
-                                   .flags = (uint8_t)number(256),
                                    .slot = number(2) ? number(3) : number(UINT32_MAX),
                                    .number = number(3),
                                    .size =

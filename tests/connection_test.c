@@ -514,23 +514,50 @@ static void blocks_in_a_pipe_go_with_it(void)
     free(large);
 }
 
-/* As much is under way as may be, or all slots are taken; a receiver makes room. */
 static void senders_wait_while_too_much_is_under_way(void)
 {
-    int error, sent = 0, got = 0;
+    int sent[2] = {0}, error;
     test_init();
     struct ends ends[2] = {pair(PIPE), pair(PIPE)};
-    unsigned char *large = calloc(1, 70000);
-    while ((error = kin_connection_send(ends[sent % 2].own, large, 70000, 0.02)) == 0)
-        sent++;
-    ck_assert_int_eq(error, KIN_ETIMEDOUT);
-    ck_assert_int_gt(sent, 50);
-    for (; got < sent; got++)
-        ck_assert_int_eq(kin_connection_recv(ends[got % 2].other, large, 70000, NULL, 0), 0);
+    unsigned char *large = calloc(1, MIB);
+    for (int i = 0; i < 2; i++) { /* one pipe is in no other's way */
+        while ((error = kin_connection_send(ends[i].own, large, i ? MIB : 70000, 0.02)) == 0)
+            sent[i]++;
+        ck_assert_int_eq(error, KIN_ETIMEDOUT);
+    }
+    ck_assert_int_eq(sent[0], KIN__TRANSIT_MESSAGES);
+    ck_assert_int_eq(sent[1], 8);
+    send_ok(ends[0].other, large, MIB); /* nor is one way in the other's */
+    ck_assert_int_eq(kin_connection_recv(ends[0].own, large, MIB, NULL, 0), 0);
+    for (int i = 0; i < 2; i++)
+        for (int got = 0; got < sent[i]; got++)
+            ck_assert_int_eq(kin_connection_recv(ends[i].other, large, MIB, NULL, 0), 0);
     nothing_is_under_way();
     free(large);
     close_both(ends[0]);
     close_both(ends[1]);
+}
+
+/* More than may be under way in the heap: the kernel's memory takes it. */
+static void message_that_the_heap_has_no_room_for_goes_as_a_file(void)
+{
+    kin_heap_stats stats = {.size = sizeof stats};
+    size_t size = 96 * MIB, bytes, got;
+    ck_assert_int_eq(kin_init_with(&test_argc, &test_argv,
+                                   KIN_INIT_OPTIONS(.heap_limit = 64 * MIB, .region_size = 512 * MIB)),
+                     0);
+    ck_assert_int_eq(kin_heap_get_stats(&stats), 0);
+    struct ends ends = pair(PIPE);
+    unsigned char *large = malloc(size), *back = malloc(size);
+    fill(large, size, 9);
+    send_ok(ends.own, large, size);
+    ck_assert_uint_eq(kin__transit_used(&bytes), 0);
+    ck_assert_int_eq(kin_connection_recv(ends.other, back, size, &got, TOP), 0);
+    ck_assert_uint_eq(got, size);
+    ck_assert_mem_eq(large, back, size);
+    free(large);
+    free(back);
+    close_both(ends);
 }
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
@@ -649,6 +676,8 @@ static const struct test tests[] = {
      0},
     {"blocks_in_a_pipe_go_with_it", blocks_in_a_pipe_go_with_it, 5, 0},
     {"senders_wait_while_too_much_is_under_way", senders_wait_while_too_much_is_under_way, 10, 0},
+    {"message_that_the_heap_has_no_room_for_goes_as_a_file",
+     message_that_the_heap_has_no_room_for_goes_as_a_file, 20, TEST_KEEPS_DESCRIPTORS /* kin_init's */},
     {"descriptors_are_sent", descriptors_are_sent, 5, 0},
     {"kinds_are_not_taken_for_each_other", kinds_are_not_taken_for_each_other, 5, 0},
     {"connections_are_sent_through_connections", connections_are_sent_through_connections, 5, 0},

@@ -38,10 +38,13 @@ int kin_pipe(kin_connection *ends[2], bool duplex)
     int error = kin__os_socket_pair(true, fds);
     if (error)
         return error;
-    uint32_t both = KIN__PACKETS | KIN__READS | KIN__WRITES;
-    ends[0] = kin__connection_new(fds[0], duplex ? both : KIN__PACKETS | KIN__READS);
+    uint32_t pipe = atomic_fetch_add((_Atomic uint32_t *)kin__own(&kin__region->handles), 1)
+                    << KIN__PIPE_SHIFT;
+    uint32_t first = pipe | KIN__PACKETS | KIN__READS | (duplex ? KIN__WRITES : 0);
+    uint32_t second = pipe | KIN__SECOND | KIN__PACKETS | KIN__WRITES | (duplex ? KIN__READS : 0);
+    ends[0] = kin__connection_new(fds[0], first);
     if (ends[0])
-        ends[1] = kin__connection_new(fds[1], duplex ? both : KIN__PACKETS | KIN__WRITES);
+        ends[1] = kin__connection_new(fds[1], second);
     if (ends[1]) {
         if (!duplex)
             kin__os_shut(fds[1], true);

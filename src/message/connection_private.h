@@ -22,7 +22,10 @@
 
 #include <assert.h>
 
-enum kin__connection_flags { KIN__PACKETS = 1, KIN__READS = 2, KIN__WRITES = 4 };
+/* And, from KIN__WAY_SHIFT on, of a pipe's end: which pipe's, and which one. */
+enum kin__connection_flags { KIN__PACKETS = 1, KIN__READS = 2, KIN__WRITES = 4, KIN__SECOND = 8 };
+#define KIN__WAY_SHIFT 3
+#define KIN__PIPE_SHIFT 4
 
 /* Bytes of a packet; messages of more than kin__packet_most go by reference, which costs some 8 us beside two copies, as much as the
  * kernel's copies of so many. Tests take less. */
@@ -39,9 +42,8 @@ enum kin__packet_kind {
 
 struct kin__packet {
     uint8_t kind;
-    uint8_t flags; /* CONNECTION: its flags */
-    uint16_t zero;
-    uint32_t slot;   /* BLOCK: see transit.h */
+    uint8_t zero[3];
+    uint32_t slot;   /* BLOCK: see transit.h; CONNECTION: its flags */
     uint64_t number; /* BLOCK */
     uint64_t size;   /* BLOCK, FILE: bytes in it */
 };

@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define FILES_MOST 16384 /* bytes of the socket's memory that are in use: some ten packets */
+
 size_t kin__packet_most = KIN__PACKET_MOST;
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -57,9 +59,22 @@ static int send_packet(kin_connection *connection, const struct kin__packet *hea
     }
 }
 
+/* Files are nothing to the socket, which would take some 200 of them whatever their size. */
+static int await_few(const kin_connection *connection, double deadline)
+{
+    while (kin__os_unread(connection->handle.fd) > FILES_MOST) {
+        int error = pause_until(deadline);
+        if (error)
+            return kin__connection_late(true);
+    }
+    return 0;
+}
+
 static int send_file(kin_connection *connection, const unsigned char *message, size_t size, double deadline)
 {
-    int fd, error = kin__os_memfd_new("kin-message", size, &fd);
+    int fd, error = await_few(connection, deadline);
+    if (!error)
+        error = kin__os_memfd_new("kin-message", size, &fd);
     if (error)
         return error;
     for (size_t done = 0; done < size && !error;) {
@@ -93,7 +108,7 @@ static int send_block(kin_connection *connection, const struct kin__ticket *tick
 static int send_large(kin_connection *connection, const void *message, size_t size, double deadline)
 {
     struct kin__ticket ticket;
-    int error = kin__transit_reserve(size, deadline, &ticket);
+    int error = kin__transit_reserve(connection->handle.flags >> KIN__WAY_SHIFT, size, deadline, &ticket);
     if (error == KIN_ETIMEDOUT)
         return kin__connection_late(true);
     if (!error)
@@ -117,7 +132,7 @@ int kin__packet_give(kin_connection *connection, void *block, size_t size, doubl
     struct kin__ticket ticket;
     if (kin_usable_size(block) <= KIN__SMALL_MAX || kin__checks_heap() || size == 0 || kin__is_sealed())
         return KIN_ENOTSUP;
-    int error = kin__transit_reserve(size, deadline, &ticket);
+    int error = kin__transit_reserve(connection->handle.flags >> KIN__WAY_SHIFT, size, deadline, &ticket);
     if (error == KIN_ETIMEDOUT)
         return kin__connection_late(true);
     if (error)
@@ -340,7 +355,7 @@ int kin__packet_recv_fd(kin_connection *connection, enum kin__packet_kind kind, 
                          kind == KIN__PACKET_FD ? "descriptor" : "connection", name_of(held));
     if (held->fd_count) {
         *fd = held->fds[0];
-        *flags = held->head.flags;
+        *flags = held->head.slot;
         held->fd_count = 0;
     } else {
         error = kin__fail(KIN_ELIMIT, "a %s is lost: this process has too many open files", name_of(held));

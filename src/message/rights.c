@@ -50,7 +50,7 @@ static int send_right(kin_connection *connection, const struct kin__packet *head
         error = kin__fail(KIN_EINVAL, "cannot send descriptor %d: this process has none of that number", fd);
     else if (connection->handle.flags & KIN__PACKETS)
         error = kin__packet_send_fd(connection, head, fd, deadline);
-    else if (head->flags & KIN__PACKETS)
+    else if (head->kind == KIN__PACKET_CONNECTION && head->slot & KIN__PACKETS)
         error = kin__fail(KIN_ENOTSUP,
                           "cannot send a pipe's end through a stream: it goes through pipes only, as its "
                           "messages lie in the family's memory");
@@ -73,7 +73,7 @@ int kin_connection_send_connection(kin_connection *connection, const kin_connect
     int error = kin__handle_enter(sent, KIN__CONNECTION_MAGIC, "send a connection");
     if (error)
         return error;
-    struct kin__packet head = {.kind = KIN__PACKET_CONNECTION, .flags = (uint8_t)sent->handle.flags};
+    struct kin__packet head = {.kind = KIN__PACKET_CONNECTION, .slot = sent->handle.flags};
     error = send_right(connection, &head, sent->handle.fd, timeout);
     kin__handle_leave(sent);
     return error;

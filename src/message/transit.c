@@ -23,6 +23,7 @@ struct slot {
     uint64_t number;
     uint64_t block;
     uint64_t size;
+    uint64_t pipe; /* and which way */
 };
 
 struct kin__transit {
@@ -149,48 +150,65 @@ static struct slot *slot_of(const struct kin__ticket *ticket)
     return &table()->slots[ticket->slot];
 }
 
-/* In a transaction: a free slot, or TRANSIT_SLOTS if there is none or too much is under way. */
-static uint32_t find_free(const struct kin__transit *transit, size_t size)
+enum room { ROOM, PIPE_IS_FULL, TABLE_IS_FULL };
+
+/* In a transaction. */
+static enum room find_free(const struct kin__transit *transit, uint32_t pipe, size_t size, uint32_t *found)
 {
-    uint32_t found = KIN__TRANSIT_SLOTS;
-    uint64_t bytes = 0, most = kin__region->heap_limit / SHARE;
-    for (uint32_t i = transit->top; i-- > 0;)
-        if (transit->slots[i].owner)
-            bytes += transit->slots[i].size;
-        else
-            found = i;
-    if (bytes && (size > most || bytes > most - size))
-        return KIN__TRANSIT_SLOTS;
-    return found == KIN__TRANSIT_SLOTS ? transit->top : found;
+    uint64_t all = 0, own = 0, most = kin__region->heap_limit / SHARE;
+    uint32_t messages = 0;
+    *found = transit->top;
+    for (uint32_t i = transit->top; i-- > 0;) {
+        const struct slot *slot = &transit->slots[i];
+        if (!slot->owner) {
+            *found = i;
+            continue;
+        }
+        all += slot->size;
+        if (slot->pipe == pipe) {
+            own += slot->size;
+            messages++;
+        }
+    }
+    if (messages &&
+        (messages >= KIN__TRANSIT_MESSAGES || size > KIN__TRANSIT_BYTES || own > KIN__TRANSIT_BYTES - size))
+        return PIPE_IS_FULL;
+    return *found == KIN__TRANSIT_SLOTS || size > most || all > most - size ? TABLE_IS_FULL : ROOM;
 }
 
-static bool try_reserve(struct kin__transit *transit, size_t size, struct kin__ticket *out)
+static enum room try_reserve(struct kin__transit *transit, uint32_t pipe, size_t size,
+                             struct kin__ticket *out)
 {
     kin__journal_begin();
-    out->slot = find_free(transit, size);
+    enum room room = find_free(transit, pipe, size, &out->slot);
     out->number = transit->numbers + 1;
-    bool found = out->slot < KIN__TRANSIT_SLOTS;
-    if (found) {
+    if (room == ROOM) {
         struct slot *slot = &transit->slots[out->slot];
         kin__journal_set(&transit->numbers, out->number);
         if (out->slot == transit->top)
             kin__journal_set32(&transit->top, out->slot + 1);
         kin__journal_set(&slot->number, out->number);
         kin__journal_set(&slot->size, size);
+        kin__journal_set(&slot->pipe, pipe);
         kin__journal_set(&slot->owner, kin__self_id());
     }
     kin__journal_end();
-    return found;
+    return room;
 }
 
-int kin__transit_reserve(size_t size, double deadline, struct kin__ticket *out)
+int kin__transit_reserve(uint32_t pipe, size_t size, double deadline, struct kin__ticket *out)
 {
     if (kin__is_sealed() || !kin__region_has_fd() || make_table() != 0)
         return KIN_ENOTSUP;
     struct kin__transit *transit = table();
-    while (!try_reserve(transit, size, out)) {
+    for (;;) {
         uint32_t seen = atomic_load(&transit->freed);
+        enum room room = try_reserve(transit, pipe, size, out);
+        if (room == ROOM)
+            break;
         kin__transit_sweep();
+        if (room == TABLE_IS_FULL)
+            return KIN_ENOTSUP;
         double left = kin__os_left(deadline);
         if (left <= 0)
             return KIN_ETIMEDOUT;

@@ -16,7 +16,7 @@
  *              its member       member to FAMILY: it may be           S3
  *                               received; member to 0: free
  *   number     journal          with owner, when it is reserved       undone
- *   size       journal          the same                              undone
+ *   size, pipe journal          the same                              undone
  *   block      owner's member   address after owner was taken, or     its OPEN intent and this word tell whose it is
  *                               0 before owner goes to 0              (family/thread.h)
  *
@@ -35,7 +35,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KIN__TRANSIT_SLOTS 256u
+#define KIN__TRANSIT_SLOTS 1024u
+#define KIN__TRANSIT_MESSAGES \
+    16u /* one way through one pipe, at a time; and bytes, but for one message: few, so */
+#define KIN__TRANSIT_BYTES ((uint64_t)8 << 20) /* that blocks are used again while they are warm */
 
 /* A block under way, for who sends it. */
 struct kin__ticket {
@@ -45,10 +48,11 @@ struct kin__ticket {
 };
 
 /*
- * A slot for `size` bytes, and its token. It waits while too much is under way. KIN_ETIMEDOUT; KIN_ENOTSUP: a message has to go
- * another way (the process is sealed, has no descriptor of the region, or cannot open one).
+ * A slot for `size` bytes, and its token. It waits while too much is under way in that direction of that pipe, and never for
+ * others. KIN_ETIMEDOUT; KIN_ENOTSUP: a message has to go another way (too much is under way in the family; the process is
+ * sealed, has no descriptor of the region, or cannot open one).
  */
-int kin__transit_reserve(size_t size, double deadline, struct kin__ticket *out);
+int kin__transit_reserve(uint32_t pipe, size_t size, double deadline, struct kin__ticket *out);
 
 /* Fill it with a copy, or with a large block that goes from the caller to it; from then on it may be sent. KIN_ENOMEM, KIN_EMEMLIMIT: the
  * ticket is void. */

@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <math.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
@@ -128,6 +130,12 @@ ssize_t kin__os_recv(int fd, struct iovec *parts, size_t count, int *fds, size_t
         if (errno != EINTR)
             return -errno;
     }
+}
+
+size_t kin__os_unread(int fd)
+{
+    int bytes = 0;
+    return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 void kin__os_shut(int fd, bool reading)

@@ -39,6 +39,9 @@ ssize_t kin__os_send(int fd, const struct iovec *parts, size_t count, const int 
 ssize_t kin__os_recv(int fd, struct iovec *parts, size_t count, int *fds, size_t *fd_count, bool *cut,
                      bool at_once);
 
+/* Bytes of the socket's memory that hold what it has sent and nobody has received; 0: not known. */
+size_t kin__os_unread(int fd);
+
 /* Only in one direction from now on: what is sent the other way is refused. */
 void kin__os_shut(int fd, bool reading);
 

@@ -108,7 +108,7 @@ static void send_and_receive(struct heap_world *world)
 static void leave_orphan(void *arg)
 {
     struct kin__ticket ticket;
-    if (kin__transit_reserve(LARGE, 0, &ticket) || kin__transit_copy(&ticket, filled(0), LARGE))
+    if (kin__transit_reserve(0, LARGE, 0, &ticket) || kin__transit_copy(&ticket, filled(0), LARGE))
         wrong(arg, "could not leave a block");
     else
         kin__transit_sent(&ticket);
