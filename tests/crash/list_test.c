@@ -261,7 +261,7 @@ static void survive(struct plan what)
                                     .run = run,
                                     .work = work,
                                     .settle = settle,
-                                    .points = what.slow ? 4 : 7,
+                                    .points = what.slow ? 3 : 4,
                                     .long_points = what.slow ? 80 : 0});
 }
 
