@@ -260,7 +260,7 @@ static void write_over_what_is_free(bool free)
             kin_free(blocks[i]);
             continue;
         }
-        size_t size = 48 + i % 6 * 16;
+        size_t size = i % 2 ? 48 : 64 + i % 10 * 8;
         blocks[i] = kin_malloc(size);
         if (!blocks[i])
             abort();
