@@ -110,6 +110,57 @@ static void who_prints_waits_while_nobody_reads(void)
     ck_assert_int_eq((long)lines, 50000);
 }
 
+#define LONG_LINE 20000
+
+static int print_long_lines(void *arg)
+{
+    static char line[LONG_LINE + 1];
+    memset(line, *(char *)arg, LONG_LINE);
+    for (int i = 0; i < 30; i++)
+        puts(line);
+    return 0;
+}
+
+/* Slowly, so that the pipe is full again and again. How many lines were whole, of one letter. */
+static void *read_long_lines(void *arg)
+{
+    FILE *from = fdopen(*(int *)arg, "r");
+    static char line[LONG_LINE + 100];
+    long whole = 0;
+    while (fgets(line, sizeof line, from)) {
+        usleep(300);
+        if (strncmp(line, "[p] ", 4) == 0 && strspn(line + 4, (char[]){line[4], '\0'}) == LONG_LINE &&
+            strcmp(line + 4 + LONG_LINE, "\n") == 0)
+            whole++;
+    }
+    fclose(from);
+    return (void *)whole;
+}
+
+static void long_lines_of_two_do_not_mix_in_a_pipe(void)
+{
+    test_init();
+    int ends[2], error = 0;
+    pthread_t reader;
+    void *whole;
+    kin_process *processes[2];
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    redirect_to(ends[1], ends[1]);
+    close(ends[1]);
+    for (int i = 0; i < 2; i++)
+        processes[i] = start_printing(print_long_lines, i ? "b" : "a", 1, "p", KIN_OUTPUT_PREFIX);
+    ck_assert_int_eq(pthread_create(&reader, NULL, read_long_lines, &ends[0]), 0);
+    for (int i = 0; i < 2; i++)
+        error |= kin_process_join(processes[i], TOP);
+    redirect_back(); /* the reader's end of file */
+    test_surroundings_changed();
+    pthread_join(reader, &whole);
+    for (int i = 0; i < 2; i++)
+        kin_process_free(processes[i]);
+    ck_assert_int_eq(error, 0);
+    ck_assert_int_eq((long)whole, 60);
+}
+
 static _Atomic int warnings;
 
 static void count_warnings(int level, const char *text, void *arg)
@@ -180,7 +231,7 @@ struct family {
     _Atomic int printer, shell; /* pids */
 };
 
-/* Prints as fast as it can, while a shell that it has started does so too. */
+/* Prints as fast as it can, while a shell that it has started says nothing. */
 static int print_for_ever(void *arg)
 {
     struct family *family = *(struct family **)arg;
@@ -189,7 +240,7 @@ static int print_for_ever(void *arg)
     pid_t pid = fork();
     if (pid == 0) {
         dup2(ready[1], 9);
-        execl("/bin/sh", "sh", "-c", "echo x >&9; exec 9>&-; while :; do echo shell; done", (char *)NULL);
+        execl("/bin/sh", "sh", "-c", "echo x >&9; exec sleep 1000 9>&-", (char *)NULL);
     }
     char byte;
     child_assert(read(ready[0], &byte, 1) == 1); /* so that it is a shell that has to end */
@@ -652,6 +703,7 @@ static void lines_of_the_killed_are_whole(void)
 
 static const struct test tests[] = {
     {"who_prints_waits_while_nobody_reads", who_prints_waits_while_nobody_reads, 30, TEST_EACH_METHOD},
+    {"long_lines_of_two_do_not_mix_in_a_pipe", long_lines_of_two_do_not_mix_in_a_pipe, 30, TEST_EACH_METHOD},
     {"who_prints_goes_on_when_the_reader_has_gone", who_prints_goes_on_when_the_reader_has_gone, 30,
      TEST_EACH_METHOD},
     {"starter_without_streams", starter_without_streams, 20, TEST_EACH_METHOD},

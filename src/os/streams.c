@@ -95,14 +95,18 @@ extern char _ZSt5wcout[] __attribute__((weak));
 extern void *_ZNSo5flushEv(void *stream) __attribute__((weak));
 extern void *_ZNSt13basic_ostreamIwSt11char_traitsIwEE5flushEv(void *stream) __attribute__((weak));
 
+/* They are made by whoever includes <iostream>. The library may be there for others' sake: then they are all zero. */
+static void flush_cxx(char *stream, void *(*flush)(void *stream))
+{
+    if (stream && flush && *(void **)(void *)stream)
+        flush(stream);
+}
+
 void kin__os_flush_cxx(void)
 {
-    if (_ZNSo5flushEv && _ZSt4cout)
-        _ZNSo5flushEv(_ZSt4cout);
-    if (_ZNSo5flushEv && _ZSt4clog)
-        _ZNSo5flushEv(_ZSt4clog);
-    if (_ZNSt13basic_ostreamIwSt11char_traitsIwEE5flushEv && _ZSt5wcout)
-        _ZNSt13basic_ostreamIwSt11char_traitsIwEE5flushEv(_ZSt5wcout);
+    flush_cxx(_ZSt4cout, _ZNSo5flushEv);
+    flush_cxx(_ZSt4clog, _ZNSo5flushEv);
+    flush_cxx(_ZSt5wcout, _ZNSt13basic_ostreamIwSt11char_traitsIwEE5flushEv);
 }
 
 /* ---- stdio ---------------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /*
- * output_test.c - a process that prints, killed at every point of it: before, in and after each of its system calls. What
+ * print_test.c - a process that prints, killed at every point of it: before, in and after each of its system calls. What
  * had left it is told, once and in whole lines, and nothing else is.
  */
 #include "crash/stepper.h"
@@ -135,4 +135,4 @@ static const struct test tests[] = {
     {"whoever_prints_is_killed_at_every_point", whoever_prints_is_killed_at_every_point, 120,
      TEST_NOT_VALGRIND},
 };
-TEST_MAIN("crash_output", tests)
+TEST_MAIN("crash_print", tests)
