@@ -312,6 +312,35 @@ static void stdin_is_null_whatever_the_program_closed(void)
             close(fd);
 }
 
+/* ---- another language's streams ---- */
+
+static int start_by_fork(void *arg)
+{
+    (void)arg;
+    kin_end end;
+    kin_process *process =
+        kin_process_start(return_three, NULL, 0, KIN_PROCESS_OPTIONS(.start_method = KIN_START_FORK));
+    if (!process || kin_process_join(process, 10) || kin_process_end(process, &end))
+        return 4;
+    kin_process_free(process);
+    return end.exit_code;
+}
+
+/* A program may load a library in C++ that has no use for std::cout, which then nobody has made. */
+static void streams_that_nobody_has_made_are_not_flushed(void)
+{
+    setenv("LD_PRELOAD", "libstdc++.so.6", 1); /* for the new image */
+    test_init();
+    kin_end end;
+    kin_process *process = start(start_by_fork, NULL);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    ck_assert_int_eq(kin_process_end(process, &end), 0);
+    char text[200];
+    ck_assert_msg(end.how == KIN_END_EXITED && end.exit_code == 3, "%s",
+                  kin_end_text(&end, text, sizeof text));
+    kin_process_free(process);
+}
+
 /* ---- cancelled threads ---- */
 
 static void *ask_cancelled(void *process)
@@ -430,6 +459,8 @@ static const struct test tests[] = {
     {"init_that_failed_may_be_tried_again", init_that_failed_may_be_tried_again, 10, TEST_EACH_METHOD},
     {"program_without_standard_streams", program_without_standard_streams, 20, TEST_NOT_VALGRIND},
     {"stdin_is_null_whatever_the_program_closed", stdin_is_null_whatever_the_program_closed, 20,
+     TEST_EACH_METHOD | TEST_NOT_VALGRIND},
+    {"streams_that_nobody_has_made_are_not_flushed", streams_that_nobody_has_made_are_not_flushed, 20,
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},
     {"cancelled_thread_leaves_nothing_held", cancelled_thread_leaves_nothing_held, 20,
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},
