@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "message/transit.h"
+
 struct given {
     kin_connection *mine, *parents;
     int method;
@@ -230,6 +232,48 @@ static void child_has_many(void)
     free(many);
 }
 
+#define LARGE 200000
+
+/* It may only read the heap: what it is sent it copies, what it sends goes as a file. */
+static int be_sealed(void *arg)
+{
+    const struct given *given = arg;
+    static unsigned char bytes[LARGE], expected[LARGE];
+    kin_message message;
+    fill(expected, LARGE, 1);
+    child_assert(kin_connection_recv(given->mine, bytes, LARGE, NULL, 10) == 0);
+    child_assert(memcmp(bytes, expected, LARGE) == 0);
+    child_assert(kin_connection_take(given->mine, &message, 10) == 0);
+    child_assert(message.size == LARGE && memcmp(message.data, expected, LARGE) == 0);
+    kin_free(message.data);
+    child_assert(kin_connection_send(given->mine, bytes, LARGE, 10) == 0);
+    return 0;
+}
+
+static void sealed_child_sends_and_receives(void)
+{
+    static unsigned char bytes[LARGE], back[LARGE];
+    size_t under_way;
+    test_init();
+    struct ends ends = pair(PIPE);
+    struct given given = {.mine = ends.other};
+    kin_process *process = kin_process_start(
+        be_sealed, &given, sizeof given, KIN_PROCESS_OPTIONS(.start_method = test_method(), .sealed = true));
+    ck_assert_msg(process != NULL, "%s", kin_error_message());
+    fill(bytes, LARGE, 1);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(kin_connection_send(ends.own, bytes, LARGE, TOP), 0);
+    ck_assert_int_eq(kin_connection_recv(ends.own, back, LARGE, NULL, TOP), 0);
+    ck_assert_mem_eq(bytes, back, LARGE);
+    join(process, 0);
+    close_both(ends);
+    while (kin__transit_used(&under_way) > 0 && test_time_left() > 1) {
+        kin__transit_sweep();
+        usleep(1000);
+    }
+    ck_assert_uint_eq(kin__transit_used(&under_way), 0);
+}
+
 static const struct test tests[] = {
     {"child_has_what_its_argument_names", child_has_what_its_argument_names, 10, TEST_EACH_METHOD},
     {"child_has_what_the_block_names_that_it_is_passed", child_has_what_the_block_names_that_it_is_passed, 10,
@@ -239,5 +283,6 @@ static const struct test tests[] = {
     {"grandchild_has_it_too", grandchild_has_it_too, 20, TEST_EACH_METHOD},
     {"end_of_a_killed_child_is_told", end_of_a_killed_child_is_told, 10, TEST_EACH_METHOD},
     {"child_has_many", child_has_many, 20, TEST_EACH_METHOD},
+    {"sealed_child_sends_and_receives", sealed_child_sends_and_receives, 20, TEST_EACH_METHOD},
 };
 TEST_MAIN("connection_children", tests)

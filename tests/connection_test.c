@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "family/heap.h"
 #include "message/transit.h"
@@ -413,6 +414,41 @@ static void signals_do_not_end_a_wait(void)
     close_both(ends);
 }
 
+/* More than the 31 bits of a narrow length, and than one system call takes; its pages are the zero page but for a few bytes. */
+#define HUGE_SIZE (((size_t)2 << 30) + 12345)
+
+static bool memory_for(size_t bytes)
+{
+    return (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) > bytes;
+}
+
+static void messages_of_more_than_2_gib_come_whole(void)
+{
+    test_init();
+    for (int kind = PIPE; kind <= STREAM; kind++) {
+        if (!memory_for((kind == PIPE ? 3 : 2) * HUGE_SIZE))
+            test_skip("too little memory is free");
+        struct ends ends = pair((enum kind)kind);
+        unsigned char *huge =
+            mmap(NULL, HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        ck_assert_ptr_ne(huge, MAP_FAILED);
+        for (size_t at = 0; at < HUGE_SIZE; at += HUGE_SIZE / 7)
+            huge[at] = (unsigned char)(at >> 20 | 1);
+        struct sender sender = {ends.own, huge, HUGE_SIZE};
+        pthread_t thread;
+        size_t size = 0;
+        ck_assert_int_eq(pthread_create(&thread, NULL, send_in_thread, &sender), 0);
+        unsigned char *got = malloc(HUGE_SIZE);
+        ck_assert_int_eq(kin_connection_recv(ends.other, got, HUGE_SIZE, &size, TOP), 0);
+        pthread_join(thread, NULL);
+        ck_assert_uint_eq(size, HUGE_SIZE);
+        ck_assert(memcmp(got, huge, HUGE_SIZE) == 0);
+        free(got);
+        munmap(huge, HUGE_SIZE);
+        close_both(ends);
+    }
+}
+
 /* ---- by reference ---------------------------------------------------------------------------- */
 
 static void nothing_is_under_way(void)
@@ -669,6 +705,8 @@ static const struct test tests[] = {
     {"threads_share_both_ends", threads_share_both_ends, 20, 0},
     {"connection_in_use_is_not_closed", connection_in_use_is_not_closed, 5, 0},
     {"signals_do_not_end_a_wait", signals_do_not_end_a_wait, 5, 0},
+    {"messages_of_more_than_2_gib_come_whole", messages_of_more_than_2_gib_come_whole, 120,
+     TEST_LONG_ONLY | TEST_NOT_VALGRIND | TEST_NOT_ASAN /* their copies of it */},
     {"large_messages_go_as_blocks", large_messages_go_as_blocks, 5, 0},
     {"given_block_stays_ones_own_if_it_cannot_be_sent", given_block_stays_ones_own_if_it_cannot_be_sent, 5,
      0},

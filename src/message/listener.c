@@ -373,8 +373,10 @@ static int accept_until(kin_listener *listener, double deadline, kin_connection 
                 error = accept_one(listener, out);
             else if (details->peers[ready[i]].here)
                 error = go_on(details, &details->peers[ready[i]], out);
-        if (!count && !*out && kin__os_left(deadline) <= 0)
+        if (!count && !*out && kin__os_left(deadline) <= 0) {
+            drop_late(details); /* those whose time ended with ours */
             return kin__fail(KIN_ETIMEDOUT, "nobody has connected to %s in time", details->text);
+        }
     }
     return error;
 }
