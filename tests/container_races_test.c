@@ -211,7 +211,36 @@ static void gate_of_one_that_was_killed_is_free(void)
     free_shared(shared);
 }
 
+/* A report says what they wait for, and who has it. */
+static int wait_for_a_change(void *arg)
+{
+    const struct shared *shared = arg;
+    kin_any value;
+    child_assert(kin_dict_wait_change(shared->dict, kin_any_text("b"), NULL, &value, KIN_FOREVER) == 0);
+    return 0;
+}
+
+static void waits_are_reported(void)
+{
+    struct shared *shared = filled();
+    kin_waiter waiter;
+    size_t count = 0;
+    kin_process *process = kin_process_start_shared(wait_for_a_change, shared,
+                                                    KIN_PROCESS_OPTIONS(.start_method = test_method()));
+    while (count == 0) /* the test's deadline is the limit */
+        ck_assert_int_eq(kin_waits_get(&waiter, 1, &count), 0);
+    ck_assert_str_eq(waiter.kind, "dict");
+    ck_assert_str_eq(waiter.name, "stock");
+    ck_assert_str_eq(waiter.what, "a change");
+    ck_assert_int_eq(waiter.pid, kin_process_pid(process));
+    ck_assert_int_eq(kin_dict_free(shared->dict), KIN_EBUSY);
+    ck_assert_int_eq(kin_dict_set(shared->dict, kin_any_text("b"), kin_any_int(1)), 0);
+    join(process);
+    free_shared(shared);
+}
+
 static const struct test tests[] = {
+    {"waits_are_reported", waits_are_reported, 20, TEST_EACH_METHOD},
     {"threads_see_whole_values", threads_see_whole_values, 60, 0},
     {"stopped_member_delays_changes_until_their_timeout", stopped_member_delays_changes_until_their_timeout,
      20, TEST_EACH_METHOD},

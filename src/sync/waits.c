@@ -25,7 +25,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define KINDS_MAX 8u
+#define KINDS_MAX 16u
 
 struct wait {
     uint64_t name, object, word, since;
