@@ -617,6 +617,38 @@ static void workers_end_after_so_many_tasks(void)
     kin_free((void *)ends);
 }
 
+static int leak(kin_task *task, const void *in, void *out)
+{
+    (void)in;
+    char *block = malloc(1 << 20);
+    if (!block)
+        return KIN_ENOMEM;
+    for (int i = 0; i < 1 << 20; i += 4096)
+        ((volatile char *)block)[i] = 1; // NOLINT(clang-analyzer-unix.Malloc): a leak is what is tried
+    return tell_pid(task, NULL, out);
+}
+
+static void worker_that_leaks_is_renewed(void)
+{
+    enum { TASKS = 40 };
+    test_init();
+    kin_pool *pool = kin_pool_new(
+        KIN_POOL_OPTIONS(.workers = 1, .start_method = test_method(), .memory_ceiling = (size_t)8 << 20));
+    int before = 0, renewed = 0, in_a_row = 0;
+    for (int i = 0; i < TASKS; i++) {
+        int pid;
+        ck_assert_msg(kin_pool_apply(pool, leak, KIN_APPLY_ARGS(.out = &pid, .out_size = sizeof pid)) == 0,
+                      "%s", kin_error_message());
+        in_a_row = pid == before ? in_a_row + 1 : 1;
+        renewed += i > 0 && pid != before;
+        before = pid;
+        ck_assert_int_le(in_a_row, 9);
+    }
+    ck_assert_int_ge(renewed, 4);
+    ck_assert_int_le(renewed, 6);
+    end_pool(pool);
+}
+
 static void pool_is_closed_with_more_to_do_than_its_workers_live(void)
 {
     enum { TASKS = 6 };
@@ -634,6 +666,8 @@ static void pool_is_closed_with_more_to_do_than_its_workers_live(void)
 }
 
 static const struct test tests[] = {
+    {"worker_that_leaks_is_renewed", worker_that_leaks_is_renewed, 20,
+     TEST_EACH_METHOD | TEST_NOT_ASAN /* its blocks are larger */},
     {"workers_end_after_so_many_tasks", workers_end_after_so_many_tasks, 30, TEST_EACH_METHOD},
     {"pool_is_closed_with_more_to_do_than_its_workers_live",
      pool_is_closed_with_more_to_do_than_its_workers_live, 20, TEST_EACH_METHOD},

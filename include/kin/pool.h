@@ -132,6 +132,9 @@ typedef struct kin_pool_options {
     size_t
         tasks_per_worker; /* after so many tasks a worker ends in order, and another takes its place (maxtasksperchild); 0:
                                 never. The inline kind's does not */
+    size_t
+        memory_ceiling; /* bytes: a worker that has more private memory than this after a task, beyond what it had when it was
+                              ready, ends in order, and another takes its place: for libraries that leak. 0: none */
 } kin_pool_options;
 
 #define KIN_POOL_OPTIONS(...) (&(kin_pool_options){.size = sizeof(kin_pool_options), ##__VA_ARGS__})

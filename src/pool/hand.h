@@ -14,6 +14,7 @@ struct kin__hand {
     int pid;
     const kin_process *captured; /* its process, if what it prints is captured; or NULL */
     void *state;                 /* the initializer's */
+    bool is_full;                /* it has more memory than it is to have */
     uint64_t tasks;              /* that it has begun */
     double chunk;                /* of maps: what the last job's tasks suggest; starts at 1 with each job */
     struct kin_task *task;       /* the innermost of those it runs; NULL: none */

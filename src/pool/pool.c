@@ -219,6 +219,7 @@ static int fill(kin_pool *pool, const kin_pool_options *options)
     }
     pool->kind = options->kind;
     pool->tasks_per_worker = options->tasks_per_worker;
+    pool->memory_ceiling = options->memory_ceiling;
     pool->start_method = kin__start_method(options->start_method);
     pool->maker = kin__self_id();
     pool->cpus = kin__os_cpu_count();

@@ -139,6 +139,7 @@ struct kin_pool {
     void *init_arg;
     int32_t cpus;
     uint64_t tasks_per_worker; /* 0: no end */
+    uint64_t memory_ceiling;   /* bytes beyond data_ready; 0: none */
     int32_t threads;           /* that each worker may have (placement.h) */
     bool threads_asked;        /* the maker has said how many */
     bool capped;               /* workers are told */

@@ -16,6 +16,7 @@
 #define SPIN 20e-6
 #define TICKS_PER_LIMIT 20
 #define TICK_LEAST 0.001
+#define TICK_MOST 0.01 /* with a limit of time: so late at most, however long the limit */
 
 void kin__map_stop(struct kin__map *map)
 {
@@ -146,10 +147,10 @@ static bool look(struct kin__map *map, bool thoroughly)
 
 static double tick(const struct kin__map *map)
 {
-    double tick = LOOK_AGAIN;
-    if (map->args.time_limit > 0 && map->args.time_limit / TICKS_PER_LIMIT < tick)
-        tick = map->args.time_limit / TICKS_PER_LIMIT;
-    return tick < TICK_LEAST ? TICK_LEAST : tick;
+    if (map->args.time_limit <= 0)
+        return LOOK_AGAIN;
+    double tick = map->args.time_limit / TICKS_PER_LIMIT;
+    return tick < TICK_LEAST ? TICK_LEAST : tick < TICK_MOST ? tick : TICK_MOST;
 }
 
 /* Only where a CPU is left for it: with all of them at work, spinning delays the work. */

@@ -74,7 +74,16 @@ static void wait_for_call(struct kin__hand *hand, uint32_t seen)
 static uint64_t tasks_left(const struct kin__hand *hand)
 {
     uint64_t most = hand->pool->tasks_per_worker;
+    if (hand->is_full)
+        return 0;
     return !most ? UINT64_MAX : hand->tasks < most ? most - hand->tasks : 0;
+}
+
+/* After some tasks: a leak that has grown too large ends with its worker. */
+static void weigh(struct kin__hand *hand)
+{
+    uint64_t ceiling = hand->pool->memory_ceiling;
+    hand->is_full = ceiling && kin__os_private_data() > hand->seat->data_ready + ceiling;
 }
 
 static size_t next_chunk(const struct kin__hand *hand, size_t claimed)
@@ -120,6 +129,7 @@ static void work(struct kin__hand *hand, struct kin_task *task, void (*function)
                 atomic_store_explicit(&pool->stop, 1, memory_order_relaxed);
         }
         claimed = to;
+        weigh(hand);
         uint64_t now = kin__os_now_ns();
         adapt(hand, to - from, now - before);
         /* Maps and records take turns. Under a limit of memory, which is the map's, records wait. */
@@ -229,7 +239,8 @@ static void loop(struct kin__hand *hand)
             }
             seen = round;
         } else {
-            kin__hand_work(hand, false);
+            if (kin__hand_work(hand, false))
+                weigh(hand);
         }
     }
 }
