@@ -283,15 +283,15 @@ static void arenas_are_merged(void)
 }
 
 static const struct test tests[] = {
-    {"arena_is_made", arena_is_made, 120, 0},
-    {"arena_grows_by_a_chunk", arena_grows_by_a_chunk, 120, 0},
-    {"arena_is_given_to_the_family", arena_is_given_to_the_family, 120, 0},
-    {"arena_is_given_to_a_member", arena_is_given_to_a_member, 120, 0},
-    {"arena_is_taken_from_the_family", arena_is_taken_from_the_family, 120, 0},
-    {"arena_is_taken_from_a_member", arena_is_taken_from_a_member, 120, 0},
-    {"arena_is_freed", arena_is_freed, 120, 0},
-    {"arena_of_the_family_is_freed", arena_of_the_family_is_freed, 120, 0},
-    {"arena_is_rolled_back", arena_is_rolled_back, 120, 0},
-    {"arenas_are_merged", arenas_are_merged, 120, 0},
+    {"arena_is_made", arena_is_made, 600, 0},
+    {"arena_grows_by_a_chunk", arena_grows_by_a_chunk, 600, 0},
+    {"arena_is_given_to_the_family", arena_is_given_to_the_family, 600, 0},
+    {"arena_is_given_to_a_member", arena_is_given_to_a_member, 600, 0},
+    {"arena_is_taken_from_the_family", arena_is_taken_from_the_family, 600, 0},
+    {"arena_is_taken_from_a_member", arena_is_taken_from_a_member, 600, 0},
+    {"arena_is_freed", arena_is_freed, 600, 0},
+    {"arena_of_the_family_is_freed", arena_of_the_family_is_freed, 600, 0},
+    {"arena_is_rolled_back", arena_is_rolled_back, 600, 0},
+    {"arenas_are_merged", arenas_are_merged, 600, 0},
 };
 TEST_MAIN("crash_arena", tests)
