@@ -67,7 +67,8 @@ KIN_API int kin_connection_send(kin_connection *connection, const void *message,
  * caller's. Small blocks, and all that goes through streams, are copied and freed. KIN_ENOTSHARED: it is no memory
  * of the heap.
  */
-KIN_API int kin_connection_give(kin_connection *connection, void *block, size_t size, double timeout) KIN_CHECKED;
+KIN_API int kin_connection_give(kin_connection *connection, void *block, size_t size,
+                                double timeout) KIN_CHECKED;
 
 /*
  * Receive the next message into `buffer` of `capacity` bytes; its size goes to *size unless NULL. 0; KIN_ETIMEDOUT:
