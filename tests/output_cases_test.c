@@ -722,8 +722,9 @@ static const struct test tests[] = {
      TEST_NOT_VALGRIND},
     {"plain_forks_print_to_the_same", plain_forks_print_to_the_same, 20, TEST_EACH_METHOD},
     {"forks_while_much_is_printed", forks_while_much_is_printed, 60, TEST_EACH_METHOD},
+    /* AddressSanitizer's leak checker needs /proc. */
     {"without_dev_null_stdin_is_empty_all_the_same", without_dev_null_stdin_is_empty_all_the_same, 20,
-     TEST_NOT_VALGRIND},
+     TEST_NOT_VALGRIND | TEST_NOT_ASAN},
     {"lines_of_the_killed_are_whole", lines_of_the_killed_are_whole, 120, TEST_EACH_METHOD},
 };
 TEST_MAIN("output, cases", tests)

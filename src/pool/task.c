@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OUTPUT_PATIENCE 0.1 /* seconds */
+#define OUTPUT_PATIENCE 2.0 /* seconds: the maker may be short of CPU, or stopped */
 #define OUTPUT_PAUSE_NS 20000
 
 size_t kin_task_index(const kin_task *task)

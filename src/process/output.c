@@ -51,6 +51,12 @@ struct stream {
     char line[LINE_MAX_BYTES];
 };
 
+/* What the relay waits for: the poke, the streams in their order, what stalled ones go to. */
+struct waits {
+    struct pollfd *polled;
+    size_t room;
+};
+
 /* Beside each other, and all zero until something is relayed. */
 static struct {
     pthread_mutex_t mutex;
@@ -66,6 +72,7 @@ static struct {
     int poke_fd;
     char *whole;            /* the relay's: room for a line and its prefix */
     struct stream *open[3]; /* the same: of which a piece of a line was printed there */
+    struct waits waits;     /* the same */
 } relay = {.mutex = PTHREAD_MUTEX_INITIALIZER, .start_mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static void init_condition(void)
@@ -278,15 +285,10 @@ static void serve(struct stream *stream)
 
 /* ---- the relay: its loop ------------------------------------------------------------------------- */
 
-/* Private to the relay. */
-struct waits {
-    struct pollfd *polled; /* the poke, the streams in their order, what stalled ones go to */
-    size_t room;
-};
-
 /* Under the mutex. False: no memory; then all are looked at after a while. */
-static bool list_waits(struct waits *waits, nfds_t *count)
+static bool list_waits(nfds_t *count)
 {
+    struct waits *waits = &relay.waits;
     bool stalled[3] = {false};
     size_t needed = 3;
     for (const struct stream *stream = relay.first; stream; stream = stream->next)
@@ -348,23 +350,21 @@ static void sweep(void)
 
 static void *run(void *unused)
 {
-    struct waits waits = {0};
     (void)unused;
     pthread_setname_np(pthread_self(), "kin-output");
     pthread_mutex_lock(&relay.mutex);
     while (!relay.quit) {
         nfds_t count = 0;
-        bool listed = list_waits(&waits, &count);
+        bool listed = list_waits(&count);
         pthread_mutex_unlock(&relay.mutex);
-        poll(waits.polled, count, listed ? -1 : LOOK_AGAIN_MS);
+        poll(relay.waits.polled, count, listed ? -1 : LOOK_AGAIN_MS);
         eventfd_t pokes;
         eventfd_read(relay.poke_fd, &pokes);
         pthread_mutex_lock(&relay.mutex);
-        serve_all(listed ? waits.polled : NULL);
+        serve_all(listed ? relay.waits.polled : NULL);
         sweep();
     }
     pthread_mutex_unlock(&relay.mutex);
-    free(waits.polled);
     return NULL;
 }
 
@@ -380,6 +380,15 @@ static void unlock_start(void)
 {
     pthread_mutex_unlock(&relay.start_mutex);
     atomic_fetch_sub(&relay.changing, 1);
+}
+
+/* What a relay that is no more had. */
+static void clear_relay(void)
+{
+    close(relay.poke_fd);
+    free(relay.whole);
+    free(relay.waits.polled);
+    relay.waits = (struct waits){0};
 }
 
 /* Under start_mutex. */
@@ -427,8 +436,7 @@ static void stop_relay(bool surely)
         pthread_join(relay.thread, NULL);
         atomic_store(&relay.running, false);
         kin__own_threads_add(-1);
-        close(relay.poke_fd);
-        free(relay.whole);
+        clear_relay();
     }
     unlock_start();
 }
@@ -673,10 +681,8 @@ KIN__IN_CHILD void kin__output_forked(void)
     atomic_store(&relay.changing, 0);
     relay.forking = relay.dropped = false;
     memset(relay.open, 0, sizeof relay.open);
-    if (kin__output_runs()) {
-        close(relay.poke_fd);
-        free(relay.whole);
-    }
+    if (kin__output_runs())
+        clear_relay();
     atomic_store(&relay.running, false);
     while (relay.first) {
         struct stream *stream = relay.first;
