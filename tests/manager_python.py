@@ -54,8 +54,7 @@ def dicts_and_lists_are_used(address):
         assert scores["mill"] == 3 and scores.call("add", "mill", 2) == 5 and "mill" in scores and len(scores) == 2
         assert isinstance(fails(KeyError, lambda: scores["lathe"]), kin_manager.NotFound)
         assert scores.get("lathe", 9) == 9 and scores.get_many(["mill", "lathe"]) == {"mill": 5}
-        scores.update(
-{i: i * i for i in range(3000)})
+        scores.update({i: i * i for i in range(3000)})
         assert dict(scores.items())[2999] == 2999 * 2999 and len(list(scores)) == 3001
         del scores["mill"]
         assert "mill" not in scores
@@ -157,7 +156,10 @@ def main():
             for test in TESTS:
                 number += 1
                 name = f"{number} - manager from Python, {test.__name__} at {'a Unix socket' if '@' in address else 'TCP'}"
-try : test(server.address) print(f "ok {name}") except Exception:
+                try:
+                    test(server.address)
+                    print(f"ok {name}")
+                except Exception:
                     failed += 1
                     print(f"not ok {name}")
                     print("".join(f"#   {line}\n" for line in traceback.format_exc().splitlines()), end="")
