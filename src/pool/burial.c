@@ -124,7 +124,7 @@ static void post(struct burial *burial, kin_result *record, uint64_t state)
     if (!kin__record_step(record, state, KIN__WORK_QUEUED))
         return;
     if (record->owner) /* its submitter waits for it, and runs it itself */
-        kin__record_tell(record);
+        kin__record_tell(record, NULL);
     else
         kin__desk_post(&burial->local->desk, record, (state & KIN__WORK_GENERATION) | KIN__WORK_QUEUED,
                        (int)record->priority);
@@ -133,7 +133,7 @@ static void post(struct burial *burial, kin_result *record, uint64_t state)
 /* The item that it died in has failed, unless it had just been done; the rest of the piece goes on. */
 static void fail_item(struct burial *burial, kin_result *record, uint64_t state, bool culprit, int hit)
 {
-    struct kin__batch *batch = record->batch;
+    struct kin__batch *batch = record->batch, *counted = kin__record_counts(record);
     size_t at = record->at;
     if (at < record->end_item) {
         if (batch->status[at] == KIN__PENDING) {
@@ -154,7 +154,7 @@ static void fail_item(struct burial *burial, kin_result *record, uint64_t state,
         post(burial, record, state);
     else if (kin__record_step(record, state,
                               atomic_load(&record->failure) ? KIN__WORK_FAILED : KIN__WORK_DONE))
-        kin__record_tell(record);
+        kin__record_tell(record, counted);
 }
 
 static bool had_finished_item(const kin_result *record)
@@ -165,6 +165,7 @@ static bool had_finished_item(const kin_result *record)
 
 static void settle(struct burial *burial, kin_result *record, const kin_result *culprit)
 {
+    struct kin__batch *batch = kin__record_counts(record);
     uint64_t state = kin__record_state(record);
     bool innocent = !culprit; /* killed for another's sake: free to try again */
     int hit = (int)atomic_exchange(&record->hit, 0);
@@ -190,7 +191,7 @@ static void settle(struct burial *burial, kin_result *record, const kin_result *
     }
     tell(burial, record, record == culprit, hit);
     if (kin__record_step(record, state, KIN__WORK_FAILED))
-        kin__record_tell(record);
+        kin__record_tell(record, batch);
 }
 
 /* What was submitted by the maker and has lost its hint with the dead. The others' submitters need none. */
@@ -247,17 +248,20 @@ void kin__records_bury(struct kin__local *local, int worker, const kin_end *end)
 static void break_one(kin_result *record, void *arg)
 {
     const kin_error *story = arg;
+    struct kin__batch *batch = kin__record_counts(record);
     uint64_t state = kin__record_state(record);
     if (KIN__WORK(state) != KIN__WORK_QUEUED && KIN__WORK(state) != KIN__WORK_DELAYED)
         return;
     struct kin__failure *failure = kin__record_fails(record, record->pool->maker);
+    if (record->batch)
+        atomic_store(&record->batch->failed, 1);
     if (failure) {
         failure->error.attempts--;
         failure->error.cause = KIN_CAUSE_WORKERS;
         failure->error.error = *story;
     }
     if (kin__record_step(record, state, KIN__WORK_FAILED))
-        kin__record_tell(record);
+        kin__record_tell(record, batch);
 }
 
 void kin__records_cancel(struct kin__local *local)

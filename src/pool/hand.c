@@ -141,12 +141,13 @@ static void run(struct kin__hand *hand, kin_result *common, uint64_t running, ui
     hand->depth--;
     hand->task = task.before;
     bool limited = record->limited;
+    struct kin__batch *batch = kin__record_counts(record);
     bool mine = kin__record_step(record, running, work);
     if (mine && work == KIN__WORK_DELAYED) {
         atomic_store(&hand->pool->delayed, 1);
         kin__call_warden(hand->pool);
     } else if (mine) {
-        kin__record_tell(record);
+        kin__record_tell(record, batch);
     }
     leave(hand, task.ref, outer, mine && !limited);
 }

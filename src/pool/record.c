@@ -18,22 +18,30 @@ void kin__batch_check(struct kin__batch *batch)
     uint64_t state = kin__record_state(whole);
     if (!kin__work_finished(state) &&
         kin__record_step(whole, state, atomic_load(&batch->failed) ? KIN__WORK_FAILED : KIN__WORK_DONE))
-        kin__record_tell(whole);
+        kin__record_tell(whole, NULL);
 }
 
 void kin__batch_count(struct kin__batch *common)
 {
     struct kin__batch *batch = kin__own(common);
-    if (atomic_fetch_sub(&batch->left, 1) == 1 || atomic_load(&batch->recount))
+    /* Before the count, after which the batch may be gone: who sets it later than we look sees that our piece is
+     * finished. */
+    bool recount = atomic_load(&batch->recount);
+    if (atomic_fetch_sub(&batch->left, 1) == 1 || recount)
         kin__batch_check(batch);
 }
 
-void kin__record_tell(kin_result *record)
+struct kin__batch *kin__record_counts(const kin_result *record)
+{
+    struct kin__batch *batch = record->batch;
+    return batch && !batch->uncounted && batch->whole != kin__common_record(record) ? batch : NULL;
+}
+
+void kin__record_tell(kin_result *record, struct kin__batch *batch)
 {
     kin_pool *pool = kin__own(record->pool);
-    if (record->batch && !record->batch->uncounted && record->batch->whole != kin__common_record(record) &&
-        kin__work_finished(kin__record_state(record)))
-        kin__batch_count(record->batch);
+    if (batch)
+        kin__batch_count(batch);
     uint32_t wants = atomic_load(&record->wants); /* partner: see kin__record_step */
     uint32_t sleeper = atomic_load(&record->sleeper);
     if (wants & KIN__WANTS_WAKE)

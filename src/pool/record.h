@@ -88,6 +88,7 @@ struct kin__failure {
 };
 
 struct kin__lane;
+struct kin__batch;
 
 struct kin_result {
     _Atomic uint32_t magic;
@@ -232,8 +233,10 @@ static inline bool kin__record_step(kin_result *record, uint64_t from, uint32_t 
     return atomic_compare_exchange_strong(&record->state, &from, (from & KIN__WORK_GENERATION) | to);
 }
 
-/* Tell those who want to know that a record has been finished. */
-void kin__record_tell(kin_result *record);
+/* Tell those who want to know that a record has been finished. `batch` is what kin__record_counts said before the
+ * step that finished it: after that the record may be another's already. */
+void kin__record_tell(kin_result *record, struct kin__batch *batch);
+struct kin__batch *kin__record_counts(const kin_result *record);
 
 /* What it left is freed: all of it, or what an attempt that died has made. For who has the right to the record. */
 void kin__record_clean(kin_result *record);

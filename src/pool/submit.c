@@ -358,13 +358,14 @@ int kin_pool_apply(kin_pool *pool, kin_task_fn fn, const kin_apply_args *given)
 static bool cancel(kin_result *common)
 {
     kin_result *record = kin__own(common);
+    struct kin__batch *batch = kin__record_counts(record);
     uint64_t state = atomic_load(&record->state);
     while (!kin__work_finished(state)) {
         uint32_t seat = KIN__WORK(state) == KIN__WORK_RUNNING ? KIN__WORK_SEAT(state) : KIN__NO_SEAT;
         if (kin__record_step(record, state, KIN__WORK_TO(KIN__WORK_CANCELED, seat, KIN_CAUSE_CANCELED))) {
             if (seat != KIN__NO_SEAT)
                 kin__call_warden(kin__own(record->pool));
-            kin__record_tell(record);
+            kin__record_tell(record, batch);
             return true;
         }
         state = atomic_load(&record->state);
@@ -375,6 +376,9 @@ static bool cancel(kin_result *common)
 bool kin__record_cancel(kin_result *record)
 {
     struct kin__batch *batch = record->batch;
+    /* Pieces are counted by their workers until these have moved on, though the whole is finished by then. */
+    if (batch && batch->whole == record)
+        atomic_store(&((struct kin__batch *)kin__own(batch))->recount, 1);
     bool canceled = cancel(record); /* the whole first: its pieces' end would finish it */
     if (canceled && batch && batch->whole == record) {
         atomic_store(&((struct kin__batch *)kin__own(batch))->stop, 1);

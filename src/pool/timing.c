@@ -58,7 +58,7 @@ static void end_record(struct kin__local *local, int worker, uint64_t top, kin_r
     if (!kin__record_step(record, state, KIN__WORK_TO(KIN__WORK_FAILED, worker, cause)))
         return;
     kin__worker_doom(local, worker, top);
-    kin__record_tell(record);
+    kin__record_tell(record, NULL); /* pieces do not come here */
 }
 
 double kin__limits_look(struct kin__local *local, int worker, double next)
@@ -120,7 +120,7 @@ static void look_at(kin_result *record, void *arg)
     if (!kin__record_step(record, state, KIN__WORK_QUEUED))
         return;
     if (record->owner) /* who waits for it runs it */
-        kin__record_tell(record);
+        kin__record_tell(record, NULL);
     else
         kin__desk_post(&due->local->desk, record, (state & KIN__WORK_GENERATION) | KIN__WORK_QUEUED,
                        (int)record->priority);
