@@ -1,14 +1,15 @@
 /*
  * kin/any.h - values of any type, as proxies take and give them.
  *
- * A kin_any is a small struct, passed by value: null, bool, integer, real, text, bytes, a whole CBOR item (from kin_pack, for
- * lists and maps), or a token of an object that lies in a manager. What comes out of a call may own memory: kin_any_clear it.
+ * A kin_any is a small struct, passed by value: null, bool, integer, real, text, bytes, a whole CBOR item (from
+ * kin_pack, for lists and maps), or a token of an object that lies in a manager. What comes out of a call may own
+ * memory: kin_any_clear it.
  *
  *     kin_proxy_set(dict, kin_any_text("mill"), kin_any_real(0.5))
  *     kin_proxy_set(dict, KIN_ANY("mill"), KIN_ANY(0.5))             the same in C, by the type of what stands there
  *
- * Equality  Values are equal if their CBOR is, in its shortest form; a real without a fraction equals the integer, as in
- *           Python. Maps with other order are other values. Text must be UTF-8.
+ * Equality  Values are equal if their CBOR is, in its shortest form; a real without a fraction equals the integer, as
+ *           in Python. Maps with other order are other values. Text must be UTF-8.
  * Death     They are private to their process and go with it.
  */
 #ifndef KIN_ANY_H
@@ -28,7 +29,8 @@ typedef enum kin_any_type {
     KIN_ANY_BYTES, /* data, size */
     KIN_ANY_PACKED, /* data, size: one CBOR item: a list, map, typed array, or one with a tag; kin/pack.h reads it */
     KIN_ANY_OBJECT, /* data, size: a CBOR item that stands for an object of a manager: kin_proxy_of opens it */
-    KIN_ANY_POINTER, /* data: memory that the family shares; for containers of the family only (kin/dict.h, kin/list.h) */
+    /* data: memory that the family shares; for containers of the family only (kin/dict.h, kin/list.h) */
+    KIN_ANY_POINTER,
     KIN_ANY_NOTHING /* no value at all, where containers are asked for one that is not there */
 } kin_any_type;
 
@@ -63,12 +65,14 @@ KIN_API void kin_any_clear(kin_any *any);
 KIN_API bool kin_any_equal(kin_any one, kin_any other);
 
 /*
- * Copy it as CBOR into `buffer` of `capacity` bytes: what a file, or a kin_queue of the program's own, can keep. *size (unless
- * NULL) tells how many bytes it takes. KIN_ETOOLARGE: more than that; KIN_EINVAL: text that is no UTF-8, malformed packed.
+ * Copy it as CBOR into `buffer` of `capacity` bytes: what a file, or a kin_queue of the program's own, can keep. *size
+ * (unless NULL) tells how many bytes it takes. KIN_ETOOLARGE: more than that; KIN_EINVAL: text that is no UTF-8,
+ * malformed packed.
  */
 KIN_API int kin_any_write(kin_any any, void *buffer, size_t capacity, size_t *size) KIN_CHECKED;
 
-/* The value of one CBOR item; it owns its memory. KIN_EINVAL: malformed, or more than one; KIN_ELIMIT: too deep; KIN_ENOMEM. */
+/* The value of one CBOR item; it owns its memory. KIN_EINVAL: malformed, or more than one; KIN_ELIMIT: too deep;
+ * KIN_ENOMEM. */
 KIN_API int kin_any_read(const void *item, size_t size, kin_any *out) KIN_CHECKED;
 
 KIN_END_DECLS
@@ -99,7 +103,8 @@ inline kin_any KIN_ANY(const char *value)
     return kin_any_text(value);
 }
 #else
-/* By type: bool (a variable; true and false themselves are integers before C23), integers, float and double, strings. */
+/* By type: bool (a variable; true and false themselves are integers before C23), integers, float and double, strings.
+ * */
 #define KIN_ANY(value) \
     _Generic((value), bool                            \
              : kin_any_bool, char                     \

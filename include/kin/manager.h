@@ -3,18 +3,18 @@
  *
  * Objects (dicts, lists, queues, locks, ..., types of one's own) live in a server; others work on them through proxies
  * (kin/proxy.h): this process, others of its family, other programs on this machine, other machines, programs in Python
- * (clients/python). The server is one process with one loop: no call waits for another, and who waits in a call (get on an empty
- * queue, acquire) costs no thread.
+ * (clients/python). The server is one process with one loop: no call waits for another, and who waits in a call (get on
+ * an empty queue, acquire) costs no thread.
  *
- * Where     A kin_manager lies in the heap: the pointer is valid in every member. Each process that uses it connects by itself, at
- *           its first call; members of the family then talk through shared memory.
- * Key       Both sides prove that they have it, without sending it (HMAC-SHA256 over fresh random numbers of both sides).
- *           Without .key kin_manager_start makes one, which only the family knows.
+ * Where     A kin_manager lies in the heap: the pointer is valid in every member. Each process that uses it connects by
+ *           itself, at its first call; members of the family then talk through shared memory.
+ * Key       Both sides prove that they have it, without sending it (HMAC-SHA256 over fresh random numbers of both
+ *           sides). Without .key kin_manager_start makes one, which only the family knows.
  * Death     A client that dies, or closes: its references are dropped, its locks and permits given back, its calls
  *           withdrawn. The server dies: all calls fail with KIN_EDIED at once; objects are gone. The one who started it
  *           dies: it ends, as any member does.
- * Trust     Nothing received is executed or used as an address; sizes, counts and depth are bounded. Who has the key may do to
- *           the objects what they please.
+ * Trust     Nothing received is executed or used as an address; sizes, counts and depth are bounded. Who has the key
+ *           may do to the objects what they please.
  * Threads   Any, but for kin_manager_free.
  */
 #ifndef KIN_MANAGER_H
@@ -50,15 +50,16 @@ typedef struct kin_manager_options {
     size_t key_size;
     int start_method; /* enum kin_start_method, of the server's process */
     /*
-     * Called in the server's process before it is reached: registers types (kin_server_register). `setup_arg` leads into
-     * shared memory, or is NULL. What it returns other than 0 fails the start.
+     * Called in the server's process before it is reached: registers types (kin_server_register). `setup_arg` leads
+     * into shared memory, or is NULL. What it returns other than 0 fails the start.
      */
     int (*setup)(kin_server *server, void *setup_arg);
     void *setup_arg;
     bool insecure;        /* allow TCP without encryption beyond this machine */
     size_t message_limit; /* bytes of one call or answer; 0: 64 MiB */
     size_t
-        memory_limit; /* bytes of all that clients keep in the server: beyond it calls fail with KIN_EMEMLIMIT; 0: none */
+        /* bytes of all that clients keep in the server: beyond it calls fail with KIN_EMEMLIMIT; 0: none */
+        memory_limit;
     int client_limit; /* connections at once; 0: 4096, or what open files (ulimit -n) allow */
     int threads;      /* for blocking methods of one's own types; 0: 4 */
 } kin_manager_options;
@@ -66,8 +67,8 @@ typedef struct kin_manager_options {
 #define KIN_MANAGER_OPTIONS(...) (&(kin_manager_options){.size = sizeof(kin_manager_options), ##__VA_ARGS__})
 
 /*
- * Let go of it, and with it of all proxies that this process has of it. Started by this process: the server is ended too, gently
- * first (5 s). NULL does nothing.
+ * Let go of it, and with it of all proxies that this process has of it. Started by this process: the server is ended
+ * too, gently first (5 s). NULL does nothing.
  */
 KIN_API void kin_manager_free(kin_manager *manager);
 
@@ -93,8 +94,9 @@ KIN_API kin_manager *kin_manager_connect(const kin_manager_options *options) KIN
     KIN_FREED_BY(kin_manager_free);
 
 /*
- * End the server: it takes no new calls, answers what it is at, ends calls that wait with KIN_ECLOSED, frees all objects. After
- * `timeout` seconds, if we started it, it is killed. 0 also if it has ended already; KIN_ETIMEDOUT: it had to be killed.
+ * End the server: it takes no new calls, answers what it is at, ends calls that wait with KIN_ECLOSED, frees all
+ * objects. After `timeout` seconds, if we started it, it is killed. 0 also if it has ended already; KIN_ETIMEDOUT: it
+ * had to be killed.
  */
 KIN_API int kin_manager_shutdown(kin_manager *manager, double timeout);
 
@@ -121,13 +123,15 @@ KIN_API int kin_manager_counts_get(kin_manager *manager, kin_manager_counts *out
 /* Free a server that is not serving. NULL does nothing. */
 KIN_API void kin_server_free(kin_server *server);
 
-/* A server that is reached from now on, and answers in kin_server_serve. `setup` is called at once. Errors as kin_manager_start. */
+/* A server that is reached from now on, and answers in kin_server_serve. `setup` is called at once. Errors as
+ * kin_manager_start. */
 KIN_API kin_server *kin_server_new(const kin_manager_options *options) KIN_CHECKED
     KIN_FREED_BY(kin_server_free);
 
 KIN_API const char *kin_server_address(const kin_server *server);
 
-/* Answer calls in the calling thread, until kin_server_stop, or until a client calls kin_manager_shutdown. 0, or an error. */
+/* Answer calls in the calling thread, until kin_server_stop, or until a client calls kin_manager_shutdown. 0, or an
+ * error. */
 KIN_API int kin_server_serve(kin_server *server);
 
 /* From another thread, or a signal handler: kin_server_serve returns soon. */
@@ -158,12 +162,14 @@ typedef struct kin_manager_type {
 #define KIN_MANAGER_TYPE(...) (&(kin_manager_type){.size = sizeof(kin_manager_type), ##__VA_ARGS__})
 
 /*
- * Clients may make objects of that type, by its name, from now on; names of built-in types may be taken over. The type and what it
- * leads to must stay. Before the server serves, or within `setup`. KIN_EINVAL: no name, no constructor, a method twice.
+ * Clients may make objects of that type, by its name, from now on; names of built-in types may be taken over. The type
+ * and what it leads to must stay. Before the server serves, or within `setup`. KIN_EINVAL: no name, no constructor, a
+ * method twice.
  */
 KIN_API int kin_server_register(kin_server *server, const kin_manager_type *type);
 
-/* Within a constructor or method: the number of arguments; one of them, which must be of that type (KIN_EINVAL, which tells which). */
+/* Within a constructor or method: the number of arguments; one of them, which must be of that type (KIN_EINVAL, which
+ * tells which). */
 KIN_API size_t kin_call_count(const kin_call *call);
 KIN_API int kin_call_any(kin_call *call, size_t index,
                          kin_any *out) KIN_CHECKED; /* valid as long as the call */
@@ -172,9 +178,10 @@ KIN_API int kin_call_real(kin_call *call, size_t index, double *out) KIN_CHECKED
 KIN_API int kin_call_text(kin_call *call, size_t index, const char **out) KIN_CHECKED;
 
 /*
- * What the caller gets: a value (null, if nothing is returned); or a proxy of a new object of a type that is registered. The object
- * is the server's from then on, to be destructed at its end. A method fails by returning a negative code, as kin_error_set gives
- * it: the caller gets code and message, with the method's name and the server's process.
+ * What the caller gets: a value (null, if nothing is returned); or a proxy of a new object of a type that is
+ * registered. The object is the server's from then on, to be destructed at its end. A method fails by returning a
+ * negative code, as kin_error_set gives it: the caller gets code and message, with the method's name and the server's
+ * process.
  */
 KIN_API int kin_call_return(kin_call *call, kin_any value);
 KIN_API int kin_call_return_object(kin_call *call, const char *type, void *object);

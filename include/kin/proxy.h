@@ -7,17 +7,20 @@
  *     kin_proxy_get(dict, KIN_ANY("mill"), &value);                  value.integer is 3
  *     kin_proxy_call(dict, "add", (kin_any[]){KIN_ANY("mill"), KIN_ANY(1)}, 2, &value);
  *
- * Every method can be called by its name (kin_proxy_call); what is used most has a function of its own, for all types that have the
- * method, as in Python. docs/protocol.md lists types and methods.
+ * Every method can be called by its name (kin_proxy_call); what is used most has a function of its own, for all types
+ * that have the method, as in Python. docs/protocol.md lists types and methods.
  *
- * Reference  A proxy holds the object for this process: when all proxies and containers that hold it are gone, so is it.
- * Where      A proxy lies in shared memory and works in every member; it goes with the process that made it. Its token goes
- *            anywhere: through queues, as an argument, into files, to other machines. Who gets it makes a proxy of his own. After a
- *            fork the child's copies of the pointer work too.
- * Blocking   get, put, acquire, wait, join take a timeout. Who waits costs the server no thread. Signal handlers do not end a wait.
- * Threads    Any. What a lock's owner is, is a thread; another thread of the process may release a lock, but not an rlock.
- * Death      The server dies: KIN_EDIED. The caller dies while it waits: it gets nothing, and nothing is lost; between the
- *            server's answer and its receipt, what it was given (a message) is lost with it, a lock is given back.
+ * Reference  A proxy holds the object for this process: when all proxies and containers that hold it are gone, so is
+ *            it.
+ * Where      A proxy lies in shared memory and works in every member; it goes with the process that made it. Its token
+ *            goes anywhere: through queues, as an argument, into files, to other machines. Who gets it makes a proxy of
+ *            his own. After a fork the child's copies of the pointer work too.
+ * Blocking   get, put, acquire, wait, join take a timeout. Who waits costs the server no thread. Signal handlers do not
+ *            end a wait.
+ * Threads    Any. What a lock's owner is, is a thread; another thread of the process may release a lock, but not an
+ *            rlock.
+ * Death      The server dies: KIN_EDIED. The caller dies while it waits: it gets nothing, and nothing is lost; between
+ *            the server's answer and its receipt, what it was given (a message) is lost with it, a lock is given back.
  * Errors     0 or a negative KIN_E code. What a method reports has its code, its message, the method, and where it ran.
  */
 #ifndef KIN_PROXY_H
@@ -34,10 +37,11 @@ typedef struct kin_proxy kin_proxy;
 KIN_API void kin_proxy_free(kin_proxy *proxy);
 
 /*
- * Make an object: "dict", "list", "set", "Namespace", "Value", "Array", "Queue", "JoinableQueue", "Lock", "RLock", "Semaphore",
- * "BoundedSemaphore", "Condition", "Event", "Barrier", "Pool", or a type that was registered. Arguments are those of Python:
- * Queue takes maxsize, Semaphore its value, Barrier its parties, Value the value, Array a list or length, dict and list what
- * they begin with. NULL: KIN_ENOTFOUND, there is no such type; KIN_EINVAL, arguments; KIN_EDIED.
+ * Make an object: "dict", "list", "set", "Namespace", "Value", "Array", "Queue", "JoinableQueue", "Lock", "RLock",
+ * "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier", or a type that was registered. Arguments
+ * are those of Python: Queue takes maxsize, Semaphore its value, Barrier its parties, Value the value, Array a list or
+ * length, dict and list what they begin with. NULL: KIN_ENOTFOUND, there is no such type; KIN_EINVAL, arguments;
+ * KIN_EDIED.
  */
 KIN_API kin_proxy *kin_proxy_new(kin_manager *manager, const char *type, const kin_any *args,
                                  size_t count) KIN_CHECKED KIN_FREED_BY(kin_proxy_free);
@@ -62,8 +66,8 @@ typedef struct kin_token {
 } kin_token;
 
 /*
- * A token of it. For `hold` seconds the server keeps the object for whoever comes with the token, though this proxy may be gone
- * by then; 0: the sender keeps its own until the other has answered.
+ * A token of it. For `hold` seconds the server keeps the object for whoever comes with the token, though this proxy may
+ * be gone by then; 0: the sender keeps its own until the other has answered.
  */
 KIN_API int kin_proxy_token(kin_proxy *proxy, double hold, kin_token *out);
 
@@ -71,8 +75,8 @@ KIN_API int kin_proxy_token(kin_proxy *proxy, double hold, kin_token *out);
 KIN_API kin_proxy *kin_proxy_open(kin_manager *manager, const kin_token *token) KIN_CHECKED
     KIN_FREED_BY(kin_proxy_free);
 
-/* As a value, to be put into a dict, list or queue of the same manager, which then holds the object; and back. Who has taken one out
- * of a queue, where nobody else held it, has 10 seconds for that. */
+/* As a value, to be put into a dict, list or queue of the same manager, which then holds the object; and back. Who has
+ * taken one out of a queue, where nobody else held it, has 10 seconds for that. */
 /* (It points into the proxy, which must stay until the call is done.) */
 KIN_API kin_any kin_any_object(const kin_proxy *proxy);
 KIN_API kin_proxy *kin_proxy_of(kin_manager *manager, const kin_any *value) KIN_CHECKED
@@ -99,8 +103,9 @@ KIN_API int kin_proxy_compare_and_set(kin_proxy *proxy, kin_any key, kin_any exp
                                       bool *done);
 
 /*
- * Entries page by page: zero a kin_page, then call until `count` is 0. Each entry that is there all the time comes exactly once. Of
- * dicts and Namespaces keys and values, of sets keys, of lists and Arrays values. kin_page_clear frees what the last page has.
+ * Entries page by page: zero a kin_page, then call until `count` is 0. Each entry that is there all the time comes
+ * exactly once. Of dicts and Namespaces keys and values, of sets keys, of lists and Arrays values. kin_page_clear frees
+ * what the last page has.
  */
 typedef struct kin_page {
     uint64_t next; /* where the next page begins */
@@ -117,8 +122,8 @@ KIN_API int kin_proxy_get_many(kin_proxy *proxy, const kin_any *keys, size_t cou
 KIN_API int kin_proxy_set_many(kin_proxy *proxy, const kin_any *keys, const kin_any *values, size_t count);
 
 /*
- * Wait until the key's value is another than `seen`; or, with `seen` NULL, until it is there. What it is then goes to *out; KIN_ENOTFOUND:
- * it is gone; KIN_ETIMEDOUT.
+ * Wait until the key's value is another than `seen`; or, with `seen` NULL, until it is there. What it is then goes to
+ * *out; KIN_ENOTFOUND: it is gone; KIN_ETIMEDOUT.
  */
 KIN_API int kin_proxy_wait_change(kin_proxy *proxy, kin_any key, const kin_any *seen, kin_any *out,
                                   double timeout);
@@ -144,8 +149,8 @@ KIN_API int kin_proxy_event_clear(kin_proxy *proxy);
 /* ---- many calls at once ------------------------------------------------------------------------------ */
 
 /*
- * Calls that are sent together and answered in order, by one journey. Up to the moment of kin_batch_run nothing is sent; args are
- * copied.
+ * Calls that are sent together and answered in order, by one journey. Up to the moment of kin_batch_run nothing is
+ * sent; args are copied.
  */
 typedef struct kin_batch kin_batch;
 KIN_API void kin_batch_free(kin_batch *batch);
@@ -154,7 +159,8 @@ KIN_API int kin_batch_add(kin_batch *batch, kin_proxy *proxy, const char *method
                           size_t count);
 /* Send them, and wait for all answers. 0, though calls may have failed; KIN_EDIED, KIN_ENOMEM. */
 KIN_API int kin_batch_run(kin_batch *batch);
-/* What became of one: its error; its answer goes to *out, to be cleared, unless NULL. Valid until the next kin_batch_add. */
+/* What became of one: its error; its answer goes to *out, to be cleared, unless NULL. Valid until the next
+ * kin_batch_add. */
 KIN_API int kin_batch_result(kin_batch *batch, size_t index, kin_any *out);
 
 KIN_END_DECLS
