@@ -157,7 +157,7 @@ static void round_of_tasks(struct storm *storm, int retries)
 
 static void run_storm(uint32_t seed, int retries, uint32_t kills)
 {
-    struct storm storm = {.killer = killer_start(1500, seed)};
+    struct storm storm = {.killer = killer_start(test_method() == KIN_START_FORK ? 1500 : 6000, seed)};
     test_init();
     heap_stats(&storm.before);
     storm.tally = kin_calloc(1, sizeof(*storm.tally));
