@@ -35,10 +35,11 @@ static int count_words(void *arg)
     char line[80], *rest = NULL;
     snprintf(line, sizeof line, "%s", lines[job->line]);
     for (char *word = strtok_r(line, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
-        if (kin_dict_add(shared->counts, KIN_ANY(word), KIN_ANY(1), NULL) || /* no lock: it is one step */
-            kin_namespace_add(shared->total, "words", KIN_ANY(1), NULL))
+        if (kin_dict_add(shared->counts, kin_any_text(word), kin_any_int(1),
+                         NULL) || /* no lock: it is one step */
+            kin_namespace_add(shared->total, "words", kin_any_int(1), NULL))
             return 1;
-    return kin_list_append(shared->done, KIN_ANY(job->line)) ? 1 : 0;
+    return kin_list_append(shared->done, kin_any_int(job->line)) ? 1 : 0;
 }
 
 static void run_all(struct shared *shared)
@@ -85,7 +86,8 @@ int main(int argc, char **argv)
         die("init");
     struct shared *shared = kin_calloc(1, sizeof *shared);
     if (!shared || !(shared->counts = kin_dict_new(NULL)) || !(shared->done = kin_list_new(NULL)) ||
-        !(shared->total = kin_namespace_new(NULL)) || kin_namespace_set(shared->total, "words", KIN_ANY(0)))
+        !(shared->total = kin_namespace_new(NULL)) ||
+        kin_namespace_set(shared->total, "words", kin_any_int(0)))
         die("containers");
     run_all(shared);
     print_counts(shared->counts);

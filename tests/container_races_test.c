@@ -1,6 +1,6 @@
 /*
- * container_races_test.c - dicts and lists between threads of one process (so that ThreadSanitizer sees them), and beside members that are
- * stopped or die while they have a gate.
+ * container_races_test.c - dicts and lists between threads of one process, and beside members that are stopped or die while they have a
+ * gate. (Not under ThreadSanitizer: docs/design/container.md.)
  */
 #include "container/list_shared.h"
 #include "container/table.h"
