@@ -5,14 +5,14 @@
  *     size_t ready;
  *     if (kin_wait(for_what, 3, &ready, 10) == 0 && for_what[0].ready) ...
  *
- *   object           ready when
- *   --------------   ----------------------------------------------------------------------------------------------
- *   kin_connection   there is something to receive, or its end; with .write: something can be sent
- *   kin_listener     kin_listener_accept may have something to do
- *   kin_queue        there is a message to get, or it is closed
- *   kin_process      it has ended
- *   NULL             the descriptor .fd can be read, or is at its end; with .write: can be written. So pools can be
- *                    waited for by their descriptors, and whatever else has one
+ *     object           ready when
+ *     --------------   -------------------------------------------------------------------------
+ *     kin_connection   there is something to receive, or its end; with .write: something can be sent
+ *     kin_listener     kin_listener_accept may have something to do
+ *     kin_queue        there is a message to get, or it is closed
+ *     kin_process      it has ended
+ *     NULL             the descriptor .fd can be read, or is at its end; with .write: can be written. So pools can
+ *                      be waited for by their descriptors, and whatever else has one
  *
  * That something is ready is true at that moment; another thread or process may be faster, so what follows is best
  * called with a timeout of 0. Nothing is taken from what is waited for.
