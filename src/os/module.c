@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,17 +126,47 @@ static int look_at_module(struct dl_phdr_info *info, size_t size, void *arg)
     return 1;
 }
 
+/*
+ * The loader's lock is not set free in a forked child (glibc 2.36): had another thread had it at the fork, the child's
+ * first look would never end. So kin looks under a mutex which its fork handlers take. It is never held while
+ * anything else is called.
+ */
+static pthread_mutex_t looking = PTHREAD_MUTEX_INITIALIZER;
+
+static int iterate(int (*look)(struct dl_phdr_info *, size_t, void *), void *arg)
+{
+    pthread_mutex_lock(&looking);
+    int result = dl_iterate_phdr(look, arg);
+    pthread_mutex_unlock(&looking);
+    return result;
+}
+
+void kin__os_modules_before_fork(void)
+{
+    pthread_mutex_lock(&looking);
+}
+
+void kin__os_modules_after_fork(void)
+{
+    pthread_mutex_unlock(&looking);
+}
+
+void kin__os_modules_forked(void)
+{
+    looking = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
 bool kin__os_module_at(uintptr_t address, struct kin__os_module *out)
 {
     struct query query = {.address = address, .out = out, .first = true};
-    return dl_iterate_phdr(look_at_module, &query) != 0;
+    return iterate(look_at_module, &query) != 0;
 }
 
 bool kin__os_module_find(const struct kin__build *build, unsigned skip, uint64_t offset,
                          struct kin__os_module *out)
 {
     struct query query = {.build = build, .skip = skip, .offset = offset, .out = out, .first = true};
-    return dl_iterate_phdr(look_at_module, &query) != 0;
+    return iterate(look_at_module, &query) != 0;
 }
 
 static int take_unloads(struct dl_phdr_info *info, size_t size, void *arg)
@@ -148,8 +179,30 @@ static int take_unloads(struct dl_phdr_info *info, size_t size, void *arg)
 uint64_t kin__os_module_unloads(void)
 {
     uint64_t unloads = 0;
-    dl_iterate_phdr(take_unloads, &unloads);
+    iterate(take_unloads, &unloads);
     return unloads;
+}
+
+struct name_wanted {
+    bool (*is_wanted)(const char *name);
+    char (*names)[PATH_MAX];
+    size_t capacity, count;
+};
+
+static int take_name(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size;
+    struct name_wanted *wanted = arg;
+    if (info->dlpi_name && wanted->count < wanted->capacity && wanted->is_wanted(info->dlpi_name))
+        snprintf(wanted->names[wanted->count++], PATH_MAX, "%s", info->dlpi_name);
+    return 0;
+}
+
+size_t kin__os_modules_named(bool (*is_wanted)(const char *name), char (*names)[PATH_MAX], size_t capacity)
+{
+    struct name_wanted wanted = {.is_wanted = is_wanted, .names = names, .capacity = capacity};
+    iterate(take_name, &wanted);
+    return wanted.count;
 }
 
 void kin__os_keep_module(uintptr_t address)

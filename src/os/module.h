@@ -46,6 +46,14 @@ bool kin__os_module_find(const struct kin__build *build, unsigned skip, uint64_t
 /* How often a module has been unloaded so far: while this stays, an address stays in its module. */
 uint64_t kin__os_module_unloads(void);
 
+/* What the loader calls those modules of whose names `is_wanted` says so, up to `capacity`. How many they are. */
+size_t kin__os_modules_named(bool (*is_wanted)(const char *name), char (*names)[PATH_MAX], size_t capacity);
+
+/* Around fork(), and in a child: no other thread looks at modules by kin meanwhile, or its child could never. */
+void kin__os_modules_before_fork(void);
+void kin__os_modules_after_fork(void);
+void kin__os_modules_forked(void);
+
 /* Never unload the module that `address` lies in. */
 void kin__os_keep_module(uintptr_t address);
 

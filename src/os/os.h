@@ -258,6 +258,15 @@ int kin__os_limit(enum kin__resource resource, uint64_t soft, uint64_t hard);
  * further second. Lost by exec. */
 int kin__os_cpu_alarm(int signal, double seconds, bool again);
 
+/* ---- environ.c ----------------------------------------------------------------------------- */
+
+struct kin__variable {
+    const char *name, *value;
+};
+/* As setenv, in a forked child whose one thread this is: without its lock, which another thread of the parent's may
+ * have had at the fork. 0, or KIN_ENOMEM: the child is to end. What it takes is never freed. */
+int kin__os_environ_set(const struct kin__variable *set, size_t count);
+
 /* ---- started.c ----------------------------------------------------------------------------- */
 
 /* Mark the calling process, and whatever it starts from now on, by fork, posix_spawn and exec. Costs 0.4 us. */

@@ -2,11 +2,11 @@
 #include "pool/placement.h"
 
 #include "base/failure.h"
+#include "os/module.h"
 #include "os/os.h"
 
 #include <dlfcn.h>
 #include <limits.h>
-#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,62 +128,88 @@ static int threads_for(const char *variable, const kin_pool *pool)
     return !pool->threads_asked && value > 0 && value < pool->threads ? value : pool->threads;
 }
 
-static void set_variable(const char *variable, const kin_pool *pool)
-{
-    char text[16];
-    snprintf(text, sizeof text, "%d", threads_for(variable, pool));
-    setenv(variable, text, 1);
-}
-
-/* Libraries with threads that are loaded already, as after a fork. They are told when the loader's lock is free again. */
+/* A library with threads that is loaded already, as after a fork, and how it is told. */
 struct loaded {
-    char names[LOADED_MAX][PATH_MAX];
-    size_t count;
+    void (*set)(int);
+    const char *variable;
 };
 
-static int find_library(struct dl_phdr_info *info, size_t size, void *arg)
+/* What the thread that starts a worker by fork has found, for the worker: that must not ask the loader, whose locks
+ * another thread of the maker's may have had at the fork. */
+static _Thread_local struct {
+    size_t count;
+    struct loaded libraries[LOADED_MAX];
+} found;
+
+static bool is_threaded(const char *path)
 {
-    (void)size;
-    struct loaded *loaded = arg;
-    const char *name = info->dlpi_name ? strrchr(info->dlpi_name, '/') : NULL;
+    const char *name = strrchr(path, '/');
     bool threaded = false;
     for (size_t i = 0; name && i < sizeof libraries / sizeof *libraries; i++)
         threaded |= strstr(name, libraries[i]) != NULL;
-    if (threaded && loaded->count < LOADED_MAX)
-        snprintf(loaded->names[loaded->count++], PATH_MAX, "%s", info->dlpi_name);
-    return 0;
+    return threaded;
 }
 
-static void tell_library(const char *name, const kin_pool *pool)
+static void find_setters(const char *name)
 {
     void *library = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
-    for (size_t i = 0; library && i < sizeof setters / sizeof *setters; i++) {
-        void (*set)(int);
-        *(void **)&set = dlsym(library, setters[i]);
-        if (set)
-            set(threads_for(variables[i], pool));
+    for (size_t i = 0; library && i < sizeof setters / sizeof *setters && found.count < LOADED_MAX; i++) {
+        struct loaded *loaded = &found.libraries[found.count];
+        *(void **)&loaded->set = dlsym(library, setters[i]);
+        loaded->variable = variables[i];
+        found.count += loaded->set != NULL;
     }
     if (library)
         dlclose(library);
 }
 
+static void find_libraries(void)
+{
+    char names[LOADED_MAX][PATH_MAX];
+    size_t count = kin__os_modules_named(is_threaded, names, LOADED_MAX);
+    found.count = 0;
+    for (size_t i = 0; i < count; i++)
+        find_setters(names[i]);
+}
+
+void kin__place_before_start(const kin_pool *pool)
+{
+    if (pool->capped && pool->start_method == KIN_START_FORK)
+        find_libraries();
+}
+
 static void tell_libraries(const kin_pool *pool)
 {
-    struct loaded loaded;
-    loaded.count = 0;
-    dl_iterate_phdr(find_library, &loaded);
-    for (size_t i = 0; i < loaded.count; i++)
-        tell_library(loaded.names[i], pool);
+    if (pool->start_method != KIN_START_FORK)
+        find_libraries();
+    for (size_t i = 0; i < found.count; i++)
+        found.libraries[i].set(threads_for(found.libraries[i].variable, pool));
+}
+
+/* Not by setenv, whose lock another thread of the maker's may have had at the fork. */
+static int set_variables(const kin_pool *pool, int worker)
+{
+    enum { COUNT = sizeof variables / sizeof *variables };
+    char number[16], texts[COUNT][16];
+    struct kin__variable set[COUNT + 1];
+    for (size_t i = 0; i < COUNT; i++) {
+        snprintf(texts[i], sizeof texts[i], "%d", threads_for(variables[i], pool));
+        set[i] = (struct kin__variable){variables[i], texts[i]};
+    }
+    snprintf(number, sizeof number, "%d", pool->threads);
+    set[COUNT] = (struct kin__variable){"KIN_CPUS", number};
+    return kin__os_environ_set(set, COUNT + 1) == 0
+               ? 0
+               : kin__fail(KIN_ENOMEM, "could not tell worker %d of pool \"%s\" of its threads", worker,
+                           pool->name);
 }
 
 int kin__place_myself(const kin_pool *pool, int worker)
 {
     if (pool->capped) {
-        char text[16];
-        for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
-            set_variable(variables[i], pool);
-        snprintf(text, sizeof text, "%d", pool->threads);
-        setenv("KIN_CPUS", text, 1);
+        int error = set_variables(pool, worker);
+        if (error)
+            return error;
         tell_libraries(pool);
     }
     if (!pool->pins)

@@ -160,6 +160,7 @@ int kin__post_start(struct kin__local *local, int worker)
     post->seen_current = 0;
     post->idle = false;
     atomic_store(&post->ended, false);
+    kin__place_before_start(pool);
     post->process = kin__process_start(&start);
     if (!post->process)
         return kin_error_code();

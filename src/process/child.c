@@ -289,10 +289,12 @@ static void before_fork(void)
     kin__guardian_lock();
     kin__output_before_fork();
     kin__handles_before_fork();
+    kin__os_modules_before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
+    kin__os_modules_after_fork();
     kin__handles_after_fork();
     kin__output_after_fork();
     kin__guardian_unlock();
@@ -309,6 +311,7 @@ static void after_fork_in_child(void)
 {
     /* The rest is done when the child first calls kin, or by kin__child_run_forked. */
     kin__guardian_unlock_in_child();
+    kin__os_modules_forked();
     kin__handles_forked();
     kin__log_after_fork();
     kin__output_after_fork();

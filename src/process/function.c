@@ -161,6 +161,23 @@ static uint32_t enter(const struct kin__module *module)
     return found;
 }
 
+/* In a module that stays, as the program does: told without the loader, whose lock may be held for ever in a child. */
+static bool find_pinned(uintptr_t address, struct kin__function *out)
+{
+    uint32_t count = entries();
+    for (uint32_t i = 0; i < count && i < KIN__MODULES_MAX; i++) {
+        if (!atomic_load_explicit(&here[i].known, memory_order_acquire)) /* pairs with remember_here() */
+            continue;
+        uintptr_t offset = address - atomic_load_explicit(&here[i].base, memory_order_relaxed);
+        if (offset < atomic_load_explicit(&here[i].code_start, memory_order_relaxed) ||
+            offset >= atomic_load_explicit(&here[i].code_end, memory_order_relaxed))
+            continue;
+        *out = (struct kin__function){.module = i + 1, .offset = offset};
+        return true;
+    }
+    return false;
+}
+
 int kin__function_refer(void (*fn)(void), struct kin__function *out, const char *what)
 {
     *out = (struct kin__function){0};
@@ -169,6 +186,8 @@ int kin__function_refer(void (*fn)(void), struct kin__function *out, const char 
     if (!kin__region)
         return kin__fail(KIN_ENOINIT, "kin_init has not been called");
     uintptr_t address = (uintptr_t)fn;
+    if (find_pinned(address, out))
+        return 0;
     uint64_t unloads = kin__os_module_unloads(); /* before looking: what is unloaded then counts as later */
     if (find_recent(address, unloads, out))
         return 0;

@@ -183,12 +183,14 @@ static void region_cannot_be_shrunk(void)
 static void start_says_so(void)
 {
     test_init();
-    size_t descriptors = open_descriptors();
+    size_t descriptors = 0;
     for (int i = 0; i < 10; i++) {
         ck_assert_ptr_null(
             kin_process_start(use_the_heap, NULL, 0, KIN_PROCESS_OPTIONS(.start_method = test_method())));
         ck_assert_int_eq(kin_error_code(), KIN_ESYSTEM);
         ck_assert_msg(strstr(kin_error_message(), "pidfd_open") != NULL, "%s", kin_error_message());
+        if (i == 0)
+            descriptors = open_descriptors(); /* the first start may open one that is kept */
     }
     ck_assert_uint_eq(open_descriptors(), descriptors);
     ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);

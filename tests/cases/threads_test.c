@@ -3,6 +3,7 @@
 
 #include "kin.h"
 
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -232,6 +233,63 @@ static void processes_start_amid_busy_threads(void)
     end_busy_threads();
 }
 
+static _Atomic bool looks;
+
+static int pass_over(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)info, (void)size, (void)arg;
+    return 0;
+}
+
+/* Has the loader's lock most of the time; it is not free in a child that was forked then. */
+static void *look_at_modules(void *arg)
+{
+    while (atomic_load(&looks))
+        dl_iterate_phdr(pass_over, NULL);
+    return arg;
+}
+
+static int die(kin_task *task, const void *in, void *out)
+{
+    (void)task, (void)in, (void)out;
+    return raise(SIGKILL);
+}
+
+static int add_one(kin_task *task, const void *in, void *out)
+{
+    (void)task;
+    *(int *)out = *(const int *)in + 1;
+    return 0;
+}
+
+static int submit_one(kin_task *task, const void *in, void *out)
+{
+    return kin_pool_apply(
+        kin_task_context(task), add_one,
+        KIN_APPLY_ARGS(.in = in, .in_size = sizeof(int), .out = out, .out_size = sizeof(int)));
+}
+
+static void workers_start_while_a_thread_has_the_loaders_lock(void)
+{
+    test_init();
+    pthread_t looker;
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 1, .start_method = KIN_START_FORK));
+    atomic_store(&looks, true);
+    ck_assert_int_eq(pthread_create(&looker, NULL, look_at_modules, NULL), 0);
+    for (int i = 0; i < 20; i++) {
+        int out = 0;
+        ck_assert_int_eq(kin_pool_apply(pool, die, NULL), KIN_EDIED);
+        ck_assert_int_eq(kin_pool_apply(pool, submit_one,
+                                        KIN_APPLY_ARGS(.in = &i, .in_size = sizeof i, .out = &out,
+                                                       .out_size = sizeof out, .context = pool)),
+                         0);
+        ck_assert_int_eq(out, i + 1);
+    }
+    atomic_store(&looks, false);
+    pthread_join(looker, NULL);
+    kin_pool_free(pool);
+}
+
 static void fork_amid_busy_threads(pid_t (*by)(void))
 {
     test_init();
@@ -341,6 +399,8 @@ static const struct test tests[] = {
      TEST_EACH_METHOD | TEST_NOT_ASAN},
     {"founder_goes_on_without_its_main_thread", founder_goes_on_without_its_main_thread, 10,
      TEST_NOT_VALGRIND | TEST_NOT_ASAN},
+    {"workers_start_while_a_thread_has_the_loaders_lock", workers_start_while_a_thread_has_the_loaders_lock,
+     60, 0},
     {"processes_start_amid_busy_threads", processes_start_amid_busy_threads, 30, TEST_EACH_METHOD},
     {"plain_forks_amid_busy_threads_serve", plain_forks_amid_busy_threads_serve, 30, TEST_NOT_VALGRIND},
     {"stopped_member_delays_nobody_past_a_timeout", stopped_member_delays_nobody_past_a_timeout, 10,
