@@ -113,6 +113,11 @@ bool test_long(void)
     return the.long_form;
 }
 
+bool test_under_valgrind(void)
+{
+    return under_valgrind();
+}
+
 double test_time_left(void)
 {
     double left = the.deadline - now();

@@ -80,6 +80,9 @@ void test_surroundings_changed(void);
 /* Whether this is the long form (`make check-long`): more rounds, larger sizes. */
 bool test_long(void);
 
+/* Whether this runs under valgrind, some 50 times slower: fewer rounds then, of what takes seconds otherwise. */
+bool test_under_valgrind(void);
+
 /* Seconds left until this test's deadline: the timeout for waits inside it. */
 double test_time_left(void);
 
