@@ -43,7 +43,7 @@ static int ask(const char *address, const char *key)
 static bool serve(kin_listener *listener)
 {
     char text[100];
-    size_t size;
+    size_t size = 0;
     kin_connection *connection = kin_listener_accept(listener, 10);
     if (!connection && kin_error_code() == KIN_EPERM)
         return false;

@@ -50,7 +50,7 @@ int main(int argc, char **argv)
         die("child");
     for (int i = 0; i < 3; i++) {
         char text[100];
-        size_t size;
+        size_t size = 0;
         if (kin_connection_send(pipe[0], words[i], strlen(words[i]), KIN_FOREVER) ||
             kin_connection_recv(pipe[0], text, sizeof text, &size, KIN_FOREVER))
             die("talk");

@@ -26,8 +26,10 @@ static bool same(const kin_any *a, const kin_any *b)
         return a->data == b->data;
     if (a->size)
         return memcmp(a->data, b->data, a->size) == 0;
-    return a->truth == b->truth && a->integer == b->integer &&
-           memcmp(&a->real, &b->real, sizeof a->real) == 0;
+    uint64_t real_a, real_b; /* bit for bit */
+    memcpy(&real_a, &a->real, sizeof real_a);
+    memcpy(&real_b, &b->real, sizeof real_b);
+    return a->truth == b->truth && a->integer == b->integer && real_a == real_b;
 }
 
 static bool has(const kin_dict *dict, kin_any key)

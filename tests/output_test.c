@@ -179,7 +179,8 @@ static void whatever_the_end_no_line_is_lost(void)
                 snprintf(expected, sizeof expected, "%swhole\n%shalf%s", prefix, prefix,
                          end == EXEC ? " by another\n" : line_end);
             else /* passed, a file's stdout is written in blocks */
-                snprintf(expected, sizeof expected, output == KIN_OUTPUT_PASS ? "" : "%swhole\n", prefix);
+                snprintf(expected, sizeof expected, "%s%s", output == KIN_OUTPUT_PASS ? "" : prefix,
+                         output == KIN_OUTPUT_PASS ? "" : "whole\n");
             ck_assert_msg(strcmp(output == KIN_OUTPUT_CAPTURE ? kept : text, expected) == 0,
                           "output %d, end %d: \"%s\" and \"%s\"", output, end, text, kept);
             free(text);

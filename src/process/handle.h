@@ -42,10 +42,7 @@ struct kin__handle {
     _Atomic int32_t users;
     struct kin__handle *next;
     pthread_mutex_t locks[2];
-    unsigned char own[];
 };
-
-#define KIN__HANDLE_OWN (KIN__HANDLE_SIZE - sizeof(struct kin__handle))
 
 /* A new handle, in use by the caller: who publishes it lets go of it. NULL: KIN_ENOINIT, KIN_ELIMIT, KIN_ENOMEM. */
 struct kin__handle *kin__handle_new(int fd, uint32_t flags);

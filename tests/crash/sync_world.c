@@ -201,7 +201,10 @@ static void arrange(void *arg)
 {
     struct sync_world *w = arg;
     kin_free(kin_malloc(16));
-    w->inside = w->told = w->held = w->given = w->released = 0;
+    atomic_store(&w->inside, 0);
+    atomic_store(&w->told, 0);
+    atomic_store(&w->released, 0);
+    w->held = w->given = 0;
     atomic_store(&w->result, 1);
     w->victim = 0;
     if (w->plan.have)
