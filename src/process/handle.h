@@ -19,7 +19,6 @@
  *   users    any thread          calls under way; CLOSING is added by who frees it, when there are none
  *   next     under the mutex     list of those in use
  *   locks    any thread          for the kind; free again in a child after fork, whatever threads its parent had
- *   own      the kind            zero at first
  */
 #ifndef KIN_PROCESS_HANDLE_H
 #define KIN_PROCESS_HANDLE_H
