@@ -1,8 +1,8 @@
 /*
  * manager_remote.c - a manager that serves strangers by TCP, with a type of its own. Beside it, manager_remote.py.
  *
- * The server and the client share nothing but an address and a key, so they might as well be on two machines (where .insecure says that
- * unencrypted TCP will do). What a client may call is what the server has registered.
+ * The server and the client share nothing but an address and a key, so they might as well be on two machines (where .tls is wanted, or
+ * .insecure, which says that unencrypted TCP will do). What a client may call is what the server has registered.
  */
 #include <kin.h>
 

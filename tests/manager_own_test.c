@@ -398,7 +398,8 @@ static void replayed_and_changed_handshakes_are_refused(void)
     static const uint8_t id[16] = {1};
     for (int i = 0; i < 4; i++) {
         int fd = raw_connect(server);
-        OK(kin__socket_receive(fd, &theirs, sizeof theirs, kin__os_deadline(5)));
+        OK(kin__socket_receive_all(&(struct kin__socket){.fd = fd}, &theirs, sizeof theirs,
+                                   kin__os_deadline(5)));
         ck_assert(kin__hello_client(&mine, &theirs, id, key, sizeof key - 1));
         if (i == 0)
             recorded = mine;
@@ -408,14 +409,16 @@ static void replayed_and_changed_handshakes_are_refused(void)
             mine.version[0] = 0; /* talked down */
         else
             mine.id[0] ^= 1;
-        OK(kin__socket_send(fd, &mine, sizeof mine, kin__os_deadline(5)));
-        OK(kin__socket_receive(fd, &last, sizeof last, kin__os_deadline(5)));
+        OK(kin__socket_send_all(&(struct kin__socket){.fd = fd}, &mine, sizeof mine, kin__os_deadline(5)));
+        OK(kin__socket_receive_all(&(struct kin__socket){.fd = fd}, &last, sizeof last, kin__os_deadline(5)));
         static const enum kin__verdict verdicts[] = {KIN__VERDICT_WELCOME, KIN__VERDICT_KEY,
                                                      KIN__VERDICT_VERSION, KIN__VERDICT_KEY};
         ck_assert_int_eq(last.verdict, verdicts[i]);
         char byte;
         if (i)
-            ck_assert_int_eq(kin__socket_receive(fd, &byte, 1, kin__os_deadline(5)), KIN_ECLOSED);
+            ck_assert_int_eq(
+                kin__socket_receive_all(&(struct kin__socket){.fd = fd}, &byte, 1, kin__os_deadline(5)),
+                KIN_ECLOSED);
         close(fd);
     }
     end_server(server, thread);
@@ -428,10 +431,10 @@ static void *false_server(void *arg)
     static const uint8_t id[16] = {7};
     fd = accept(listener, NULL, NULL);
     kin__hello_server(&hello, id);
-    kin__socket_send(fd, &hello, sizeof hello, kin__os_deadline(5));
-    kin__socket_receive(fd, &last, sizeof last, kin__os_deadline(5));
+    kin__socket_send_all(&(struct kin__socket){.fd = fd}, &hello, sizeof hello, kin__os_deadline(5));
+    kin__socket_receive_all(&(struct kin__socket){.fd = fd}, &last, sizeof last, kin__os_deadline(5));
     kin__hello_refuse(KIN__VERDICT_WELCOME, &last); /* "welcome", without a proof */
-    kin__socket_send(fd, &last, sizeof last, kin__os_deadline(5));
+    kin__socket_send_all(&(struct kin__socket){.fd = fd}, &last, sizeof last, kin__os_deadline(5));
     close(fd);
     return arg;
 }
@@ -462,10 +465,10 @@ static int shake_hands(const kin_server *server)
     static uint8_t id[16] = {9};
     int fd = raw_connect(server);
     id[1]++;
-    OK(kin__socket_receive(fd, &theirs, sizeof theirs, kin__os_deadline(5)));
+    OK(kin__socket_receive_all(&(struct kin__socket){.fd = fd}, &theirs, sizeof theirs, kin__os_deadline(5)));
     ck_assert(kin__hello_client(&mine, &theirs, id, key, sizeof key - 1));
-    OK(kin__socket_send(fd, &mine, sizeof mine, kin__os_deadline(5)));
-    OK(kin__socket_receive(fd, &last, sizeof last, kin__os_deadline(5)));
+    OK(kin__socket_send_all(&(struct kin__socket){.fd = fd}, &mine, sizeof mine, kin__os_deadline(5)));
+    OK(kin__socket_receive_all(&(struct kin__socket){.fd = fd}, &last, sizeof last, kin__os_deadline(5)));
     ck_assert_int_eq(last.verdict, KIN__VERDICT_WELCOME);
     return fd;
 }
@@ -529,7 +532,7 @@ static void malformed_frames_hurt_nobody(void)
         int fd = shake_hands(server);
         for (int i = 0; i < 20; i++) {
             size_t size = malformed(&state, bytes, sizeof bytes);
-            if (kin__socket_send(fd, bytes, size, kin__os_deadline(5)))
+            if (kin__socket_send_all(&(struct kin__socket){.fd = fd}, bytes, size, kin__os_deadline(5)))
                 break;
             char answers[4096];
             (void)!recv(fd, answers, sizeof answers, MSG_DONTWAIT);
@@ -555,9 +558,61 @@ static void too_large_frames_end_the_connection(void)
     int fd = shake_hands(server);
     kin_log_set_level(KIN_LOG_ERROR);
     kin__frame_write(head, &(struct kin__frame){.kind = KIN__FRAME_CALL, .size = UINT32_MAX});
-    OK(kin__socket_send(fd, head, sizeof head, kin__os_deadline(5)));
-    ck_assert_int_eq(kin__socket_receive(fd, &byte, 1, kin__os_deadline(5)), KIN_ECLOSED);
+    OK(kin__socket_send_all(&(struct kin__socket){.fd = fd}, head, sizeof head, kin__os_deadline(5)));
+    ck_assert_int_eq(kin__socket_receive_all(&(struct kin__socket){.fd = fd}, &byte, 1, kin__os_deadline(5)),
+                     KIN_ECLOSED);
     close(fd);
+    end_server(server, thread);
+}
+
+/* Answers of 100 MB, of which no byte is read. */
+static void clients_that_do_not_read_stall_nobody(void)
+{
+    pthread_t thread;
+    kin_server *server = start_server("127.0.0.1:0", &thread);
+    static uint8_t call[KIN__FRAME_HEAD + 100000];
+    int fd = shake_hands(server);
+    size_t size = KIN__FRAME_HEAD;
+    /* A list with bytes in it, of which copies are asked for then. */
+    memcpy(call + size,
+           "\x00\x66"
+           "create\x64"
+           "list\x81\x5a\x00\x01\x86\x00",
+           19);
+    size += 19 + 0x18600;
+    kin__frame_write(
+        call, &(struct kin__frame){.kind = KIN__FRAME_CALL, .size = (uint32_t)(size - KIN__FRAME_HEAD)});
+    OK(kin__socket_send_all(&(struct kin__socket){.fd = fd}, call, size, kin__os_deadline(5)));
+    struct kin__frame frame;
+    uint8_t head[KIN__FRAME_HEAD], answer[256];
+    OK(kin__socket_receive_all(&(struct kin__socket){.fd = fd}, head, sizeof head, kin__os_deadline(5)));
+    ck_assert(kin__frame_read(head, &frame));
+    ck_assert_int_eq(frame.kind, KIN__FRAME_ANSWER);
+    OK(kin__socket_receive_all(&(struct kin__socket){.fd = fd}, answer, frame.size, kin__os_deadline(5)));
+    struct kin__reader reader = {answer, answer + frame.size};
+    struct kin__head item;
+    const uint8_t *id;
+    size_t id_size;
+    uint64_t number;
+    ck_assert(kin__read_head(&reader, &item) && kin__read_head(&reader, &item) &&
+              kin__read_span(&reader, KIN__BYTES, &id, &id_size) && kin__read_uint(&reader, &number));
+    struct kin__buffer calls = {0};
+    for (int i = 0; i < 1000; i++) {
+        size_t at = kin__frame_begin(&calls, &(struct kin__frame){.kind = KIN__FRAME_CALL});
+        kin__put_head(&calls, KIN__UINT, number);
+        kin__put_text(&calls, "copy");
+        kin__frame_end(&calls, at);
+    }
+    kin__socket_send_all(&(struct kin__socket){.fd = fd}, calls.data, calls.size, kin__os_deadline(0.5));
+    kin__buffer_free(&calls);
+    kin_manager *manager = connect_to(server);
+    kin_proxy *dict = make(manager, "dict");
+    for (int i = 0; i < 100; i++)
+        OK(kin_proxy_set(dict, KIN_ANY(i), KIN_ANY(i)));
+    close(fd);
+    kin_proxy_free(dict);
+    expect_nothing_left(manager);
+    kin_manager_free(manager);
     end_server(server, thread);
 }
 
@@ -578,6 +633,7 @@ static const struct test tests[] = {
      TEST_NOT_VALGRIND},
     {"servers_without_the_key_are_not_believed", servers_without_the_key_are_not_believed, 20,
      TEST_NOT_VALGRIND},
+    {"clients_that_do_not_read_stall_nobody", clients_that_do_not_read_stall_nobody, 20, TEST_NOT_VALGRIND},
     {"too_large_frames_end_the_connection", too_large_frames_end_the_connection, 20, TEST_NOT_VALGRIND},
     {"malformed_frames_hurt_nobody", malformed_frames_hurt_nobody, 700, TEST_NOT_VALGRIND},
 };

@@ -34,6 +34,15 @@ struct kin_proxy;
 #define KIN_KEY_MOST 256
 #define KIN_ADDRESS_MAX 128
 
+/* How TCP is encrypted: TLS 1.3 and nothing older, by OpenSSL 3 (libssl.so.3), which is loaded when it is first needed. */
+enum kin_tls {
+    KIN_TLS_OFF = 0,
+    KIN_TLS_KEY =
+        1, /* both sides prove to have the manager's key, as a pre-shared one: no files are needed */
+    KIN_TLS_CERTIFICATES =
+        2 /* the server shows a certificate, and its clients check it; then the key, as ever */
+};
+
 typedef struct kin_manager_options {
     size_t size;
     const char *name; /* copied, up to 23 bytes, for messages; NULL: "manager" */
@@ -55,13 +64,27 @@ typedef struct kin_manager_options {
      */
     int (*setup)(kin_server *server, void *setup_arg);
     void *setup_arg;
-    bool insecure;        /* allow TCP without encryption beyond this machine */
+    bool insecure;        /* allow TCP without encryption (.tls) beyond this machine */
     size_t message_limit; /* bytes of one call or answer; 0: 64 MiB */
     size_t
         /* bytes of all that clients keep in the server: beyond it calls fail with KIN_EMEMLIMIT; 0: none */
         memory_limit;
     int client_limit; /* connections at once; 0: 4096, or what open files (ulimit -n) allow */
     int threads;      /* for blocking methods of one's own types; 0: 4 */
+    /*
+     * enum kin_tls, of server and clients alike, at a TCP address. Files are in PEM format, their paths up to 255 bytes, and are
+     * read by each process that connects, and by the server once, at its start; a private key must not be encrypted.
+     */
+    int tls;
+    const char *
+        certificate; /* the server's, with those that lead to its authority; or the client's, if it has one */
+    const char *private_key; /* what belongs to it */
+    const char
+        *authority; /* certificates that are trusted: the client's, for the server; with client_certificates
+                                the server's, for clients. No others are, those of the system neither */
+    bool client_certificates; /* server: who has none of that authority is refused */
+    const char
+        *tls_host; /* client: whose name or number the server's certificate must have; NULL: the address's */
 } kin_manager_options;
 
 #define KIN_MANAGER_OPTIONS(...) (&(kin_manager_options){.size = sizeof(kin_manager_options), ##__VA_ARGS__})
@@ -75,20 +98,26 @@ KIN_API void kin_manager_free(kin_manager *manager);
 /*
  * Start a server in a process of its own, and wait until it can be reached.
  *
- * KIN_EINVAL   an address that is none, a key that is too short
- * KIN_EPERM    TCP beyond this machine without .insecure
+ * KIN_EINVAL   an address that is none, a key that is too short, files of .tls that cannot be used
+ * KIN_EPERM    TCP beyond this machine without .tls or .insecure
  * KIN_EBUSY    the address is in use
+ * KIN_ENOTSUP  .tls, and there is no OpenSSL 3
  * KIN_ESYSTEM, KIN_ENOMEM, KIN_ELIMIT, and what `setup` returned
  */
 KIN_API kin_manager *kin_manager_start(const kin_manager_options *options) KIN_CHECKED
     KIN_FREED_BY(kin_manager_free);
 
 /*
- * Connect to one that runs: only name, address, key, insecure and message_limit are looked at.
+ * Connect to one that runs: only name, address, key, insecure, message_limit and what is for TLS are looked at.
  *
  * KIN_ENOTFOUND  nobody listens there
- * KIN_EPERM      the key is wrong: it, or ours, could not be proven; TCP beyond this machine without .insecure
- * KIN_EMISMATCH  what listens there speaks another protocol, or another version
+ * KIN_EPERM      the key is wrong: it, or ours, could not be proven; a certificate is not trusted, by us or by the
+ *                server; TCP beyond this machine without .tls or .insecure
+ * KIN_EMISMATCH  what listens there speaks another protocol, or another version, or no TLS 1.3
+ * KIN_EDIED      the connection was closed before it was made: with TLS also since there are too many, or since too
+ *                many failures came from here
+ * KIN_ETIMEDOUT  nothing was said there for 10 seconds: a server that wants TLS waits for us
+ * KIN_ENOTSUP    .tls, and there is no OpenSSL 3
  */
 KIN_API kin_manager *kin_manager_connect(const kin_manager_options *options) KIN_CHECKED
     KIN_FREED_BY(kin_manager_free);

@@ -119,33 +119,48 @@ static bool note_answers(kin_batch *batch, size_t *read, size_t *answered)
     return true;
 }
 
+static int send_some(kin_batch *batch, struct kin__lane *lane, size_t *sent)
+{
+    ssize_t some = 1;
+    while (some > 0 && *sent < batch->out.size) {
+        some = kin__socket_send(&lane->stream, batch->out.data + *sent, batch->out.size - *sent);
+        if (some < 0 && some != -EAGAIN)
+            return kin__client_lost(lane->client);
+        *sent += some > 0 ? (size_t)some : 0;
+    }
+    return 0;
+}
+
+/* What is there: *got, 0 if it is nothing. */
+static int receive_some(kin_batch *batch, struct kin__lane *lane, size_t *got)
+{
+    uint8_t *room = kin__buffer_grow(&batch->in, READ_ROOM);
+    if (!room)
+        return kin__fail(KIN_ENOMEM, "cannot receive the answers to a batch of calls: out of memory");
+    ssize_t some = kin__socket_receive(&lane->stream, room, batch->in.room - batch->in.size);
+    if (some == 0 || (some < 0 && some != -EAGAIN))
+        return kin__client_lost(lane->client);
+    *got = some > 0 ? (size_t)some : 0;
+    batch->in.size += *got;
+    return 0;
+}
+
 static int exchange(kin_batch *batch, struct kin__lane *lane)
 {
-    size_t sent = 0, read = 0, answered = 0;
+    size_t sent = 0, read = 0, answered = 0, got = 0;
     while (answered < batch->count) {
-        struct pollfd one = {.fd = lane->fd,
-                             .events = (short)(POLLIN | (sent < batch->out.size ? POLLOUT : 0))};
-        if (poll(&one, 1, -1) < 0 && errno != EINTR)
-            return kin__client_lost(lane->client);
-        if (one.revents & POLLOUT) {
-            ssize_t some =
-                send(lane->fd, batch->out.data + sent, batch->out.size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-            if (some < 0 && errno != EAGAIN && errno != EINTR)
-                return kin__client_lost(lane->client);
-            sent += some > 0 ? (size_t)some : 0;
-        }
-        if (!(one.revents & ~POLLOUT))
-            continue;
-        uint8_t *room = kin__buffer_grow(&batch->in, READ_ROOM);
-        if (!room)
-            return kin__fail(KIN_ENOMEM, "cannot receive the answers to a batch of calls: out of memory");
-        ssize_t got = recv(lane->fd, room, batch->in.room - batch->in.size, MSG_DONTWAIT);
-        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-            return kin__client_lost(lane->client);
-        batch->in.size += got > 0 ? (size_t)got : 0;
+        int error = send_some(batch, lane, &sent);
+        if (!error)
+            error = receive_some(batch, lane, &got);
+        if (error)
+            return error;
         if (!note_answers(batch, &read, &answered))
             return kin__fail(KIN_EMISMATCH, "manager \"%s\" sent what is no answer",
                              batch->manager->sync.name);
+        short events = (short)(kin__socket_wants(&lane->stream, POLLIN) | POLLIN |
+                               (sent < batch->out.size ? POLLOUT : 0));
+        if (!got && kin__os_poll(lane->stream.fd, events, KIN_FOREVER))
+            return kin__client_lost(lane->client);
     }
     return 0;
 }

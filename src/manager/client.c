@@ -32,11 +32,47 @@ static _Thread_local struct {
 
 /* ---- connecting ------------------------------------------------------------------------------------ */
 
-static int greet(kin_manager *manager, const uint8_t id[16], int fd, bool *known)
+/* What a handshake has come to that was not done. */
+static int refuse(const kin_manager *manager, const struct kin__socket *stream, int error, const char *when)
+{
+    switch (error) {
+    case KIN_ETIMEDOUT:
+        return kin__fail(
+            KIN_ETIMEDOUT, "cannot connect to \"%s\": what listens there was silent for %g seconds%s",
+            manager->address, CONNECT_TIME, stream->tls ? "" : ": it is no manager, or one that wants TLS");
+    case KIN_EPERM:
+        return kin__fail(
+            error, "cannot connect to \"%s\": TLS: %s%s", manager->address, kin__tls_why(stream->tls),
+            manager->tls.tls == KIN_TLS_KEY ? ": the manager has another key, or uses certificates" : "");
+    case KIN_EMISMATCH:
+        return kin__fail(error, "cannot connect to \"%s\": what listens there does not speak TLS 1.3: %s",
+                         manager->address, kin__tls_why(stream->tls));
+    default:
+        return kin__fail(KIN_EDIED, "cannot connect to \"%s\": it closed the connection%s", manager->address,
+                         when);
+    }
+}
+
+/* A server that does not trust our certificate says so when we are done already, by an alert in place of its first message. */
+static int await_hello(const kin_manager *manager, struct kin__socket *stream, struct kin__hello *out,
+                       double deadline)
+{
+    int error = kin__socket_receive_all(stream, out, sizeof *out, deadline);
+    if (error && stream->tls && kin__tls_untrusted(stream->tls))
+        error = KIN_EPERM;
+    return error ? refuse(manager, stream, error, "") : 0;
+}
+
+static int greet(kin_manager *manager, const uint8_t id[16], struct kin__socket *stream)
 {
     struct kin__hello server, client, last;
     double deadline = kin__os_deadline(CONNECT_TIME);
-    if (kin__socket_receive(fd, &server, sizeof server, deadline) || !kin__hello_is(&server))
+    int error = stream->tls ? kin__socket_shake_hands(stream, deadline) : 0;
+    if (error)
+        return refuse(manager, stream, error, " within TLS's handshake");
+    if ((error = await_hello(manager, stream, &server, deadline)))
+        return error;
+    if (!kin__hello_is(&server))
         return kin__fail(KIN_EMISMATCH, "cannot connect to \"%s\": what listens there is no manager",
                          manager->address);
     if (server.verdict)
@@ -48,15 +84,14 @@ static int greet(kin_manager *manager, const uint8_t id[16], int fd, bool *known
                          manager->address, server.version[0], server.version[1], KIN__WIRE_VERSION);
     if (!kin__hello_client(&client, &server, id, manager->key, manager->key_size))
         return kin_error_code();
-    if (kin__socket_send(fd, &client, sizeof client, deadline) ||
-        kin__socket_receive(fd, &last, sizeof last, deadline))
+    if (kin__socket_send_all(stream, &client, sizeof client, deadline) ||
+        kin__socket_receive_all(stream, &last, sizeof last, deadline))
         return kin__fail(KIN_EDIED, "cannot connect to \"%s\": it closed the connection", manager->address);
-    int error = kin__hello_verify(&server, &client, &last, manager->key, manager->key_size, manager->address);
+    error = kin__hello_verify(&server, &client, &last, manager->key, manager->key_size, manager->address);
     if (error)
         return error;
     static const uint8_t none[KIN__SERVER_ID];
-    *known = memcmp(manager->server, none, sizeof none) != 0;
-    if (!*known)
+    if (memcmp(manager->server, none, sizeof none) == 0)
         memcpy(manager->server, server.id, sizeof server.id);
     else if (memcmp(manager->server, server.id, sizeof server.id) != 0)
         return kin__fail(KIN_EDIED,
@@ -65,35 +100,65 @@ static int greet(kin_manager *manager, const uint8_t id[16], int fd, bool *known
     return 0;
 }
 
-int kin__client_connect(kin_manager *manager, const uint8_t id[16], int *out)
+/* The host of an address "tcp:host:port", "[host]:port": what the server's certificate has to be for. */
+static void host_of(const char *address, char out[KIN_ADDRESS_MAX])
 {
-    struct kin__os_address address;
-    bool known = false;
-    int fd = -1, error = kin__address_read(manager->address, false, &address);
+    const char *start = strncmp(address, "tcp:", 4) == 0 ? address + 4 : address;
+    const char *end = strrchr(start, ':');
+    if (end && *start == '[' && end[-1] == ']')
+        start++, end--;
+    snprintf(out, KIN_ADDRESS_MAX, "%.*s", end && end > start ? (int)(end - start) : 0, start);
+}
+
+static int read_address(struct kin__connected *client, struct kin__os_address *address)
+{
+    const kin_manager *manager = client->manager;
+    char host[KIN_ADDRESS_MAX];
+    int error = kin__address_read(manager->address, false, address);
     if (error)
         return error;
-    if (kin__address_is_beyond(&address) && !manager->insecure)
+    if (kin__address_is_beyond(address) && !manager->insecure && !manager->tls.tls)
         return kin__fail(
             KIN_EPERM,
-            "cannot connect to \"%s\": that is beyond this machine, and TCP is not encrypted; set "
-            ".insecure to allow that",
+            "cannot connect to \"%s\": that is beyond this machine, and TCP is not encrypted; set .tls, "
+            "or .insecure to allow that",
             manager->address);
-    if ((error = kin__os_connect(&address, manager->address, kin__os_deadline(CONNECT_TIME), &fd)))
+    if (!manager->tls.tls || client->tls)
+        return 0;
+    if (address->storage.ss_family == AF_UNIX)
+        return kin__fail(KIN_EINVAL, "cannot connect to \"%s\" with TLS: it goes over TCP only",
+                         manager->address);
+    host_of(manager->address, host);
+    return kin__tls_context_new(&manager->tls, manager->key, manager->key_size, false, host, &client->tls);
+}
+
+static int connect_client(struct kin__connected *client, struct kin__socket *out)
+{
+    struct kin__os_address address;
+    struct kin__socket stream = {.fd = -1};
+    int error = read_address(client, &address);
+    if (error)
+        return error;
+    const char *title = client->manager->address;
+    if ((error = kin__os_connect(&address, title, kin__os_deadline(CONNECT_TIME), &stream.fd)))
         return error;
     if (address.storage.ss_family != AF_UNIX)
-        kin__os_tcp_settle(fd);
-    if ((error = greet(manager, id, fd, &known))) {
-        close(fd);
-        return error;
-    }
-    *out = fd;
-    return 0;
+        kin__os_tcp_settle(stream.fd);
+    if (client->tls && !(stream.tls = kin__tls_new(client->tls, stream.fd)))
+        error = kin_error_code();
+    if (!error)
+        error = greet(client->manager, client->id, &stream);
+    if (error)
+        kin__socket_close(&stream);
+    else
+        *out = stream;
+    return error;
 }
 
 /* It was there before: so now it is not any more. */
-static int connect_again(struct kin__connected *client, int *fd)
+static int connect_again(struct kin__connected *client, struct kin__socket *stream)
 {
-    int error = kin__client_connect(client->manager, client->id, fd);
+    int error = connect_client(client, stream);
     if (error == KIN_ENOTFOUND)
         return kin__client_lost(client);
     return error;
@@ -120,7 +185,7 @@ static struct kin__lane *new_lane(struct kin__connected *client)
         return NULL;
     }
     lane->client = client;
-    if (connect_again(client, &lane->fd)) {
+    if (connect_again(client, &lane->stream)) {
         free(lane);
         return NULL;
     }
@@ -131,7 +196,7 @@ void kin__lane_close(struct kin__lane *lane)
 {
     if (!lane)
         return;
-    close(lane->fd);
+    kin__socket_close(&lane->stream);
     kin__buffer_free(&lane->in);
     kin__buffer_free(&lane->out);
     free(lane);
@@ -149,6 +214,7 @@ static struct kin__connected *new_client(kin_manager *manager)
     pthread_mutex_init(&client->lock, NULL);
     if (!kin__random(client->id, sizeof client->id) || !(client->home = new_lane(client))) {
         pthread_mutex_destroy(&client->lock);
+        kin__tls_context_free(client->tls);
         free(client);
         return NULL;
     }
@@ -206,6 +272,7 @@ static void free_client(struct kin__connected *client)
         kin__lane_close(lane);
     }
     kin__lane_close(client->home);
+    kin__tls_context_free(client->tls);
     pthread_mutex_destroy(&client->lock);
     free(client);
 }
@@ -325,17 +392,9 @@ static int receive_some(struct kin__lane *lane, size_t more, double deadline)
     uint8_t *room = kin__buffer_grow(&lane->in, more < READ_MOST ? more : READ_MOST);
     if (!room)
         return KIN_ENOMEM;
-    for (;;) {
-        if (!isinf(deadline) && kin__os_poll(lane->fd, POLLIN, deadline))
-            return KIN_ETIMEDOUT;
-        ssize_t got = recv(lane->fd, room, lane->in.room - lane->in.size, 0);
-        if (got > 0) {
-            lane->in.size += (size_t)got;
-            return 0;
-        }
-        if (got == 0 || (errno != EINTR && errno != EAGAIN))
-            return KIN_ECLOSED;
-    }
+    ssize_t got = kin__socket_receive_some(&lane->stream, room, lane->in.room - lane->in.size, deadline);
+    lane->in.size += got > 0 ? (size_t)got : 0;
+    return got > 0 ? 0 : (int)got;
 }
 
 static int exchange(struct kin__lane *lane, double deadline, struct kin__frame *frame)
@@ -346,7 +405,7 @@ static int exchange(struct kin__lane *lane, double deadline, struct kin__frame *
         return kin__frame_read(lane->in.data, frame) && lane->in.size == whole + frame->size ? 0
                                                                                              : KIN_EMISMATCH;
     if (error == KIN__SEND_BY_SOCKET)
-        error = kin__socket_send(lane->fd, lane->out.data, lane->out.size, deadline);
+        error = kin__socket_send_all(&lane->stream, lane->out.data, lane->out.size, deadline);
     else if (error == KIN__COMES_BY_SOCKET)
         error = 0;
     while (!error && lane->in.size < whole) {
@@ -385,7 +444,7 @@ int kin__lane_call(struct kin__lane *lane, double timeout, struct kin__reader *a
     default:
         error = kin__client_lost(lane->client);
     }
-    shutdown(lane->fd, SHUT_RDWR); /* it cannot be used again */
+    shutdown(lane->stream.fd, SHUT_RDWR); /* it cannot be used again */
     return error;
 }
 

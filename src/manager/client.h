@@ -17,6 +17,7 @@
 #include "kin/arena.h"
 #include "kin/manager.h"
 #include "kin/proxy.h"
+#include "manager/stream.h"
 #include "manager/wire.h"
 #include "message/gate.h"
 #include "sync/wait.h"
@@ -31,6 +32,7 @@ struct kin_manager {
     struct kin__near *near; /* near.h; NULL: it was not started here */
     kin_process *process;   /* NULL: it was not started here */
     bool insecure;
+    struct kin__tls_names tls;
     size_t message_limit;
     uint8_t server[KIN__SERVER_ID];
     char address[KIN_ADDRESS_MAX];
@@ -62,7 +64,7 @@ struct kin__connected;
 struct kin__lane {
     struct kin__lane *next;
     struct kin__connected *client;
-    int fd;
+    struct kin__socket stream;
     struct kin__near *near; /* NULL: it goes by its socket alone */
     unsigned slot;
     struct kin__habit habit;
@@ -75,6 +77,7 @@ struct kin__connected {
     kin_manager *manager;
     uint64_t number;
     uint8_t id[16];
+    struct kin__tls_context *tls; /* NULL: none is wanted */
     int server_pid;
     pthread_mutex_t lock;
     struct kin__lane *_Atomic warm; /* a free one, or NULL */
@@ -87,8 +90,6 @@ struct kin__connected {
 
 /* 0, with the client, connected; or an error. */
 int kin__client(kin_manager *manager, struct kin__connected **out);
-/* Connect as a client of that id; the manager's server is noted if there is none yet. */
-int kin__client_connect(kin_manager *manager, const uint8_t id[16], int *fd);
 /* Say goodbye, close everything. */
 void kin__client_leave(kin_manager *manager);
 

@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "manager/hello.h"
 #include "manager/near.h"
-#include "manager/stream.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -61,15 +60,16 @@ static bool is_kept_out(struct kin_server *server, const struct kin__connection 
     return failures && failures->count >= FAILURES_MOST;
 }
 
-static void count_failure(struct kin_server *server, const struct kin__connection *connection)
+static void count_failure(struct kin_server *server, const struct kin__connection *connection,
+                          const char *why)
 {
     char peer[64];
     who(connection, peer);
     struct kin__failures *failures = failures_of(server, peer, true);
     failures->count++;
     failures->since = kin__os_now();
-    kin_log(KIN_LOG_WARNING, "%s refused a client of %s%s: wrong key", server->name, peer,
-            failures->count == FAILURES_MOST ? ", as it will do all of there for a minute" : "");
+    kin_log(KIN_LOG_WARNING, "%s refused a client of %s%s: %s", server->name, peer,
+            failures->count == FAILURES_MOST ? ", as it will do all of there for a minute" : "", why);
 }
 
 /* ---- the end of one -------------------------------------------------------------------------------- */
@@ -91,7 +91,7 @@ static void end_connection(struct kin_server *server, struct kin__connection *co
     kin__calls_withdraw(server, connection);
     if (connection->session)
         kin__session_leave(server, connection->session);
-    close(connection->fd);
+    kin__socket_close(&connection->stream);
     if (connection->pidfd >= 0)
         close(connection->pidfd);
     kin__buffer_free(&connection->in);
@@ -114,11 +114,13 @@ static void watch_for(struct kin_server *server, struct kin__connection *connect
 {
     size_t left = connection->out.size - connection->sent;
     unsigned events = (left < OUT_MOST ? EPOLLIN : 0u) | (left ? EPOLLOUT : 0u);
+    if (connection->stream.tls && kin__tls_wants(connection->stream.tls) == POLLOUT)
+        events |= EPOLLOUT;
     if (connection->events == events)
         return;
     connection->events = events;
     struct epoll_event event = {.events = events, .data.ptr = &connection->watch};
-    if (epoll_ctl(server->epoll, EPOLL_CTL_MOD, connection->fd, &event))
+    if (epoll_ctl(server->epoll, EPOLL_CTL_MOD, connection->stream.fd, &event))
         kin__connection_close(server, connection);
 }
 
@@ -131,13 +133,13 @@ void kin__connection_flush(struct kin_server *server, struct kin__connection *co
     }
     while (connection->sent < out->size && !connection->closing) {
         ssize_t sent =
-            send(connection->fd, out->data + connection->sent, out->size - connection->sent, MSG_NOSIGNAL);
-        if (sent >= 0)
-            connection->sent += (size_t)sent;
-        else if (errno == EAGAIN)
+            kin__socket_send(&connection->stream, out->data + connection->sent, out->size - connection->sent);
+        if (sent == -EAGAIN)
             break;
-        else if (errno != EINTR)
+        if (sent < 0)
             kin__connection_close(server, connection);
+        else
+            connection->sent += (size_t)sent;
     }
     if (connection->sent == out->size) {
         out->size = connection->sent = 0;
@@ -156,6 +158,26 @@ static void say(struct kin_server *server, struct kin__connection *connection, c
     kin__connection_flush(server, connection);
 }
 
+/* TLS's part of it. Only what breaks its rules counts as a failure: that one comes and goes again is no attempt. */
+static void shake_hands(struct kin_server *server, struct kin__connection *connection)
+{
+    struct kin__hello hello;
+    int error = kin__tls_shake_hands(connection->stream.tls);
+    if (error == -EAGAIN) {
+        watch_for(server, connection);
+        return;
+    }
+    if (error) {
+        if (error == -EPROTO)
+            count_failure(server, connection, kin__tls_why(connection->stream.tls));
+        kin__connection_close(server, connection);
+        return;
+    }
+    connection->stage = KIN__STAGE_HELLO;
+    memcpy(&hello, connection->hello, sizeof hello);
+    say(server, connection, &hello);
+}
+
 static void judge(struct kin_server *server, struct kin__connection *connection)
 {
     struct kin__hello client, own, last;
@@ -163,7 +185,7 @@ static void judge(struct kin_server *server, struct kin__connection *connection)
     memcpy(&own, connection->hello, sizeof own);
     enum kin__verdict verdict = kin__hello_judge(&own, &client, server->key, server->key_size, &last);
     if (verdict == KIN__VERDICT_KEY)
-        count_failure(server, connection);
+        count_failure(server, connection, "wrong key");
     else if (verdict)
         kin_log(KIN_LOG_WARNING, "%s refused a client: it speaks another protocol", server->name);
     if (!verdict)
@@ -255,32 +277,48 @@ static size_t wanted(const struct kin__connection *connection)
     return in->room - in->size > 4096 ? in->room - in->size : 4096;
 }
 
+/* False: there is nothing more for now. */
+static bool receive(struct kin_server *server, struct kin__connection *connection)
+{
+    struct kin__buffer *in = &connection->in;
+    uint8_t *room = kin__buffer_grow(in, wanted(connection));
+    if (!room) {
+        kin__connection_close(server, connection);
+        return false;
+    }
+    ssize_t got = kin__socket_receive(&connection->stream, room, in->room - in->size);
+    if (got == -EAGAIN)
+        return false;
+    if (got > 0) {
+        in->size += (size_t)got;
+        take_in(server, connection);
+    } else {
+        connection->gone = true;
+        kin__connection_close(server, connection);
+    }
+    return !connection->closing;
+}
+
 static void ready(struct kin_server *server, struct kin__watch *watch, unsigned events)
 {
     struct kin__connection *connection = KIN__OF(watch, struct kin__connection, watch);
     if (connection->closing)
         return;
+    if (connection->stage == KIN__STAGE_TLS) {
+        shake_hands(server, connection);
+        return;
+    }
     if (events & EPOLLOUT) {
         kin__connection_flush(server, connection);
         if (!connection->closing && connection->in.size) /* calls that had to wait for that */
             take_in(server, connection);
     }
-    if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || connection->closing)
-        return;
-    size_t size = wanted(connection);
-    uint8_t *room = kin__buffer_grow(&connection->in, size);
-    if (!room) {
-        kin__connection_close(server, connection);
-        return;
-    }
-    ssize_t got = recv(connection->fd, room, connection->in.room - connection->in.size, MSG_DONTWAIT);
-    if (got > 0) {
-        connection->in.size += (size_t)got;
-        take_in(server, connection);
-    } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
-        connection->gone = true;
-        kin__connection_close(server, connection);
-    }
+    /* Of what OpenSSL has taken from the socket epoll does not know; and it may have waited for room to go on receiving. */
+    bool more = events & (EPOLLIN | EPOLLHUP | EPOLLERR) || connection->stream.tls;
+    while (more && !connection->closing)
+        more = receive(server, connection) && kin__socket_pending(&connection->stream);
+    if (connection->stream.tls && !connection->closing)
+        watch_for(server, connection);
 }
 
 /* A child that it forked may have the connection still: but what it was is dead. */
@@ -294,11 +332,13 @@ static void client_died(struct kin_server *server, struct kin__watch *watch, uns
 
 /* ---- coming ------------------------------------------------------------------------------------------ */
 
-static void turn_away(int fd, enum kin__verdict verdict)
+/* Who is to come with TLS is not told why: that would cost a handshake. */
+static void turn_away(const struct kin_server *server, int fd, enum kin__verdict verdict)
 {
     struct kin__hello last;
     kin__hello_refuse(verdict, &last);
-    (void)!send(fd, &last, sizeof last, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (!server->tls)
+        (void)!send(fd, &last, sizeof last, MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
 }
 
@@ -307,7 +347,8 @@ static struct kin__connection *new_connection(int fd, const struct kin__os_addre
     struct kin__connection *connection = calloc(1, sizeof *connection);
     if (!connection)
         return NULL;
-    connection->fd = fd;
+    connection->stream.fd = fd;
+    connection->stage = KIN__STAGE_HELLO;
     connection->pidfd = -1;
     connection->slot = -1;
     connection->watch.ready = ready;
@@ -335,11 +376,14 @@ static void welcome(struct kin_server *server, int fd, const struct kin__os_addr
 {
     struct kin__connection *connection = new_connection(fd, peer);
     struct kin__hello hello;
-    if (!connection || is_kept_out(server, connection) || !kin__hello_server(&hello, server->id)) {
-        turn_away(fd, connection ? KIN__VERDICT_LATER : KIN__VERDICT_FULL);
+    if (!connection || is_kept_out(server, connection) || !kin__hello_server(&hello, server->id) ||
+        (server->tls && !(connection->stream.tls = kin__tls_new(server->tls, fd)))) {
+        turn_away(server, fd, connection ? KIN__VERDICT_LATER : KIN__VERDICT_FULL);
         free(connection);
         return;
     }
+    if (server->tls)
+        connection->stage = KIN__STAGE_TLS;
     server->connection_count++;
     connection->events = EPOLLIN;
     kin__link_append(&server->connections, &connection->link);
@@ -355,7 +399,8 @@ static void welcome(struct kin_server *server, int fd, const struct kin__os_addr
         close(connection->pidfd); /* its end is told by the socket alone, then */
         connection->pidfd = -1;
     }
-    say(server, connection, &hello);
+    if (!server->tls)
+        say(server, connection, &hello);
 }
 
 static void come(struct kin_server *server, struct kin__watch *watch, unsigned events)
@@ -368,7 +413,7 @@ static void come(struct kin_server *server, struct kin__watch *watch, unsigned e
         if (fd < 0)
             return;
         if (server->connection_count >= server->connection_limit)
-            turn_away(fd, KIN__VERDICT_FULL);
+            turn_away(server, fd, KIN__VERDICT_FULL);
         else
             welcome(server, fd, &peer);
     }
@@ -382,11 +427,20 @@ int kin__connections_listen(struct kin_server *server, const kin_manager_options
                                  : kin__address_make_up(&address);
     if (error)
         return error;
-    if (kin__address_is_beyond(&address) && !options->insecure)
+    struct kin__tls_names names;
+    if ((error = kin__tls_names_read(options, &names)))
+        return error;
+    if (names.tls && address.storage.ss_family == AF_UNIX)
+        return kin__fail(KIN_EINVAL, "cannot listen at \"%s\" with TLS: it goes over TCP only",
+                         options->address ? options->address : "");
+    if (names.tls &&
+        (error = kin__tls_context_new(&names, server->key, server->key_size, true, NULL, &server->tls)))
+        return error;
+    if (kin__address_is_beyond(&address) && !options->insecure && !names.tls)
         return kin__fail(
             KIN_EPERM,
             "cannot listen at \"%s\": it may be reached from other machines, and TCP is not encrypted; "
-            "set .insecure to allow that",
+            "set .tls, or .insecure to allow that",
             options->address);
     const char *path = kin__address_path(&address);
     error = path ? kin__listen_at_path(&address, path, 0600, BACKLOG, &server->listener)

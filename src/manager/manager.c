@@ -39,6 +39,21 @@ static int resolve_setup(const struct start *start, kin_manager_options *options
     return error;
 }
 
+static const char *name_or_null(const char *name)
+{
+    return name[0] ? name : NULL;
+}
+
+static void use_names(const struct kin__tls_names *names, kin_manager_options *options)
+{
+    options->tls = names->tls;
+    options->client_certificates = names->client_certificates;
+    options->certificate = name_or_null(names->certificate);
+    options->private_key = name_or_null(names->private_key);
+    options->authority = name_or_null(names->authority);
+    options->tls_host = name_or_null(names->host);
+}
+
 static int server_main(void *arg)
 {
     struct start *start = arg;
@@ -48,6 +63,7 @@ static int server_main(void *arg)
     options.address = manager->address[0] ? manager->address : NULL;
     options.key = manager->key;
     options.key_size = manager->key_size;
+    use_names(&manager->tls, &options);
     signal(SIGINT, SIG_IGN); /* Ctrl-C ends who uses it; then it ends, too */
     int error = resolve_setup(start, &options);
     kin_server *server = error ? NULL : kin_server_new(&options);
@@ -108,7 +124,8 @@ static kin_manager *new_manager(const kin_manager_options *options)
     if (options->address && strlen(options->address) >= sizeof manager->address) {
         kin__fail(KIN_EINVAL, "cannot use the address \"%.60s...\": it is longer than %zu bytes",
                   options->address, sizeof manager->address - 1);
-    } else if (manager->number && !set_key(manager, options)) {
+    } else if (manager->number && !set_key(manager, options) &&
+               !kin__tls_names_read(options, &manager->tls)) {
         if (options->address)
             snprintf(manager->address, sizeof manager->address, "%s", options->address);
         return manager;
@@ -150,6 +167,7 @@ static int start_process(struct start *start, const kin_manager_options *options
     start->options.name = start->options.address = NULL;
     start->options.key = NULL;
     start->options.setup = NULL;
+    use_names(&(struct kin__tls_names){0}, &start->options);
     manager->process =
         kin_process_start_shared(server_main, start,
                                  KIN_PROCESS_OPTIONS(.name = manager->sync.name, .daemon = true,

@@ -179,11 +179,11 @@ void kin__near_ask(struct kin__lane *lane)
     lane->in.size = lane->out.size = 0;
 }
 
-static void ring(const struct kin__lane *lane)
+static void ring(struct kin__lane *lane)
 {
     uint8_t head[KIN__FRAME_HEAD];
     kin__frame_write(head, &(struct kin__frame){.kind = KIN__FRAME_RING});
-    kin__socket_send(lane->fd, head, sizeof head, kin__os_deadline(1.0));
+    kin__socket_send_all(&lane->stream, head, sizeof head, kin__os_deadline(1.0));
 }
 
 static bool is_answered(const struct kin__slot *slot)
@@ -205,7 +205,7 @@ static int sleep_for(struct kin__lane *lane, struct kin__slot *slot, double dead
     kin__waits_begin(me, lane->client->manager, &slot->turn);
     while (!error && !is_answered(slot)) {
         kin__waits_sleep(&slot->turn, KIN__TURN_ASLEEP, deadline);
-        struct pollfd one = {.fd = lane->fd, .events = POLLIN};
+        struct pollfd one = {.fd = lane->stream.fd, .events = POLLIN};
         if (is_answered(slot))
             break;
         if (kin__os_left(deadline) <= 0)

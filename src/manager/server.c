@@ -123,6 +123,7 @@ static void free_server(struct kin_server *server)
     if (server->key)
         explicit_bzero(server->key, server->key_size);
     free(server->key);
+    kin__tls_context_free(server->tls);
     free(server->own);
     free(server->slots);
     free(server->timers.heap);

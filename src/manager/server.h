@@ -13,6 +13,7 @@
 
 #include "kin/manager.h"
 #include "manager/list.h"
+#include "manager/stream.h"
 #include "manager/table.h"
 #include "manager/wire.h"
 #include "message/gate.h"
@@ -116,13 +117,14 @@ struct kin__session {
     int pid; /* of a client on this machine; else 0 */
 };
 
-enum kin__stage { KIN__STAGE_HELLO, KIN__STAGE_OPEN, KIN__STAGE_REFUSED };
+enum kin__stage { KIN__STAGE_TLS, KIN__STAGE_HELLO, KIN__STAGE_OPEN, KIN__STAGE_REFUSED };
 
 struct kin__connection {
     struct kin__watch {
         void (*ready)(struct kin_server *server, struct kin__watch *watch, unsigned events);
     } watch, death;
-    int fd, pidfd;
+    struct kin__socket stream;
+    int pidfd;
     enum kin__stage stage;
     bool closing;    /* freed at the end of this turn */
     bool gone;       /* the client has ended it */
@@ -154,6 +156,7 @@ struct kin_server {
     uint8_t id[KIN__SERVER_ID];
     uint8_t *key;
     size_t key_size;
+    struct kin__tls_context *tls; /* NULL: clients come without */
     size_t message_limit, memory_limit;
     size_t connection_limit, connection_count;
     int thread_count;

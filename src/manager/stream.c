@@ -6,9 +6,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 bool kin__address_is_beyond(const struct kin__os_address *address)
 {
@@ -32,14 +34,39 @@ static int wait_for(int fd, short events, double deadline)
     return error == KIN_ETIMEDOUT || !error ? error : KIN_ECLOSED;
 }
 
-int kin__socket_send(int fd, const void *data, size_t size, double deadline)
+ssize_t kin__socket_send(struct kin__socket *stream, const void *data, size_t size)
+{
+    if (stream->tls)
+        return kin__tls_send(stream->tls, data, size);
+    struct iovec part = {(void *)(uintptr_t)data, size};
+    return kin__os_send(stream->fd, &part, 1, NULL, 0, true);
+}
+
+ssize_t kin__socket_receive(struct kin__socket *stream, void *data, size_t size)
+{
+    if (stream->tls)
+        return kin__tls_receive(stream->tls, data, size);
+    struct iovec part = {data, size};
+    return kin__os_recv(stream->fd, &part, 1, NULL, NULL, NULL, true);
+}
+
+short kin__socket_wants(const struct kin__socket *stream, short events)
+{
+    return stream->tls ? kin__tls_wants(stream->tls) : events;
+}
+
+bool kin__socket_pending(const struct kin__socket *stream)
+{
+    return stream->tls && kin__tls_pending(stream->tls);
+}
+
+int kin__socket_send_all(struct kin__socket *stream, const void *data, size_t size, double deadline)
 {
     const char *at = data;
     while (size) {
-        struct iovec part = {(void *)(uintptr_t)at, size};
-        ssize_t sent = kin__os_send(fd, &part, 1, NULL, 0, true);
+        ssize_t sent = kin__socket_send(stream, at, size);
         if (sent == -EAGAIN) {
-            int error = wait_for(fd, POLLOUT, deadline);
+            int error = wait_for(stream->fd, kin__socket_wants(stream, POLLOUT), deadline);
             if (error)
                 return error;
         } else if (sent < 0) {
@@ -52,22 +79,55 @@ int kin__socket_send(int fd, const void *data, size_t size, double deadline)
     return 0;
 }
 
-int kin__socket_receive(int fd, void *data, size_t size, double deadline)
+/* A plain socket is waited for by one call of the system where there is no deadline. */
+ssize_t kin__socket_receive_some(struct kin__socket *stream, void *data, size_t size, double deadline)
+{
+    struct iovec part = {data, size};
+    for (;;) {
+        bool waits = !stream->tls && isinf(deadline);
+        ssize_t got = waits ? kin__os_recv(stream->fd, &part, 1, NULL, NULL, NULL, false)
+                            : kin__socket_receive(stream, data, size);
+        if (got > 0)
+            return got;
+        if (got != -EAGAIN)
+            return KIN_ECLOSED;
+        int error = wait_for(stream->fd, kin__socket_wants(stream, POLLIN), deadline);
+        if (error)
+            return error;
+    }
+}
+
+int kin__socket_receive_all(struct kin__socket *stream, void *data, size_t size, double deadline)
 {
     char *at = data;
     while (size) {
-        struct iovec part = {at, size};
-        ssize_t got = kin__os_recv(fd, &part, 1, NULL, NULL, NULL, true);
-        if (got == -EAGAIN) {
-            int error = wait_for(fd, POLLIN, deadline);
-            if (error)
-                return error;
-        } else if (got <= 0) {
-            return KIN_ECLOSED;
-        } else {
-            at += got;
-            size -= (size_t)got;
-        }
+        ssize_t got = kin__socket_receive_some(stream, at, size, deadline);
+        if (got < 0)
+            return (int)got;
+        at += got;
+        size -= (size_t)got;
     }
     return 0;
+}
+
+int kin__socket_shake_hands(struct kin__socket *stream, double deadline)
+{
+    for (;;) {
+        int error = kin__tls_shake_hands(stream->tls);
+        if (error == -EAGAIN)
+            error = wait_for(stream->fd, kin__tls_wants(stream->tls), deadline);
+        else if (error == -EPROTO)
+            return kin__tls_untrusted(stream->tls) ? KIN_EPERM : KIN_EMISMATCH;
+        else
+            return error ? KIN_ECLOSED : 0;
+        if (error)
+            return error;
+    }
+}
+
+void kin__socket_close(struct kin__socket *stream)
+{
+    kin__tls_free(stream->tls);
+    stream->tls = NULL;
+    close(stream->fd);
 }
