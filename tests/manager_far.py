@@ -6,8 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
+
+import certificates
 
 SERVER, ROOT = sys.argv[1:3]
 KEY = "a key that nobody knows"
@@ -18,7 +21,7 @@ CLIENT = """
 import sys, time
 sys.path.insert(0, sys.argv[1] + "/clients/python")
 import kin_manager
-manager = kin_manager.connect(sys.argv[2], sys.argv[3].encode())
+manager = kin_manager.connect(sys.argv[2], sys.argv[3].encode(), **eval(sys.argv[4]))
 """
 
 
@@ -56,8 +59,8 @@ class Server:
         self.errors = self.process.communicate()[1]
 
 
-def client(server, text, key=KEY):
-    return run("ip", "netns", "exec", THERE, "/usr/bin/python3", "-c", CLIENT + text, ROOT, server.address, key)
+def client(server, text, key=KEY, options="{'insecure': True}"):
+    return run("ip", "netns", "exec", THERE, "/usr/bin/python3", "-c", CLIENT + text, ROOT, server.address, key, options)
 
 
 def plain_tcp_beyond_the_machine_is_refused():
@@ -74,6 +77,18 @@ def another_host_uses_it():
         left = client(server, "c = manager.counts()\nwhile c['objects']: time.sleep(0.01); c = manager.counts()\n"
                               "print(c['objects'], c['references'])")
         assert left.stdout == "0 0\n", left
+        assert "is beyond this machine" in client(server, "", options="{}").stderr
+
+
+def another_host_uses_it_by_tls():
+    with tempfile.TemporaryDirectory(prefix="kin-tls-") as directory:
+        certificates.make(directory, "IP:10.213.77.1")
+        with Server(directory) as server:
+            first = client(server, "d = manager.create('dict', {'a': 1}); print(d.call('add', 'a', 41), manager.home.socket.version())",
+                           options=repr({"authority": f"{directory}/authority.pem"}))
+            assert first.returncode == 0 and first.stdout == "42 TLSv1.3\n", first
+            refused = client(server, "", options=repr({"authority": f"{directory}/stranger.pem"}))
+            assert "AuthenticationError" in refused.stderr, refused
 
 
 def a_wrong_key_of_another_host_keeps_only_that_host_out():
@@ -83,7 +98,7 @@ def a_wrong_key_of_another_host_keeps_only_that_host_out():
             assert "AuthenticationError" in refused.stderr, refused
         assert "lets nobody in from here" in client(server, "").stderr
         mine = run("ip", "netns", "exec", HERE, "/usr/bin/python3", "-c", CLIENT + "print(manager.create('list', [1])[0])",
-                   ROOT, server.address, KEY)
+                   ROOT, server.address, KEY, "{'insecure': True}")
         assert mine.stdout == "1\n", mine
 
 
@@ -91,7 +106,7 @@ def a_client_whose_host_is_killed_gives_back():
     with Server("insecure") as server:
         holder = subprocess.Popen(["ip", "netns", "exec", THERE, "/usr/bin/python3", "-c", CLIENT +
                                    "lock = manager.create('Lock'); lock.acquire(); print('ready', flush=True); time.sleep(60)",
-                                   ROOT, server.address, KEY], stdout=subprocess.PIPE, text=True)
+                                   ROOT, server.address, KEY, "{'insecure': True}"], stdout=subprocess.PIPE, text=True)
         assert holder.stdout.readline() == "ready\n"
         holder.kill()
         holder.wait()
@@ -101,7 +116,7 @@ def a_client_whose_host_is_killed_gives_back():
             assert time.monotonic() < deadline
 
 
-TESTS = [plain_tcp_beyond_the_machine_is_refused, another_host_uses_it,
+TESTS = [plain_tcp_beyond_the_machine_is_refused, another_host_uses_it, another_host_uses_it_by_tls,
          a_wrong_key_of_another_host_keeps_only_that_host_out, a_client_whose_host_is_killed_gives_back]
 
 

@@ -6,20 +6,27 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
 
 SERVER, ROOT = sys.argv[1:3]
 sys.path.insert(0, f"{ROOT}/clients/python")
+import certificates  # noqa: E402
 import kin_manager  # noqa: E402
 
 KEY = b"a key that nobody knows"
+served, options = [], {}  # how servers are started now, and how they are come to
+
+
+def connect(address, key=KEY, **more):
+    return kin_manager.connect(address, key, **options, **more)
 
 
 class Server:
-    def __init__(self, address):
-        self.process = subprocess.Popen([SERVER, address, KEY.decode()], stdout=subprocess.PIPE, text=True)
+    def __init__(self, address, *more):
+        self.process = subprocess.Popen([SERVER, address, KEY.decode(), *more], stdout=subprocess.PIPE, text=True)
         self.address = self.process.stdout.readline().strip()
 
     def __enter__(self):
@@ -47,7 +54,7 @@ def nothing_left(manager, count=0):
 
 
 def dicts_and_lists_are_used(address):
-    with kin_manager.connect(address, KEY) as manager:
+    with connect(address) as manager:
         scores = manager.create("dict", {"mill": 3})
         scores[7] = [1, {"deep": b"\0\xff"}, None, True, 2.5, "grün", -2**63, 2**64 - 1]
         assert scores[7] == [1, {"deep": b"\0\xff"}, None, True, 2.5, "grün", -2**63, 2**64 - 1]
@@ -76,7 +83,7 @@ def dicts_and_lists_are_used(address):
 
 
 def objects_lie_in_objects(address):
-    with kin_manager.connect(address, KEY) as manager, kin_manager.connect(address, KEY) as other:
+    with connect(address) as manager, connect(address) as other:
         outer, inner = manager.create("dict"), manager.create("list", [1])
         outer["inner"] = inner
         token = outer.token
@@ -89,7 +96,7 @@ def objects_lie_in_objects(address):
 
 
 def queues_and_locks_wait(address):
-    with kin_manager.connect(address, KEY) as manager:
+    with connect(address) as manager:
         queue, lock, seen = manager.create("Queue"), manager.create("Lock"), []
         threads = [threading.Thread(target=lambda: seen.append(queue.get(10))) for _ in range(5)]
         for thread in threads:
@@ -107,7 +114,7 @@ def queues_and_locks_wait(address):
 
 
 def dead_clients_give_back(address):
-    with kin_manager.connect(address, KEY) as manager:
+    with connect(address) as manager:
         lock = manager.create("Lock")
         child = os.fork()
         if not child:
@@ -121,7 +128,7 @@ def dead_clients_give_back(address):
 
 
 def own_types_are_called(address):
-    with kin_manager.connect(address, KEY) as manager:
+    with connect(address) as manager:
         tally = manager.create("Tally", 40)
         assert tally.add(2) == 42
         error = fails(kin_manager.ManagerError, tally.fail, "rain")
@@ -130,13 +137,13 @@ def own_types_are_called(address):
 
 
 def wrong_keys_are_refused(address):
-    fails(kin_manager.AuthenticationError, kin_manager.connect, address, KEY + b"x")
+    fails(kin_manager.AuthenticationError, connect, address, KEY + b"x")
     fails(ValueError, kin_manager.connect, address, b"short")
 
 
 def end_of_the_server_is_told(_address):
-    with Server("127.0.0.1:0") as server:
-        manager = kin_manager.connect(server.address, KEY)
+    with Server("127.0.0.1:0", *served) as server:
+        manager = connect(server.address)
         names = manager.create("dict")
         server.process.kill()
         server.process.wait()
@@ -144,26 +151,56 @@ def end_of_the_server_is_told(_address):
         assert fails(kin_manager.ManagerError, len, names).code == kin_manager.DIED
 
 
+def certificates_are_checked(address):
+    """By TLS only."""
+    stranger = {**options, "authority": options["authority"].replace("authority.pem", "stranger.pem")}
+    error = fails(kin_manager.AuthenticationError, lambda: kin_manager.connect(address, KEY, **stranger))
+    assert "unable to get local issuer certificate" in str(error), error
+    error = fails(kin_manager.AuthenticationError, lambda: connect(address, host="lathe.example"))
+    assert "Hostname mismatch" in str(error), error
+    with connect(address, host="mill.example") as manager:
+        assert manager.create("list", [7])[0] == 7
+        large = os.urandom(5_000_000)
+        assert manager.create("Value", "y", large).value == large
+    directory = os.path.dirname(options["authority"])
+    with Server("127.0.0.1:0", directory, "ask") as server:
+        fails(kin_manager.AuthenticationError, connect, server.address)
+        with connect(server.address, certificate=f"{directory}/client.pem", private_key=f"{directory}/client.key") as manager:
+            assert manager.create("list", [7])[0] == 7
+    with Server("127.0.0.1:0") as plain:
+        assert fails(kin_manager.ManagerError, connect, plain.address).code == -12
+
+
 TESTS = [dicts_and_lists_are_used, objects_lie_in_objects, queues_and_locks_wait, dead_clients_give_back,
          own_types_are_called, wrong_keys_are_refused, end_of_the_server_is_told]
 
 
+def run(number, test, server, way):
+    """Whether it went well."""
+    name = f"{number} - manager from Python, {test.__name__} at {way}"
+    try:
+        test(server.address)
+        print(f"ok {name}", flush=True)
+        return True
+    except Exception:
+        print(f"not ok {name}")
+        print("".join(f"#   {line}\n" for line in traceback.format_exc().splitlines()), end="", flush=True)
+        return False
+
+
 def main():
     failed = number = 0
-    print(f"1..{2 * len(TESTS)}")
-    for address in ("@kin-test-%d" % os.getpid(), "127.0.0.1:0"):
-        with Server(address) as server:
-            for test in TESTS:
-                number += 1
-                name = f"{number} - manager from Python, {test.__name__} at {'a Unix socket' if '@' in address else 'TCP'}"
-                try:
-                    test(server.address)
-                    print(f"ok {name}")
-                except Exception:
-                    failed += 1
-                    print(f"not ok {name}")
-                    print("".join(f"#   {line}\n" for line in traceback.format_exc().splitlines()), end="")
-                sys.stdout.flush()
+    print(f"1..{3 * len(TESTS) + 1}")
+    with tempfile.TemporaryDirectory(prefix="kin-tls-") as directory:
+        certificates.make(directory, "IP:127.0.0.1,DNS:mill.example")
+        for address, way in (("@kin-test-%d" % os.getpid(), "a Unix socket"), ("127.0.0.1:0", "TCP"), ("127.0.0.1:0", "TLS")):
+            if way == "TLS":
+                served.append(directory)
+                options["authority"] = f"{directory}/authority.pem"
+            with Server(address, *served) as server:
+                for test in TESTS + [certificates_are_checked] * (way == "TLS"):
+                    number += 1
+                    failed += not run(number, test, server, way)
     return 1 if failed else 0
 
 

@@ -1,6 +1,6 @@
 /*
- * manager_served.c - manager_served ADDRESS KEY [insecure]: a server with a type of its own, for clients that are no C programs. Says where
- * it is.
+ * manager_served.c - manager_served ADDRESS KEY [insecure | DIRECTORY [ask]]: a server with a type of its own, for clients that are no C
+ * programs. Says where it is. A directory has server.pem, server.key and authority.pem, for TLS; ask: clients must have certificates, too.
  */
 #include <kin.h>
 
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int construct(kin_call *call, void **object)
 {
@@ -66,9 +67,23 @@ int main(int argc, char **argv)
 {
     if (argc < 3 || kin_init(&argc, &argv))
         return 2;
-    serving =
-        kin_server_new(KIN_MANAGER_OPTIONS(.address = argv[1], .key = argv[2], .key_size = strlen(argv[2]),
-                                           .setup = set_up, .insecure = argc > 3));
+    kin_manager_options options = {.size = sizeof options,
+                                   .address = argv[1],
+                                   .key = argv[2],
+                                   .key_size = strlen(argv[2]),
+                                   .setup = set_up};
+    if (argc > 3 && strcmp(argv[3], "insecure") == 0)
+        options.insecure = true;
+    else if (argc > 3 && chdir(argv[3]) == 0) {
+        options.tls = KIN_TLS_CERTIFICATES;
+        options.certificate = "server.pem";
+        options.private_key = "server.key";
+        options.authority = "authority.pem";
+        options.client_certificates = argc > 4;
+    } else if (argc > 3) {
+        return 2;
+    }
+    serving = kin_server_new(&options);
     if (!serving) {
         fprintf(stderr, "%s\n", kin_error_message());
         return 1;

@@ -8,14 +8,20 @@ Pure Python, with cbor2 (Debian: python3-cbor2); docs/protocol.md says what goes
     scores.call("add", "mill", 1)          every method can be called by its name
     token = scores.token                   bytes that stand for it; manager.open(token) elsewhere
 
+TCP beyond this machine goes by TLS 1.3: authority="ca.pem" names the certificates that are trusted, certificate= and private_key= are for
+servers that ask for ours, host= for a name other than the address's; insecure=True allows it without. (TLS by key alone takes
+external pre-shared keys of TLS 1.3, which Python's ssl has not.)
+
 Each thread has a connection of its own; locks belong to threads. All that this process holds is given back when it ends, or
 at manager.close().
 """
 
 import hmac
+import ipaddress
 import os
 import secrets
 import socket
+import ssl
 import struct
 import threading
 
@@ -78,6 +84,23 @@ def _open_socket(address, timeout):
     return sock
 
 
+def _is_beyond(sock):
+    """Whether it leads to another machine."""
+    if sock.family == socket.AF_UNIX:
+        return False
+    there = ipaddress.ip_address(sock.getpeername()[0].split("%")[0])
+    return not (getattr(there, "ipv4_mapped", None) or there).is_loopback
+
+
+def _tls_context(authority, certificate, private_key):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(authority)
+    if certificate:
+        context.load_cert_chain(certificate, private_key, password="")
+    return context
+
+
 class _Connection:
     def __init__(self, manager):
         self.manager = manager
@@ -85,11 +108,27 @@ class _Connection:
         self.pid = os.getpid()
         self.socket = _open_socket(manager.address, manager.connect_timeout)
         try:
+            self._secure()
             self._shake_hands()
+        except ssl.SSLError as error:
+            self.socket.close()
+            trust = isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE" in (error.reason or "")
+            raise (AuthenticationError if trust else ManagerError)(-11 if trust else -12, f"TLS: {error}") from error
         except BaseException:
             self.socket.close()
             raise
         self.socket.settimeout(None)
+
+    def _secure(self):
+        manager = self.manager
+        if manager.tls:
+            if self.socket.family == socket.AF_UNIX:
+                raise ValueError(f'"{manager.address}" is no TCP address: TLS goes over TCP only')
+            host = manager.host or self.manager.address.removeprefix("tcp:").rsplit(":", 1)[0].strip("[]")
+            self.socket = manager.tls.wrap_socket(self.socket, server_hostname=host)
+        elif not manager.insecure and _is_beyond(self.socket):
+            raise AuthenticationError(-11, f'"{manager.address}" is beyond this machine, and TCP is not encrypted; '
+                                      "give authority=, or insecure=True to allow that")
 
     def _receive(self, size):
         data = bytearray(size)
@@ -168,9 +207,14 @@ class _Bytes:
 class Manager:
     """The connection of this process to a server. Any thread may use it; a child of a fork connects by itself."""
 
-    def __init__(self, address, key, connect_timeout=10.0):
+    def __init__(self, address, key, connect_timeout=10.0, *, authority=None, certificate=None, private_key=None,
+                 host=None, insecure=False):
         if len(key) < 16:
             raise ValueError("a key has 16 bytes at least")
+        if not authority and (certificate or private_key or host):
+            raise ValueError("TLS needs an authority, whose certificates are trusted")
+        self.tls = _tls_context(authority, certificate, private_key) if authority else None
+        self.host, self.insecure = host, insecure
         self.address, self.key, self.connect_timeout = address, bytes(key), connect_timeout
         self.server_id = None
         self._begin()

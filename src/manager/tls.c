@@ -191,10 +191,11 @@ static int use_certificates(struct kin__tls_context *context, const struct kin__
             openssl->SSL_CTX_check_private_key(context->ssl) != 1)
             return refuse_file(openssl, "private key", names->private_key);
     }
-    if (names->authority[0] && openssl->SSL_CTX_load_verify_file(context->ssl, names->authority) != 1)
+    if (server && !names->client_certificates)
+        return 0;
+    if (openssl->SSL_CTX_load_verify_file(context->ssl, names->authority) != 1)
         return refuse_file(openssl, "authority", names->authority);
-    if (!server || names->client_certificates)
-        openssl->SSL_CTX_set_verify(context->ssl, KIN__SSL_VERIFY_PEER | KIN__SSL_VERIFY_MUST, NULL);
+    openssl->SSL_CTX_set_verify(context->ssl, KIN__SSL_VERIFY_PEER | KIN__SSL_VERIFY_MUST, NULL);
     return 0;
 }
 
