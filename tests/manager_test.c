@@ -4,6 +4,7 @@
 #include "manager/near.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 
 static void dict_keeps_what_is_set(void)
 {
@@ -202,6 +203,28 @@ static void server_death_is_told_at_once(void)
     kin_manager_free(manager);
 }
 
+/* Calls go through shared memory, answers that are too large for it come by the socket, and are more than it holds. */
+static void large_answers_reach_members(void)
+{
+    kin_manager *manager = start_manager(NULL);
+    kin_proxy *dict = make(manager, "dict");
+    size_t size = 30000000;
+    uint8_t *large = malloc(size);
+    kin_any value;
+    memset(large, 'x', size);
+    for (int i = 0; i < 3; i++) {
+        OK(kin_proxy_set(dict, KIN_ANY(i), kin_any_bytes(large, size)));
+        OK(kin_proxy_get(dict, KIN_ANY(i), &value));
+        ck_assert_uint_eq(value.size, size);
+        ck_assert_mem_eq(value.data, large, size);
+        kin_any_clear(&value);
+    }
+    free(large);
+    kin_proxy_free(dict);
+    expect_nothing_left(manager);
+    kin_manager_free(manager);
+}
+
 static void mistakes_are_told(void)
 {
     kin_manager *manager = start_manager(NULL);
@@ -343,6 +366,7 @@ static const struct test tests[] = {
      TEST_NOT_VALGRIND},
     {"scribble_in_a_slot_hits_its_client_only", scribble_in_a_slot_hits_its_client_only, 10,
      TEST_NOT_VALGRIND},
+    {"large_answers_reach_members", large_answers_reach_members, 20, TEST_EACH_METHOD},
     {"mistakes_are_told", mistakes_are_told, 10, TEST_NOT_VALGRIND},
 };
 

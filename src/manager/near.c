@@ -205,12 +205,13 @@ static int sleep_for(struct kin__lane *lane, struct kin__slot *slot, double dead
     kin__waits_begin(me, lane->client->manager, &slot->turn);
     while (!error && !is_answered(slot)) {
         kin__waits_sleep(&slot->turn, KIN__TURN_ASLEEP, deadline);
-        struct pollfd one = {.fd = lane->stream.fd, .events = POLLIN};
+        /* Something to read is no end: a large answer comes there before the turn does. */
+        struct pollfd one = {.fd = lane->stream.fd, .events = POLLRDHUP};
         if (is_answered(slot))
             break;
         if (kin__os_left(deadline) <= 0)
             error = KIN_ETIMEDOUT;
-        else if (poll(&one, 1, 0) > 0 && !is_answered(slot)) /* nothing comes there but its end */
+        else if (poll(&one, 1, 0) > 0 && !is_answered(slot))
             error = KIN_ECLOSED;
     }
     kin__waits_end(me);
