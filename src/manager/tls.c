@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* Ciphers whose digest is SHA-256, which the pre-shared key goes with (RFC 8446, 4.2.11). */
 #define KEY_CIPHERS "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
@@ -20,6 +21,8 @@ static const char key_label[] = "kin manager tls 1.3 psk";
 
 struct kin__tls_context {
     const struct kin__openssl *openssl;
+    pid_t maker;
+    struct kin__tls_context *next; /* of those that were abandoned */
     SSL_CTX *ssl;
     BIO_METHOD *socket;
     bool server;
@@ -30,6 +33,7 @@ struct kin__tls_context {
 
 struct kin__tls {
     struct kin__tls_context *context;
+    struct kin__tls *next; /* of those that were abandoned */
     SSL *ssl;
     int fd;
     short wants;
@@ -38,6 +42,11 @@ struct kin__tls {
     bool untrusted;
     char why[160];
 };
+
+/* A child that was forked does not free its parent's: another thread may have been in OpenSSL, with a lock that nobody in the child
+ * gives back. It is kept, so that it is no leak. */
+static struct kin__tls_context *abandoned_contexts;
+static struct kin__tls *abandoned;
 
 /* ---- options --------------------------------------------------------------------------------------- */
 
@@ -59,6 +68,9 @@ int kin__tls_names_read(const kin_manager_options *options, struct kin__tls_name
     if (options->tls != KIN_TLS_CERTIFICATES &&
         (options->certificate || options->private_key || options->authority || options->client_certificates))
         return kin__fail(KIN_EINVAL, "cannot use certificates: .tls is not KIN_TLS_CERTIFICATES");
+    /* A process that is forked from here finds it loaded: the loader has a lock, too. */
+    if (options->tls && !kin__openssl())
+        return kin_error_code();
     int error = copy_name(out->certificate, sizeof out->certificate, options->certificate, "certificate");
     if (!error)
         error = copy_name(out->private_key, sizeof out->private_key, options->private_key, "private_key");
@@ -251,6 +263,7 @@ int kin__tls_context_new(const struct kin__tls_names *names, const void *key, si
     if (!context)
         return kin__fail(KIN_ENOMEM, "cannot use TLS: out of memory");
     context->openssl = openssl;
+    context->maker = getpid();
     context->server = server;
     context->tls = names->tls;
     snprintf(context->host, sizeof context->host, "%s", names->host[0] || !host ? names->host : host);
@@ -266,9 +279,14 @@ void kin__tls_context_free(struct kin__tls_context *context)
 {
     if (!context)
         return;
+    explicit_bzero(context->key, sizeof context->key);
+    if (context->maker != getpid()) {
+        context->next = abandoned_contexts;
+        abandoned_contexts = context;
+        return;
+    }
     context->openssl->SSL_CTX_free(context->ssl);
     context->openssl->BIO_meth_free(context->socket);
-    explicit_bzero(context->key, sizeof context->key);
     free(context);
 }
 
@@ -300,6 +318,11 @@ void kin__tls_free(struct kin__tls *tls)
 {
     if (!tls)
         return;
+    if (tls->context->maker != getpid()) {
+        tls->next = abandoned;
+        abandoned = tls;
+        return;
+    }
     tls->context->openssl->SSL_free(tls->ssl);
     free(tls);
 }

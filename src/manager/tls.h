@@ -28,7 +28,7 @@ struct kin__tls_names {
     char host[KIN_ADDRESS_MAX];
 };
 
-/* KIN_EINVAL: too long, or not of that kind. */
+/* KIN_EINVAL: too long, or not of that kind; KIN_ENOTSUP: there is no OpenSSL. */
 int kin__tls_names_read(const kin_manager_options *options, struct kin__tls_names *out);
 
 struct kin__tls_context;
