@@ -241,7 +241,7 @@ static void large_values_and_batches_go_through(void)
     test_init();
     kin_manager *manager = start_manager(KIN_MANAGER_OPTIONS(LOOPBACK, .tls = KIN_TLS_KEY));
     kin_proxy *dict = make(manager, "dict");
-    size_t sizes[] = {1, 16383, 16384, 16385, 5000000, 30000000};
+    size_t sizes[] = {1, 5000, 10000, 16383, 16384, 16385, 5000000, 30000000};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         uint8_t *bytes = malloc(sizes[i]);
         kin_any value;
@@ -391,7 +391,7 @@ static void wrong_keys_are_refused_and_their_senders_kept_out(void)
     for (int i = 0; i < 8; i++)
         is_refused(KIN_MANAGER_OPTIONS(.key = "another key of 16 bytes", .key_size = 23, .tls = KIN_TLS_KEY,
                                        .address = kin_server_address(server)),
-                   KIN_EPERM, "another key");
+                   KIN_EPERM, "TLS: ");
     is_refused(KIN_MANAGER_OPTIONS(KEY, .tls = KIN_TLS_KEY, .address = kin_server_address(server)), KIN_EDIED,
                "closed the connection");
     end_server(server, thread);
@@ -625,6 +625,8 @@ static void mistakes_are_told(void)
     is_refused(KIN_MANAGER_OPTIONS(KEY, .address = "192.0.2.1:5"), KIN_EPERM, "set .tls");
     is_refused(KIN_MANAGER_OPTIONS(KEY, .address = "@nobody", .tls = KIN_TLS_KEY), KIN_EINVAL,
                "over TCP only");
+    ck_assert_ptr_null(kin_server_new(KIN_MANAGER_OPTIONS(KEY, .tls = KIN_TLS_KEY)));
+    ck_assert_ptr_nonnull(strstr(kin_error_message(), "with TLS: it goes over TCP only"));
 }
 
 static void tls_is_served_beyond_this_machine(void)
