@@ -134,11 +134,17 @@ struct loaded {
     const char *variable;
 };
 
-/* What the thread that starts a worker by fork has found, for the worker: that must not ask the loader, whose locks
- * another thread of the maker's may have had at the fork. */
-static _Thread_local struct {
-    size_t count;
-    struct loaded libraries[LOADED_MAX];
+/*
+ * What the maker has found before it starts a worker by fork, for the worker: that must not ask the loader, whose locks
+ * another thread of the maker's may have had at the fork. Threads that look at once find the same. Not thread-local:
+ * there is little room for that in plug-ins.
+ */
+static struct {
+    _Atomic size_t count;
+    struct {
+        void (*_Atomic set)(int);
+        const char *_Atomic variable;
+    } libraries[LOADED_MAX];
 } found;
 
 static bool is_threaded(const char *path)
@@ -150,26 +156,33 @@ static bool is_threaded(const char *path)
     return threaded;
 }
 
-static void find_setters(const char *name)
+static size_t find_setters(const char *name, struct loaded *out, size_t count)
 {
     void *library = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
-    for (size_t i = 0; library && i < sizeof setters / sizeof *setters && found.count < LOADED_MAX; i++) {
-        struct loaded *loaded = &found.libraries[found.count];
+    for (size_t i = 0; library && i < sizeof setters / sizeof *setters && count < LOADED_MAX; i++) {
+        struct loaded *loaded = &out[count];
         *(void **)&loaded->set = dlsym(library, setters[i]);
         loaded->variable = variables[i];
-        found.count += loaded->set != NULL;
+        count += loaded->set != NULL;
     }
     if (library)
         dlclose(library);
+    return count;
 }
 
 static void find_libraries(void)
 {
     char names[LOADED_MAX][PATH_MAX];
     size_t count = kin__os_modules_named(is_threaded, names, LOADED_MAX);
-    found.count = 0;
+    struct loaded libraries_found[LOADED_MAX];
+    size_t setters_found = 0;
     for (size_t i = 0; i < count; i++)
-        find_setters(names[i]);
+        setters_found = find_setters(names[i], libraries_found, setters_found);
+    for (size_t i = 0; i < setters_found; i++) {
+        atomic_store(&found.libraries[i].set, libraries_found[i].set);
+        atomic_store(&found.libraries[i].variable, libraries_found[i].variable);
+    }
+    atomic_store(&found.count, setters_found);
 }
 
 void kin__place_before_start(const kin_pool *pool)
@@ -182,8 +195,11 @@ static void tell_libraries(const kin_pool *pool)
 {
     if (pool->start_method != KIN_START_FORK)
         find_libraries();
-    for (size_t i = 0; i < found.count; i++)
-        found.libraries[i].set(threads_for(found.libraries[i].variable, pool));
+    size_t count = atomic_load(&found.count);
+    for (size_t i = 0; i < count; i++) {
+        void (*set)(int) = atomic_load(&found.libraries[i].set);
+        set(threads_for(atomic_load(&found.libraries[i].variable), pool));
+    }
 }
 
 /* Not by setenv, whose lock another thread of the maker's may have had at the fork. */
