@@ -41,8 +41,10 @@ int kin__os_environ_set(const struct kin__variable *set, size_t count)
             after[used++] = environ[i];
     for (size_t i = 0; i < count; i++) {
         after[used] = entry_of(&set[i]);
-        if (!after[used++])
-            return KIN_ENOMEM; /* the process ends of it */
+        if (!after[used++]) {
+            free(after); /* not the entries: the process ends of it */
+            return KIN_ENOMEM;
+        }
     }
     after[used] = NULL;
     environ = after;
