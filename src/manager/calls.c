@@ -366,6 +366,48 @@ bool kin__arg_more(kin_call *call)
     return call->rest.at < call->rest.end && !kin__read_null(&call->rest);
 }
 
+int kin__arg_list(kin_call *call, struct kin__reader *items)
+{
+    struct kin__head head;
+    int error = kin__arg_item(call, "a list", items);
+    if (!error && (!kin__read_head(items, &head) || head.major != KIN__LIST))
+        error = kin__fail(KIN_EINVAL, "the argument is not a list");
+    return error;
+}
+
+bool kin__list_next(struct kin__reader *items, struct kin__reader *item)
+{
+    if (items->at >= items->end || *items->at == 0xff)
+        return false;
+    *item = *items;
+    kin__skip(items);
+    item->end = items->at;
+    return true;
+}
+
+int kin__arg_seen(kin_call *call, struct kin__reader *seen, bool *given, double *timeout)
+{
+    struct kin__head head;
+    int error = kin__arg_item(call, "a list", seen);
+    if (error || (error = kin__arg_timeout(call, timeout)))
+        return error;
+    if (!kin__read_head(seen, &head) || head.major != KIN__LIST || head.info == 31 || head.argument > 1)
+        return kin__fail(KIN_EINVAL, "argument 2 is not a list of one value, or none");
+    *given = head.argument;
+    return 0;
+}
+
+int kin__arg_page(kin_call *call, int64_t *from, int64_t *most)
+{
+    int error = kin__arg_int(call, "where to begin", from);
+    if (!error)
+        error = kin__arg_int(call, "a number of entries", most);
+    if (!error && (*most < 1 || *most > KIN__PAGE_MOST))
+        error = kin__fail(KIN_EINVAL, "cannot give pages of %lld entries: 1 to %d", (long long)*most,
+                          KIN__PAGE_MOST);
+    return error;
+}
+
 int kin__arg_timeout(kin_call *call, double *out)
 {
     *out = (double)INFINITY;

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #define CHANGES 0u
-#define PAGE_MOST 100000
 
 struct dict {
     struct kin__table table;
@@ -43,11 +42,6 @@ static int find(kin_call *call, struct kin__entity *entity, struct kin__reader *
     if (!error)
         *out = kin__table_find(table_of(entity), data, size);
     return error;
-}
-
-static void put_kept(kin_call *call, const struct kin__kept *kept)
-{
-    kin__buffer_add(call->answer, kept->data, kept->size);
 }
 
 /* ---- changing -------------------------------------------------------------------------------------- */
@@ -192,7 +186,7 @@ static int get(kin_call *call, struct kin__entity *entity)
         return error;
     if (!entry)
         return key_missing(key);
-    put_kept(call, &entry->value);
+    kin__put_kept(call->answer, &entry->value);
     return 0;
 }
 
@@ -205,7 +199,7 @@ static int get_or(kin_call *call, struct kin__entity *entity)
     if (error)
         return error;
     if (entry)
-        put_kept(call, &entry->value);
+        kin__put_kept(call->answer, &entry->value);
     else if (call->rest.at < call->rest.end && !(error = kin__arg_item(call, "a value", &other)))
         kin__buffer_add(call->answer, other.at, (size_t)(other.end - other.at));
     return error;
@@ -231,7 +225,7 @@ static int get_many(kin_call *call, struct kin__entity *entity)
             break;
         kin__put_bool(call->answer, entry);
         if (entry)
-            put_kept(call, &entry->value);
+            kin__put_kept(call->answer, &entry->value);
         else
             kin__put_null(call->answer);
     }
@@ -259,12 +253,9 @@ static int length(kin_call *call, struct kin__entity *entity)
 static int page(kin_call *call, struct kin__entity *entity)
 {
     int64_t from, most;
-    int error = kin__arg_int(call, "where to begin", &from);
-    if (error || (error = kin__arg_int(call, "a number of entries", &most)))
+    int error = kin__arg_page(call, &from, &most);
+    if (error)
         return error;
-    if (most < 1 || most > PAGE_MOST)
-        return kin__fail(KIN_EINVAL, "cannot give pages of %lld entries: 1 to %d", (long long)most,
-                         PAGE_MOST);
     struct kin__entry *last = kin__table_last(table_of(entity)),
                       *entry = kin__table_from(table_of(entity), (uint64_t)from);
     struct kin__entry *end = entry;
@@ -278,8 +269,8 @@ static int page(kin_call *call, struct kin__entity *entity)
     kin__put_head(call->answer, KIN__UINT, more ? end->number : 0);
     for (; count; entry++)
         if (entry->number) {
-            put_kept(call, &entry->key);
-            put_kept(call, &entry->value);
+            kin__put_kept(call->answer, &entry->key);
+            kin__put_kept(call->answer, &entry->value);
             count--;
         }
     return 0;
@@ -291,8 +282,8 @@ static int copy(kin_call *call, struct kin__entity *entity)
     kin__put_head(call->answer, KIN__MAP, table->live);
     for (size_t i = 0; i < table->used; i++)
         if (table->entries[i].number) {
-            put_kept(call, &table->entries[i].key);
-            put_kept(call, &table->entries[i].value);
+            kin__put_kept(call->answer, &table->entries[i].key);
+            kin__put_kept(call->answer, &table->entries[i].value);
         }
     return 0;
 }
@@ -308,7 +299,7 @@ static int pop(kin_call *call, struct kin__entity *entity)
     if (error)
         return error;
     if (entry) {
-        put_kept(call, &entry->value);
+        kin__put_kept(call->answer, &entry->value);
         remove_entry(call->server, entity, entry, true);
     } else if (call->rest.at == call->rest.end) {
         error = key_missing(key);
@@ -325,8 +316,8 @@ static int popitem(kin_call *call, struct kin__entity *entity)
     if (!last)
         return kin__fail(KIN_ENOTFOUND, "it is empty");
     kin__put_head(call->answer, KIN__LIST, 2);
-    put_kept(call, &last->key);
-    put_kept(call, &last->value);
+    kin__put_kept(call->answer, &last->key);
+    kin__put_kept(call->answer, &last->value);
     remove_entry(call->server, entity, last, true);
     return 0;
 }
@@ -339,7 +330,7 @@ static int setdefault(kin_call *call, struct kin__entity *entity)
     if (error || (error = kin__arg_item(call, "a value", &value)))
         return error;
     if (entry)
-        put_kept(call, &entry->value);
+        kin__put_kept(call->answer, &entry->value);
     else if (!(error = store(call->server, entity, key, NULL, value)))
         kin__buffer_add(call->answer, value.at, (size_t)(value.end - value.at));
     return error;
@@ -356,8 +347,6 @@ static int add(kin_call *call, struct kin__entity *entity)
     struct kin__buffer sum = {0};
     error = kin__put_sum(
         &sum, entry ? kin__kept_reader(&entry->value) : (struct kin__reader){&zero, &zero + 1}, amount);
-    if (!error && sum.failed)
-        error = kin__fail(KIN_ENOMEM, "cannot add: out of memory in the manager");
     if (!error && !(error = store(call->server, entity, key, entry,
                                   (struct kin__reader){sum.data, sum.data + sum.size})))
         kin__buffer_add(call->answer, sum.data, sum.size);
@@ -391,22 +380,19 @@ static int wait_change(kin_call *call, struct kin__entity *entity)
 {
     struct kin__reader key, seen;
     struct kin__entry *entry;
-    struct kin__head head;
     double timeout;
-    bool same = false;
+    bool given, same = false;
     int error = find(call, entity, &key, &entry);
-    if (error || (error = kin__arg_item(call, "a list", &seen)) || (error = kin__arg_timeout(call, &timeout)))
+    if (error || (error = kin__arg_seen(call, &seen, &given, &timeout)))
         return error;
-    if (!kin__read_head(&seen, &head) || head.major != KIN__LIST || head.info == 31 || head.argument > 1)
-        return kin__fail(KIN_EINVAL, "argument 2 is not a list of one value, or none");
-    if (!entry && head.argument)
+    if (!entry && given)
         return key_missing(key);
-    if (entry && head.argument &&
+    if (entry && given &&
         (error = kin__same_items(call->server, kin__kept_reader(&entry->value), seen, &same)))
         return error;
     if (!entry || same)
         return kin__call_park(call, entity, CHANGES, timeout);
-    put_kept(call, &entry->value);
+    kin__put_kept(call->answer, &entry->value);
     return 0;
 }
 

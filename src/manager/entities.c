@@ -447,6 +447,11 @@ struct kin__reader kin__kept_reader(const struct kin__kept *kept)
     return (struct kin__reader){kept->data, kept->data + kept->size};
 }
 
+void kin__put_kept(struct kin__buffer *out, const struct kin__kept *kept)
+{
+    kin__buffer_add(out, kept->data, kept->size);
+}
+
 /* An integer, if both are and it fits; else a real. */
 int kin__put_sum(struct kin__buffer *out, struct kin__reader one, struct kin__reader other)
 {
@@ -458,10 +463,10 @@ int kin__put_sum(struct kin__buffer *out, struct kin__reader one, struct kin__re
             return kin__fail(KIN_EINVAL, "cannot add %lld to %lld: the sum is beyond 64 bits", (long long)b,
                              (long long)a);
         kin__put_int(out, sum);
-        return 0;
-    }
-    if (!kin__read_number(&one, &x) || !kin__read_number(&other, &y))
+    } else if (kin__read_number(&one, &x) && kin__read_number(&other, &y)) {
+        kin__put_real(out, x + y);
+    } else {
         return kin__fail(KIN_EINVAL, "cannot add: both must be numbers");
-    kin__put_real(out, x + y);
-    return 0;
+    }
+    return out->failed ? kin__fail(KIN_ENOMEM, "cannot add: out of memory in the manager") : 0;
 }

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #define CHANGES 0u
-#define PAGE_MOST 100000
 #define ARRAY_MOST ((int64_t)1 << 28)
 
 struct list {
@@ -73,19 +72,10 @@ static struct kin__kept take_at(struct list *list, size_t place)
 /* Each item of the argument, which is a list, goes to the end. */
 static int append_all(kin_call *call, struct list *list)
 {
-    struct kin__reader items;
-    struct kin__head head;
-    int error = kin__arg_item(call, "a list", &items);
-    if (error)
-        return error;
-    if (!kin__read_head(&items, &head) || head.major != KIN__LIST)
-        return kin__fail(KIN_EINVAL, "the argument is not a list");
-    while (!error && items.at < items.end && *items.at != 0xff) {
-        struct kin__reader value = items;
-        kin__skip(&items);
-        value.end = items.at;
+    struct kin__reader items, value;
+    int error = kin__arg_list(call, &items);
+    while (!error && kin__list_next(&items, &value))
         error = insert_at(call->server, list, list->count, value);
-    }
     return error;
 }
 
@@ -139,17 +129,12 @@ static int make_array(kin_call *call, struct kin__entity *entity)
 
 /* ---- methods ------------------------------------------------------------------------------------------- */
 
-static void put_kept(kin_call *call, const struct kin__kept *kept)
-{
-    kin__buffer_add(call->answer, kept->data, kept->size);
-}
-
 static int get(kin_call *call, struct kin__entity *entity)
 {
     size_t place = 0;
     int error = index_arg(call, entity, false, &place);
     if (!error)
-        put_kept(call, &list_of(entity)->items[place]);
+        kin__put_kept(call->answer, &list_of(entity)->items[place]);
     return error;
 }
 
@@ -184,8 +169,6 @@ static int add(kin_call *call, struct kin__entity *entity)
     if (error || (error = kin__arg_item(call, "a number", &amount)))
         return error;
     error = kin__put_sum(&sum, kin__kept_reader(&list_of(entity)->items[place]), amount);
-    if (!error && sum.failed)
-        error = kin__fail(KIN_ENOMEM, "cannot add: out of memory in the manager");
     if (!error &&
         !(error = replace(call, entity, place, (struct kin__reader){sum.data, sum.data + sum.size})))
         kin__buffer_add(call->answer, sum.data, sum.size);
@@ -215,20 +198,17 @@ static int wait_change(kin_call *call, struct kin__entity *entity)
 {
     size_t place = 0;
     struct kin__reader seen;
-    struct kin__head head;
     double timeout;
-    bool same = false;
+    bool given, same = false;
     int error = index_arg(call, entity, false, &place);
-    if (error || (error = kin__arg_item(call, "a list", &seen)) || (error = kin__arg_timeout(call, &timeout)))
+    if (error || (error = kin__arg_seen(call, &seen, &given, &timeout)))
         return error;
-    if (!kin__read_head(&seen, &head) || head.major != KIN__LIST || head.info == 31 || head.argument > 1)
-        return kin__fail(KIN_EINVAL, "argument 2 is not a list of one value, or none");
     const struct kin__kept *item = &list_of(entity)->items[place];
-    if (head.argument && (error = kin__same_items(call->server, kin__kept_reader(item), seen, &same)))
+    if (given && (error = kin__same_items(call->server, kin__kept_reader(item), seen, &same)))
         return error;
     if (same)
         return kin__call_park(call, entity, CHANGES, timeout);
-    put_kept(call, item);
+    kin__put_kept(call->answer, item);
     return 0;
 }
 
@@ -287,7 +267,7 @@ static int pop(kin_call *call, struct kin__entity *entity)
     if (error)
         return error;
     struct kin__kept old = take_at(list_of(entity), place);
-    put_kept(call, &old);
+    kin__put_kept(call->answer, &old);
     kin__hand_out(call->server, &old);
     changed(call->server, entity);
     return 0;
@@ -459,7 +439,7 @@ static int sort(kin_call *call, struct kin__entity *entity)
 static void put_range(kin_call *call, const struct list *list, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i++)
-        put_kept(call, &list->items[i]);
+        kin__put_kept(call->answer, &list->items[i]);
 }
 
 /* page(from, most): [next, value, ...] */
@@ -470,9 +450,9 @@ static int page(kin_call *call, struct kin__entity *entity)
     int error = kin__arg_int(call, "where to begin", &from);
     if (error || (error = kin__arg_int(call, "a number of entries", &most)))
         return error;
-    if (from < 0 || most < 1 || most > PAGE_MOST)
+    if (from < 0 || most < 1 || most > KIN__PAGE_MOST)
         return kin__fail(KIN_EINVAL, "cannot give pages of %lld entries from %lld on: 1 to %d",
-                         (long long)most, (long long)from, PAGE_MOST);
+                         (long long)most, (long long)from, KIN__PAGE_MOST);
     size_t first = (size_t)from < list->count ? (size_t)from : list->count;
     size_t end = (size_t)most < list->count - first ? first + (size_t)most : list->count;
     kin__put_head(call->answer, KIN__LIST, 1 + end - first);

@@ -119,10 +119,8 @@ static int put_many(kin_call *call, struct kin__entity *entity)
         return error;
     if (!kin__read_head(&items, &head) || head.major != KIN__LIST)
         return kin__fail(KIN_EINVAL, "argument 1 is not a list");
-    for (; items.at < items.end && *items.at != 0xff && !is_full(queue_of(entity)); count++) {
-        struct kin__reader value = items;
-        kin__skip(&items);
-        value.end = items.at;
+    struct kin__reader value;
+    for (; !is_full(queue_of(entity)) && kin__list_next(&items, &value); count++) {
         if ((error = append(call->server, entity, value)))
             return error;
     }

@@ -231,6 +231,15 @@ int kin__arg_span(kin_call *call, enum kin__major major, const char *what, const
                   size_t *size);
 /* An item, as it stands. */
 int kin__arg_item(kin_call *call, const char *what, struct kin__reader *out);
+/* A list, of which `items` are the rest; and its next item, false: that was the last. */
+int kin__arg_list(kin_call *call, struct kin__reader *items);
+bool kin__list_next(struct kin__reader *items, struct kin__reader *item);
+/* Arguments 2 and 3 of wait_change: a list of what has been seen, which `seen` begins with if `*given`, or of nothing;
+ * and a timeout. */
+int kin__arg_seen(kin_call *call, struct kin__reader *seen, bool *given, double *timeout);
+/* Where a page of entries begins, and how many it may have at the most. */
+int kin__arg_page(kin_call *call, int64_t *from, int64_t *most);
+#define KIN__PAGE_MOST 100000
 /* Seconds; null or missing: forever. */
 int kin__arg_timeout(kin_call *call, double *out);
 /* Whether there is one more, other than null; a null is passed over. */
@@ -272,7 +281,8 @@ int kin__key(struct kin_server *server, struct kin__reader item, const uint8_t *
 /* Whether they are equal, as kin/any.h has it. KIN_ENOMEM. */
 int kin__same_items(struct kin_server *server, struct kin__reader one, struct kin__reader other, bool *out);
 struct kin__reader kin__kept_reader(const struct kin__kept *kept);
-/* The sum of two numbers, as an item. KIN_EINVAL. */
+void kin__put_kept(struct kin__buffer *out, const struct kin__kept *kept);
+/* The sum of two numbers, as an item. KIN_EINVAL, KIN_ENOMEM. */
 int kin__put_sum(struct kin__buffer *out, struct kin__reader one, struct kin__reader other);
 
 /* An item that stands for the object. */

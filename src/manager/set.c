@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-#define PAGE_MOST 100000
-
 static struct kin__table *table_of(struct kin__entity *entity)
 {
     return entity->state;
@@ -57,20 +55,11 @@ static int add(kin_call *call, struct kin__entity *entity)
 
 static int update(kin_call *call, struct kin__entity *entity)
 {
-    struct kin__reader items;
-    struct kin__head head;
-    int error = kin__arg_item(call, "a list", &items);
-    if (error)
-        return error;
-    if (!kin__read_head(&items, &head) || head.major != KIN__LIST)
-        return kin__fail(KIN_EINVAL, "the argument is not a list");
-    while (!error && items.at < items.end && *items.at != 0xff) {
-        struct kin__reader value = items;
-        bool added;
-        kin__skip(&items);
-        value.end = items.at;
+    struct kin__reader items, value;
+    bool added;
+    int error = kin__arg_list(call, &items);
+    while (!error && kin__list_next(&items, &value))
         error = add_one(call->server, entity, value, &added);
-    }
     return error;
 }
 
@@ -165,12 +154,9 @@ static int page(kin_call *call, struct kin__entity *entity)
 {
     int64_t from, most;
     const struct kin__table *table = table_of(entity);
-    int error = kin__arg_int(call, "where to begin", &from);
-    if (error || (error = kin__arg_int(call, "a number of entries", &most)))
+    int error = kin__arg_page(call, &from, &most);
+    if (error)
         return error;
-    if (most < 1 || most > PAGE_MOST)
-        return kin__fail(KIN_EINVAL, "cannot give pages of %lld entries: 1 to %d", (long long)most,
-                         PAGE_MOST);
     const struct kin__entry *entry = kin__table_from(table, (uint64_t)from);
     size_t first = entry ? (size_t)(entry - table->entries) : table->used, end = first;
     uint64_t count = 0;

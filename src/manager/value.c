@@ -75,8 +75,6 @@ static int add(kin_call *call, struct kin__entity *entity)
     if (error)
         return error;
     error = kin__put_sum(&sum, kin__kept_reader(kept_of(entity)), amount);
-    if (!error && sum.failed)
-        error = kin__fail(KIN_ENOMEM, "cannot add: out of memory in the manager");
     if (!error && !(error = replace(call, entity, (struct kin__reader){sum.data, sum.data + sum.size})))
         kin__buffer_add(call->answer, sum.data, sum.size);
     kin__buffer_free(&sum);
