@@ -50,7 +50,19 @@ static void remember_here(uint32_t index, const struct kin__os_module *module)
     atomic_store_explicit(&here[index].base, module->base, memory_order_relaxed);
     atomic_store_explicit(&here[index].code_start, module->build.code_start, memory_order_relaxed);
     atomic_store_explicit(&here[index].code_end, module->build.code_end, memory_order_relaxed);
-    atomic_store_explicit(&here[index].known, true, memory_order_release); /* pairs with find_here() */
+    atomic_store_explicit(&here[index].known, true, memory_order_release); /* pairs with is_here() */
+}
+
+static bool is_here(uint32_t index)
+{
+    return atomic_load_explicit(&here[index].known, memory_order_acquire); /* pairs with remember_here() */
+}
+
+/* For one that is here. */
+static bool is_code_here(uint32_t index, uint64_t offset)
+{
+    return offset >= atomic_load_explicit(&here[index].code_start, memory_order_relaxed) &&
+           offset < atomic_load_explicit(&here[index].code_end, memory_order_relaxed);
 }
 
 /* ---- refer ----------------------------------------------------------------------------------- */
@@ -166,11 +178,10 @@ static bool find_pinned(uintptr_t address, struct kin__function *out)
 {
     uint32_t count = entries();
     for (uint32_t i = 0; i < count && i < KIN__MODULES_MAX; i++) {
-        if (!atomic_load_explicit(&here[i].known, memory_order_acquire)) /* pairs with remember_here() */
+        if (!is_here(i))
             continue;
         uintptr_t offset = address - atomic_load_explicit(&here[i].base, memory_order_relaxed);
-        if (offset < atomic_load_explicit(&here[i].code_start, memory_order_relaxed) ||
-            offset >= atomic_load_explicit(&here[i].code_end, memory_order_relaxed))
+        if (!is_code_here(i, offset))
             continue;
         *out = (struct kin__function){.module = i + 1, .offset = offset};
         return true;
@@ -309,10 +320,7 @@ static int load(const struct kin__module *entry, uint64_t offset, struct kin__os
 
 static bool find_here(uint32_t index, uint64_t offset, void (**out)(void))
 {
-    if (!atomic_load_explicit(&here[index].known, memory_order_acquire)) /* pairs with remember_here() */
-        return false;
-    if (offset < atomic_load_explicit(&here[index].code_start, memory_order_relaxed) ||
-        offset >= atomic_load_explicit(&here[index].code_end, memory_order_relaxed))
+    if (!is_here(index) || !is_code_here(index, offset))
         return false;
     *out = (void (*)(void))(atomic_load_explicit(&here[index].base, memory_order_relaxed) + offset);
     return true;
