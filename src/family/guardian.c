@@ -14,7 +14,6 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOCK_PERIOD_NS 2000000
@@ -73,11 +72,7 @@ bool kin__guardian_check(struct kin__watch *watch)
 static bool lock_unless_stopping(void)
 {
     while (!atomic_load(&stopping)) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOCK_PERIOD_NS;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
+        struct timespec until = kin__os_moment_in(LOCK_PERIOD_NS);
         if (pthread_mutex_clocklock(&mutex, CLOCK_MONOTONIC, &until) == 0)
             return true;
     }

@@ -2,9 +2,9 @@
 #include "family/lock.h"
 
 #include "base/failure.h"
+#include "os/os.h"
 
 #include <errno.h>
-#include <time.h>
 
 #define LOOK_AGAIN_NS 50000000
 
@@ -41,11 +41,7 @@ static int lock_or_look_again(pthread_mutex_t *mutex)
 #endif
     int error;
     do {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += LOOK_AGAIN_NS;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
+        struct timespec until = kin__os_moment_in(LOOK_AGAIN_NS);
         error = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until);
     } while (error == ETIMEDOUT);
     return error;

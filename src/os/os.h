@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* ---- time.c -------------------------------------------------------------------------------- */
 
@@ -25,6 +26,9 @@ uint64_t kin__os_since_boot_ns(void);
 /* The moment `timeout` seconds from now (infinity stays); and what is left until then, at least 0. */
 double kin__os_deadline(double timeout);
 double kin__os_left(double deadline);
+
+/* The moment `ns` nanoseconds from now, for waits by CLOCK_MONOTONIC. */
+struct timespec kin__os_moment_in(uint64_t ns);
 
 /* Whether a timeout is legal (not negative, not NaN). */
 bool kin__os_timeout_ok(double timeout);

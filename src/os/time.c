@@ -36,6 +36,12 @@ double kin__os_left(double deadline)
     return left > 0 ? left : 0;
 }
 
+struct timespec kin__os_moment_in(uint64_t ns)
+{
+    uint64_t then = kin__os_now_ns() + ns;
+    return (struct timespec){.tv_sec = (time_t)(then / 1000000000), .tv_nsec = (long)(then % 1000000000)};
+}
+
 bool kin__os_timeout_ok(double timeout)
 {
     return timeout >= 0; /* false for NaN too */

@@ -331,12 +331,8 @@ int kin_pool_workers(const kin_pool *pool)
 static int lock_until(struct kin__local *local, double deadline)
 {
     for (;;) {
-        struct timespec soon;
         double left = kin__os_left(deadline);
-        clock_gettime(CLOCK_MONOTONIC, &soon);
-        soon.tv_nsec += (long)((left < LOCK_PERIOD ? left : LOCK_PERIOD) * 1e9);
-        soon.tv_sec += soon.tv_nsec / 1000000000;
-        soon.tv_nsec %= 1000000000;
+        struct timespec soon = kin__os_moment_in((uint64_t)((left < LOCK_PERIOD ? left : LOCK_PERIOD) * 1e9));
         int error = pthread_mutex_clocklock(&local->mutex, CLOCK_MONOTONIC, &soon);
         if (!error)
             return 0;

@@ -587,12 +587,8 @@ static bool wait_until_told(kin__id id, double deadline)
 {
     bool owed;
     while ((owed = owes(id)) && kin__os_left(deadline) > 0) {
-        struct timespec until;
         double left = kin__os_left(deadline);
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += (long)((left < PERIOD ? left : PERIOD) * 1e9);
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
+        struct timespec until = kin__os_moment_in((uint64_t)((left < PERIOD ? left : PERIOD) * 1e9));
         pthread_cond_timedwait(&relay.told, &relay.mutex, &until);
     }
     return !owed;
