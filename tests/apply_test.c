@@ -1,5 +1,5 @@
 /* apply_test.c - kin/apply.h and kin/result.h: one task at a time, what becomes of it, and what its worker's death does. */
-#include "harness.h"
+#include "pool_common.h"
 
 #include <math.h>
 #include <signal.h>
@@ -9,17 +9,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "kin.h"
-
-#define TOP (test_time_left() - 0.5)
-
-static kin_pool *new_pool(int workers)
-{
-    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = workers, .start_method = test_method()));
-    ck_assert_msg(pool != NULL, "%s", kin_error_message());
-    return pool;
-}
 
 static int square(kin_task *task, const void *in, void *out)
 {

@@ -1,5 +1,5 @@
 /* imap_test.c - kin/imap.h: lazy input, bounded windows, order, failures, deaths; the reduction. */
-#include "harness.h"
+#include "pool_common.h"
 
 #include <math.h>
 #include <signal.h>
@@ -8,23 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "kin.h"
-
-#define TOP (test_time_left() - 0.5)
-
-static kin_pool *new_pool(int workers)
-{
-    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = workers, .start_method = test_method()));
-    ck_assert_msg(pool != NULL, "%s", kin_error_message());
-    return pool;
-}
-
-static void end_pool(kin_pool *pool)
-{
-    ck_assert_msg(kin_pool_finish(pool, TOP) == 0, "%s", kin_error_message());
-    kin_pool_free(pool);
-}
 
 static kin_imap *imap_over(kin_pool *pool, kin_task_fn fn, const kin_imap_args *args)
 {

@@ -7,6 +7,7 @@
 #include <kin.h>
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,6 +110,34 @@ static inline void await_waiting(kin_manager *manager, size_t count)
         OK(kin_manager_counts_get(manager, &counts));
     } while (counts.waiting != count && test_time_left() > 1);
     ck_assert_uint_eq(counts.waiting, count);
+}
+
+static inline void *take_in_thread(void *queue)
+{
+    kin_any value;
+    return kin_proxy_take(queue, &value, 30) ? NULL : queue;
+}
+
+/* Threads of this process wait for one queue, and each gets its message. */
+static inline void threads_take_side_by_side(int count)
+{
+    kin_manager *manager = start_manager(NULL);
+    kin_proxy *queue = make(manager, "Queue");
+    pthread_t threads[150];
+    ck_assert_int_le(count, 150);
+    for (int i = 0; i < count; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, take_in_thread, queue), 0);
+    await_waiting(manager, (size_t)count);
+    for (int i = 0; i < count; i++)
+        OK(kin_proxy_put(queue, KIN_ANY(i), 0));
+    for (int i = 0; i < count; i++) {
+        void *result;
+        pthread_join(threads[i], &result);
+        ck_assert_ptr_nonnull(result);
+    }
+    kin_proxy_free(queue);
+    expect_nothing_left(manager);
+    kin_manager_free(manager);
 }
 
 #endif

@@ -303,30 +303,9 @@ static void sealed_members_call_by_the_socket(void)
     free_shared(shared);
 }
 
-static void *call_in_thread(void *arg)
-{
-    kin_any value;
-    return kin_proxy_take(arg, &value, 30) ? NULL : arg;
-}
-
 static void more_threads_than_slots_call_all_the_same(void)
 {
-    kin_manager *manager = start_manager(NULL);
-    kin_proxy *queue = make(manager, "Queue");
-    pthread_t threads[150];
-    for (int i = 0; i < 150; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, call_in_thread, queue), 0);
-    await_waiting(manager, 150);
-    for (int i = 0; i < 150; i++)
-        OK(kin_proxy_put(queue, KIN_ANY(i), 0));
-    for (int i = 0; i < 150; i++) {
-        void *result;
-        pthread_join(threads[i], &result);
-        ck_assert_ptr_nonnull(result);
-    }
-    kin_proxy_free(queue);
-    expect_nothing_left(manager);
-    kin_manager_free(manager);
+    threads_take_side_by_side(150);
 }
 
 static void scribble_in_a_slot_hits_its_client_only(void)

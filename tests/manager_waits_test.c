@@ -479,31 +479,9 @@ static void barrier_breaks_for_all(void)
 
 /* ---- threads, many ----------------------------------------------------------------------------------------- */
 
-static void *take_in_thread(void *arg)
-{
-    kin_any value;
-    int error = kin_proxy_take(arg, &value, 30);
-    return error ? NULL : arg;
-}
-
 static void threads_of_a_process_wait_side_by_side(void)
 {
-    kin_manager *manager = start_manager(NULL);
-    kin_proxy *queue = make(manager, "Queue");
-    pthread_t threads[20];
-    for (int i = 0; i < 20; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, take_in_thread, queue), 0);
-    await_waiting(manager, 20);
-    for (int i = 0; i < 20; i++)
-        OK(kin_proxy_put(queue, KIN_ANY(i), 0));
-    for (int i = 0; i < 20; i++) {
-        void *result;
-        pthread_join(threads[i], &result);
-        ck_assert_ptr_nonnull(result);
-    }
-    kin_proxy_free(queue);
-    expect_nothing_left(manager);
-    kin_manager_free(manager);
+    threads_take_side_by_side(20);
 }
 
 static void *wait_for_the_end(void *arg)

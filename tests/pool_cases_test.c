@@ -1,5 +1,5 @@
 /* pool_cases_test.c - cases of CPython's _TestPool that the other tests of the pool do not tell (tests/cpython/pool.tsv). */
-#include "harness.h"
+#include "pool_common.h"
 
 #include <signal.h>
 #include <stdint.h>
@@ -7,23 +7,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#include "kin.h"
-
-#define TOP (test_time_left() - 0.5)
-
-static kin_pool *new_pool(int workers)
-{
-    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = workers, .start_method = test_method()));
-    ck_assert_msg(pool != NULL, "%s", kin_error_message());
-    return pool;
-}
-
-static void end_pool(kin_pool *pool)
-{
-    ck_assert_msg(kin_pool_finish(pool, TOP) == 0, "%s", kin_error_message());
-    kin_pool_free(pool);
-}
 
 struct pair {
     int x, y;

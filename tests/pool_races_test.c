@@ -1,5 +1,5 @@
 /* pool_races_test.c - kin/pool.h: what went wrong only when two things met. */
-#include "harness.h"
+#include "pool_common.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -13,15 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kin.h"
 #include "pool/pool_shared.h"
-
-static kin_pool *new_pool(int workers)
-{
-    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = workers, .start_method = test_method()));
-    ck_assert_msg(pool != NULL, "%s", kin_error_message());
-    return pool;
-}
 
 static int nap(kin_task *task, size_t index, void *context)
 {

@@ -1,5 +1,5 @@
 /* pool_test.c - kin/pool.h: maps, failures, deaths, limits, state, results, progress. */
-#include "harness.h"
+#include "pool_common.h"
 
 #include <math.h>
 #include <poll.h>
@@ -11,17 +11,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "kin.h"
-
-#define TOP (test_time_left() - 0.5)
-
-static kin_pool *new_pool(int workers)
-{
-    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = workers, .start_method = test_method()));
-    ck_assert_msg(pool != NULL, "%s", kin_error_message());
-    return pool;
-}
 
 static double *numbers(size_t count)
 {

@@ -1,5 +1,5 @@
 /* tasks_test.c - tasks one by one: waiting for several, done functions, the descriptor, limits, retries, priorities. */
-#include "harness.h"
+#include "pool_common.h"
 
 #include <math.h>
 #include <poll.h>
@@ -11,28 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kin.h"
-
-#define TOP (test_time_left() - 0.5)
-
 static double now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static kin_pool *new_pool(int workers)
-{
-    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = workers, .start_method = test_method()));
-    ck_assert_msg(pool != NULL, "%s", kin_error_message());
-    return pool;
-}
-
-static void end_pool(kin_pool *pool)
-{
-    ck_assert_msg(kin_pool_finish(pool, TOP) == 0, "%s", kin_error_message());
-    kin_pool_free(pool);
 }
 
 static int nothing(kin_task *task, const void *in, void *out)
