@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define CONNECT_TIME 10.0
 #define GRACE 5.0 /* seconds that an answer may come later than the method's own timeout */
 #define READ_MOST 65536u
 #define KEEP_MOST (256u << 10)
@@ -37,9 +36,10 @@ static int refuse(const kin_manager *manager, const struct kin__socket *stream, 
 {
     switch (error) {
     case KIN_ETIMEDOUT:
-        return kin__fail(
-            KIN_ETIMEDOUT, "cannot connect to \"%s\": what listens there was silent for %g seconds%s",
-            manager->address, CONNECT_TIME, stream->tls ? "" : ": it is no manager, or one that wants TLS");
+        return kin__fail(KIN_ETIMEDOUT,
+                         "cannot connect to \"%s\": what listens there was silent for %g seconds%s",
+                         manager->address, KIN__CONNECT_TIME,
+                         stream->tls ? "" : ": it is no manager, or one that wants TLS");
     case KIN_EPERM:
         return kin__fail(
             error, "cannot connect to \"%s\": TLS: %s%s", manager->address, kin__tls_why(stream->tls),
@@ -66,7 +66,7 @@ static int await_hello(const kin_manager *manager, struct kin__socket *stream, s
 static int greet(kin_manager *manager, const uint8_t id[16], struct kin__socket *stream)
 {
     struct kin__hello server, client, last;
-    double deadline = kin__os_deadline(CONNECT_TIME);
+    double deadline = kin__os_deadline(KIN__CONNECT_TIME);
     int error = stream->tls ? kin__socket_shake_hands(stream, deadline) : 0;
     if (error)
         return refuse(manager, stream, error, " within TLS's handshake");
@@ -140,7 +140,7 @@ static int connect_client(struct kin__connected *client, struct kin__socket *out
     if (error)
         return error;
     const char *title = client->manager->address;
-    if ((error = kin__os_connect(&address, title, kin__os_deadline(CONNECT_TIME), &stream.fd)))
+    if ((error = kin__os_connect(&address, title, kin__os_deadline(KIN__CONNECT_TIME), &stream.fd)))
         return error;
     if (address.storage.ss_family != AF_UNIX)
         kin__os_tcp_settle(stream.fd);

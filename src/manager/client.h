@@ -25,6 +25,8 @@
 #include <math.h>
 #include <pthread.h>
 
+#define KIN__CONNECT_TIME 10.0 /* seconds that a server has, until a connection is ready for calls */
+
 struct kin_manager {
     struct kin__sync sync;
     uint64_t number; /* no other manager of this family has had it: the block may be used again */
