@@ -54,6 +54,13 @@ int kin__pool_check(const kin_pool *pool, const char *what)
     return kin__object_check(pool, KIN__POOL_MAGIC, what);
 }
 
+int kin__pool_check_maker(const kin_pool *pool)
+{
+    return pool->magic != KIN__POOL_MAGIC || !kin__member_find(pool->maker)
+               ? kin__fail(KIN_EDIED, "the process that made the pool has ended, and the pool with it")
+               : 0;
+}
+
 struct kin__local *kin__local_hold(const kin_pool *pool, const char *what)
 {
     if (kin__pool_check(pool, what))

@@ -186,4 +186,7 @@ static inline bool kin__seat_take(struct kin__seat *seat, uint32_t round)
 /* NULL, freed, or no pool: an error that says so. */
 int kin__pool_check(const kin_pool *pool, const char *what);
 
+/* For who waits for its records: it goes with its maker, and they with it. KIN_EDIED. */
+int kin__pool_check_maker(const kin_pool *pool);
+
 #endif

@@ -64,14 +64,6 @@ static bool spin(const kin_result *result, double deadline)
     return false;
 }
 
-/* The pool goes with its maker, and the record with it. */
-static int check_maker(const kin_pool *pool)
-{
-    return pool->magic != KIN__POOL_MAGIC || !kin__member_find(pool->maker)
-               ? kin__fail(KIN_EDIED, "the process that made the pool has ended, and the pool with it")
-               : 0;
-}
-
 static int sleep_until(kin_result *result, double deadline)
 {
     kin_result *record = kin__own(result);
@@ -90,7 +82,7 @@ static int sleep_until(kin_result *result, double deadline)
             return KIN_ETIMEDOUT;
         if (kin__os_futex_wait((const _Atomic uint32_t *)&record->state, (uint32_t)state,
                                left < LOOK_AGAIN ? left : LOOK_AGAIN) == KIN_ETIMEDOUT) {
-            int error = check_maker(record->pool);
+            int error = kin__pool_check_maker(record->pool);
             if (error)
                 return error;
         }

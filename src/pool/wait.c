@@ -84,8 +84,9 @@ static int sleep_for(struct wait *wait, double deadline, size_t *which)
         if (left <= 0)
             return KIN_ETIMEDOUT;
         kin__os_futex_wait(&wait->pool->chime, seen, left < most ? left : most);
-        if (wait->pool->magic != KIN__POOL_MAGIC || !kin__member_find(wait->pool->maker))
-            return kin__fail(KIN_EDIED, "the process that made the pool has ended, and the pool with it");
+        int error = kin__pool_check_maker(wait->pool);
+        if (error)
+            return error;
     }
 }
 
