@@ -111,6 +111,19 @@ static int work_for(struct wait *wait, struct kin__hand *hand, double deadline, 
     return 0;
 }
 
+/* Time is up; unless the last has finished just now. */
+static int tell_in_vain(struct wait *wait, size_t *which)
+{
+    size_t given = 0, missing = 0;
+    for (size_t i = 0; i < wait->count; i++) {
+        given += wait->results[i] != NULL;
+        missing += wait->results[i] && !kin__work_finished(kin__record_state(wait->results[i]));
+    }
+    if (!missing && is_over(wait, which))
+        return 0;
+    return kin__fail(KIN_ETIMEDOUT, "%zu of %zu tasks have not finished in time", missing, given);
+}
+
 int kin_results_wait(kin_result *const *results, size_t count, int wait_for, double timeout, size_t *which)
 {
     struct wait wait = {.results = results, .count = count, .how = wait_for};
@@ -139,5 +152,5 @@ int kin_results_wait(kin_result *const *results, size_t count, int wait_for, dou
         if (local)
             kin__local_release(local);
     }
-    return error == KIN_ETIMEDOUT ? kin__fail(KIN_ETIMEDOUT, "the tasks have not finished in time") : error;
+    return error == KIN_ETIMEDOUT ? tell_in_vain(&wait, which) : error;
 }
