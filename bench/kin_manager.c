@@ -53,7 +53,7 @@ static void together(size_t count)
         for (size_t i = 0; i < BATCH; i++)
             if (kin_batch_add(batch, dict, "get", args, 1))
                 bench_fail("%s", kin_error_message());
-        if (kin_batch_run(batch))
+        if (kin_batch_run(batch, KIN_FOREVER))
             bench_fail("%s", kin_error_message());
         for (size_t i = 0; i < BATCH; i++) {
             kin_any value;

@@ -261,7 +261,7 @@ static void large_values_and_batches_go_through(void)
     for (int i = 0; i < 1000; i++)
         OK(kin_batch_add(batch, dict, "setdefault", (kin_any[]){KIN_ANY(1000 + i), KIN_ANY(text)}, 2));
     for (int round = 0; round < 2; round++) {
-        OK(kin_batch_run(batch));
+        OK(kin_batch_run(batch, test_time_left()));
         for (size_t i = 0; i < 1000; i++) {
             kin_any value;
             OK(kin_batch_result(batch, i, &value));

@@ -337,12 +337,12 @@ static void batches_go_and_come_together(void)
     for (int i = 0; i < 1000; i++)
         OK(kin_batch_add(batch, dict, "set", (kin_any[]){KIN_ANY(i), kin_any_text_of(large, sizeof large)},
                          2));
-    OK(kin_batch_run(batch));
+    OK(kin_batch_run(batch, test_time_left()));
     for (int i = 0; i < 1000; i++)
         OK(kin_batch_result(batch, (size_t)i, NULL));
     for (int i = 0; i < 1001; i++)
         OK(kin_batch_add(batch, dict, "get", (kin_any[]){KIN_ANY(i)}, 1));
-    OK(kin_batch_run(batch)); /* 20 MB come back */
+    OK(kin_batch_run(batch, test_time_left())); /* 20 MB come back */
     for (int i = 0; i < 1000; i++) {
         OK(kin_batch_result(batch, (size_t)i, &value));
         ck_assert_uint_eq(value.size, sizeof large);

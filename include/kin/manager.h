@@ -85,6 +85,11 @@ typedef struct kin_manager_options {
     bool client_certificates; /* server: who has none of that authority is refused */
     const char
         *tls_host; /* client: whose name or number the server's certificate must have; NULL: the address's */
+    /*
+     * Client: seconds that a call may take which has no timeout of its own, kin_proxy_call too, whatever its method waits for. Then it
+     * fails with KIN_ETIMEDOUT: the server is stopped, say. 0: it waits until it is answered, or the server is dead.
+     */
+    double call_limit;
 } kin_manager_options;
 
 #define KIN_MANAGER_OPTIONS(...) (&(kin_manager_options){.size = sizeof(kin_manager_options), ##__VA_ARGS__})
@@ -108,7 +113,7 @@ KIN_API kin_manager *kin_manager_start(const kin_manager_options *options) KIN_C
     KIN_FREED_BY(kin_manager_free);
 
 /*
- * Connect to one that runs: only name, address, key, insecure, message_limit and what is for TLS are looked at.
+ * Connect to one that runs: only name, address, key, insecure, message_limit, call_limit and what is for TLS are looked at.
  *
  * KIN_ENOTFOUND  nobody listens there
  * KIN_EPERM      the key is wrong: it, or ours, could not be proven; a certificate is not trusted, by us or by the
@@ -116,7 +121,7 @@ KIN_API kin_manager *kin_manager_start(const kin_manager_options *options) KIN_C
  * KIN_EMISMATCH  what listens there speaks another protocol, or another version, or no TLS 1.3
  * KIN_EDIED      the connection was closed before it was made: with TLS also since there are too many, or since too
  *                many failures came from here
- * KIN_ETIMEDOUT  nothing was said there for 10 seconds: a server that wants TLS waits for us
+ * KIN_ETIMEDOUT  nothing was said there for 10 seconds, or .call_limit: a server that wants TLS waits for us
  * KIN_ENOTSUP    .tls, and there is no OpenSSL 3
  */
 KIN_API kin_manager *kin_manager_connect(const kin_manager_options *options) KIN_CHECKED

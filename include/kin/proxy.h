@@ -17,7 +17,10 @@
  *            his own. After a fork the child's copies of the pointer work too.
  * Blocking   get, put, acquire, wait, join take a timeout. Who waits costs the server no thread. Signal handlers do not
  *            end a wait.
- * Threads    Any. What a lock's owner is, is a thread; another thread of the process may release a lock, but not an
+ * Stopped    A server that is stopped (SIGSTOP), or far and cut off, answers late or not at all: a call that has a timeout fails with
+ *            KIN_ETIMEDOUT some seconds after it; others wait for as long as the manager's .call_limit says, for ever without
+ *            one. What was to be done may be done later, all the same.
+ * Threads    Any. A thread that is cancelled (pthread_cancel) in a call ends when the call does. What a lock's owner is, is a thread; another thread of the process may release a lock, but not an
  *            rlock.
  * Death      The server dies: KIN_EDIED. The caller dies while it waits: it gets nothing, and nothing is lost; between
  *            the server's answer and its receipt, what it was given (a message) is lost with it, a lock is given back.
@@ -157,8 +160,11 @@ KIN_API void kin_batch_free(kin_batch *batch);
 KIN_API kin_batch *kin_batch_new(kin_manager *manager) KIN_CHECKED KIN_FREED_BY(kin_batch_free);
 KIN_API int kin_batch_add(kin_batch *batch, kin_proxy *proxy, const char *method, const kin_any *args,
                           size_t count);
-/* Send them, and wait for all answers. 0, though calls may have failed; KIN_EDIED, KIN_ENOMEM. */
-KIN_API int kin_batch_run(kin_batch *batch);
+/*
+ * Send them, and wait for all answers, up to `timeout` seconds. 0, though calls may have failed; KIN_ETIMEDOUT: those that were
+ * answered have results, of the others it is not known whether they were made; KIN_EDIED, KIN_ENOMEM.
+ */
+KIN_API int kin_batch_run(kin_batch *batch, double timeout);
 /* What became of one: its error; its answer goes to *out, to be cleared, unless NULL. Valid until the next
  * kin_batch_add. */
 KIN_API int kin_batch_result(kin_batch *batch, size_t index, kin_any *out);

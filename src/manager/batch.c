@@ -145,7 +145,13 @@ static int receive_some(kin_batch *batch, struct kin__lane *lane, size_t *got)
     return 0;
 }
 
-static int exchange(kin_batch *batch, struct kin__lane *lane)
+static int too_late(const kin_batch *batch, size_t answered)
+{
+    return kin__fail(KIN_ETIMEDOUT, "manager \"%s\" has answered %zu of %zu calls in time",
+                     batch->manager->sync.name, answered, batch->count);
+}
+
+static int exchange(kin_batch *batch, struct kin__lane *lane, double deadline)
 {
     size_t sent = 0, read = 0, answered = 0, got = 0;
     while (answered < batch->count) {
@@ -159,17 +165,15 @@ static int exchange(kin_batch *batch, struct kin__lane *lane)
                              batch->manager->sync.name);
         short events = (short)(kin__socket_wants(&lane->stream, POLLIN) | POLLIN |
                                (sent < batch->out.size ? POLLOUT : 0));
-        if (!got && kin__os_poll(lane->stream.fd, events, KIN_FOREVER))
-            return kin__client_lost(lane->client);
+        if (!got && (error = kin__os_poll(lane->stream.fd, events, deadline)))
+            return error == KIN_ETIMEDOUT ? too_late(batch, answered) : kin__client_lost(lane->client);
     }
     return 0;
 }
 
-int kin_batch_run(kin_batch *batch)
+static int run(kin_batch *batch, double deadline)
 {
     struct kin__connected *client;
-    if (!batch)
-        return kin__fail(KIN_EINVAL, "cannot run a batch of calls: there is none");
     int error = kin__client(batch->manager, &client);
     if (error)
         return error;
@@ -177,15 +181,28 @@ int kin_batch_run(kin_batch *batch)
         for (size_t i = 0; i < batch->count; i++)
             batch->results[i].at = 0;
     batch->in.size = 0;
-    struct kin__lane *lane = kin__lane_take(client);
+    struct kin__lane *lane = kin__lane_take(client, kin__os_left(deadline));
     if (!lane)
         return kin_error_code();
-    error = exchange(batch, lane);
+    error = exchange(batch, lane, deadline);
     batch->done = true;
     if (error)
         kin__lane_close(lane);
     else
         kin__lane_give(lane);
+    return error;
+}
+
+int kin_batch_run(kin_batch *batch, double timeout)
+{
+    if (!batch)
+        return kin__fail(KIN_EINVAL, "cannot run a batch of calls: there is none");
+    int error = kin__timeout_check(timeout);
+    if (error)
+        return error;
+    int before = kin__stay();
+    error = run(batch, kin__os_deadline(timeout));
+    kin__stay_no_more(before);
     return error;
 }
 

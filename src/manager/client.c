@@ -32,14 +32,14 @@ static _Thread_local struct {
 /* ---- connecting ------------------------------------------------------------------------------------ */
 
 /* What a handshake has come to that was not done. */
-static int refuse(const kin_manager *manager, const struct kin__socket *stream, int error, const char *when)
+static int refuse(const kin_manager *manager, const struct kin__socket *stream, int error, double time,
+                  const char *when)
 {
     switch (error) {
     case KIN_ETIMEDOUT:
-        return kin__fail(KIN_ETIMEDOUT,
-                         "cannot connect to \"%s\": what listens there was silent for %g seconds%s",
-                         manager->address, KIN__CONNECT_TIME,
-                         stream->tls ? "" : ": it is no manager, or one that wants TLS");
+        return kin__fail(
+            KIN_ETIMEDOUT, "cannot connect to \"%s\": what listens there was silent for %g seconds%s",
+            manager->address, time, stream->tls ? "" : ": it is no manager, or one that wants TLS");
     case KIN_EPERM:
         return kin__fail(
             error, "cannot connect to \"%s\": TLS: %s%s", manager->address, kin__tls_why(stream->tls),
@@ -55,22 +55,22 @@ static int refuse(const kin_manager *manager, const struct kin__socket *stream, 
 
 /* A server that does not trust our certificate says so when we are done already, by an alert in place of its first message. */
 static int await_hello(const kin_manager *manager, struct kin__socket *stream, struct kin__hello *out,
-                       double deadline)
+                       double time, double deadline)
 {
     int error = kin__socket_receive_all(stream, out, sizeof *out, deadline);
     if (error && stream->tls && kin__tls_untrusted(stream->tls))
         error = KIN_EPERM;
-    return error ? refuse(manager, stream, error, "") : 0;
+    return error ? refuse(manager, stream, error, time, "") : 0;
 }
 
-static int greet(kin_manager *manager, const uint8_t id[16], struct kin__socket *stream)
+static int greet(kin_manager *manager, const uint8_t id[16], struct kin__socket *stream, double time)
 {
     struct kin__hello server, client, last;
-    double deadline = kin__os_deadline(KIN__CONNECT_TIME);
+    double deadline = kin__os_deadline(time);
     int error = stream->tls ? kin__socket_shake_hands(stream, deadline) : 0;
     if (error)
-        return refuse(manager, stream, error, " within TLS's handshake");
-    if ((error = await_hello(manager, stream, &server, deadline)))
+        return refuse(manager, stream, error, time, " within TLS's handshake");
+    if ((error = await_hello(manager, stream, &server, time, deadline)))
         return error;
     if (!kin__hello_is(&server))
         return kin__fail(KIN_EMISMATCH, "cannot connect to \"%s\": what listens there is no manager",
@@ -84,9 +84,11 @@ static int greet(kin_manager *manager, const uint8_t id[16], struct kin__socket 
                          manager->address, server.version[0], server.version[1], KIN__WIRE_VERSION);
     if (!kin__hello_client(&client, &server, id, manager->key, manager->key_size))
         return kin_error_code();
-    if (kin__socket_send_all(stream, &client, sizeof client, deadline) ||
-        kin__socket_receive_all(stream, &last, sizeof last, deadline))
-        return kin__fail(KIN_EDIED, "cannot connect to \"%s\": it closed the connection", manager->address);
+    error = kin__socket_send_all(stream, &client, sizeof client, deadline);
+    if (!error)
+        error = kin__socket_receive_all(stream, &last, sizeof last, deadline);
+    if (error)
+        return refuse(manager, stream, error, time, "");
     error = kin__hello_verify(&server, &client, &last, manager->key, manager->key_size, manager->address);
     if (error)
         return error;
@@ -132,7 +134,7 @@ static int read_address(struct kin__connected *client, struct kin__os_address *a
     return kin__tls_context_new(&manager->tls, manager->key, manager->key_size, false, host, &client->tls);
 }
 
-static int connect_client(struct kin__connected *client, struct kin__socket *out)
+static int connect_client(struct kin__connected *client, double time, struct kin__socket *out)
 {
     struct kin__os_address address;
     struct kin__socket stream = {.fd = -1};
@@ -140,14 +142,14 @@ static int connect_client(struct kin__connected *client, struct kin__socket *out
     if (error)
         return error;
     const char *title = client->manager->address;
-    if ((error = kin__os_connect(&address, title, kin__os_deadline(KIN__CONNECT_TIME), &stream.fd)))
+    if ((error = kin__os_connect(&address, title, kin__os_deadline(time), &stream.fd)))
         return error;
     if (address.storage.ss_family != AF_UNIX)
         kin__os_tcp_settle(stream.fd);
     if (client->tls && !(stream.tls = kin__tls_new(client->tls, stream.fd)))
         error = kin_error_code();
     if (!error)
-        error = greet(client->manager, client->id, &stream);
+        error = greet(client->manager, client->id, &stream, time);
     if (error)
         kin__socket_close(&stream);
     else
@@ -156,9 +158,9 @@ static int connect_client(struct kin__connected *client, struct kin__socket *out
 }
 
 /* It was there before: so now it is not any more. */
-static int connect_again(struct kin__connected *client, struct kin__socket *stream)
+static int connect_again(struct kin__connected *client, double time, struct kin__socket *stream)
 {
-    int error = connect_client(client, stream);
+    int error = connect_client(client, time, stream);
     if (error == KIN_ENOTFOUND)
         return kin__client_lost(client);
     return error;
@@ -177,7 +179,12 @@ int kin__client_lost(struct kin__connected *client)
                      manager->sync.name, manager->address);
 }
 
-static struct kin__lane *new_lane(struct kin__connected *client)
+static double connect_time(double limit)
+{
+    return limit < KIN__CONNECT_TIME ? limit : KIN__CONNECT_TIME;
+}
+
+static struct kin__lane *new_lane(struct kin__connected *client, double limit)
 {
     struct kin__lane *lane = calloc(1, sizeof *lane);
     if (!lane) {
@@ -185,7 +192,7 @@ static struct kin__lane *new_lane(struct kin__connected *client)
         return NULL;
     }
     lane->client = client;
-    if (connect_again(client, &lane->stream)) {
+    if (connect_again(client, connect_time(limit), &lane->stream)) {
         free(lane);
         return NULL;
     }
@@ -202,6 +209,12 @@ void kin__lane_close(struct kin__lane *lane)
     free(lane);
 }
 
+/* Of a call that is not told how long it may wait. */
+static double plain_limit(const kin_manager *manager)
+{
+    return manager->call_limit > 0 ? manager->call_limit : KIN_FOREVER;
+}
+
 static struct kin__connected *new_client(kin_manager *manager)
 {
     struct kin__connected *client = calloc(1, sizeof *client);
@@ -212,7 +225,8 @@ static struct kin__connected *new_client(kin_manager *manager)
     client->manager = manager;
     client->number = manager->number;
     pthread_mutex_init(&client->lock, NULL);
-    if (!kin__random(client->id, sizeof client->id) || !(client->home = new_lane(client))) {
+    if (!kin__random(client->id, sizeof client->id) ||
+        !(client->home = new_lane(client, plain_limit(manager)))) {
         pthread_mutex_destroy(&client->lock);
         kin__tls_context_free(client->tls);
         free(client);
@@ -233,6 +247,7 @@ static int look_up(kin_manager *manager, struct kin__connected **out)
 {
     if (!kin__self())
         return kin_error_code();
+    int before = kin__stay();
     pthread_mutex_lock(&clients_lock);
     struct kin__connected *client = find(manager);
     if (!client && (client = new_client(manager))) {
@@ -244,6 +259,7 @@ static int look_up(kin_manager *manager, struct kin__connected **out)
     found.client = client;
     found.changes = client ? atomic_load(&changes) : 0;
     pthread_mutex_unlock(&clients_lock);
+    kin__stay_no_more(before);
     *out = client;
     return client ? 0 : kin_error_code();
 }
@@ -311,7 +327,7 @@ __attribute__((constructor)) static void set_up(void)
 /* ---- calls --------------------------------------------------------------------------------------------- */
 
 /* The last one that was given back is taken by one exchange; others stand in a list, under the lock. */
-struct kin__lane *kin__lane_take(struct kin__connected *client)
+struct kin__lane *kin__lane_take(struct kin__connected *client, double limit)
 {
     struct kin__lane *lane = atomic_exchange(&client->warm, NULL);
     if (lane)
@@ -321,9 +337,13 @@ struct kin__lane *kin__lane_take(struct kin__connected *client)
     if (lane)
         client->free_lanes = lane->next;
     pthread_mutex_unlock(&client->lock);
-    if (!lane && (lane = new_lane(client)))
-        kin__near_ask(lane);
-    return lane;
+    if (lane || !(lane = new_lane(client, limit)))
+        return lane;
+    kin__near_ask(lane, connect_time(limit));
+    if (!lane->broken)
+        return lane;
+    kin__lane_close(lane);
+    return NULL;
 }
 
 void kin__lane_give(struct kin__lane *lane)
@@ -419,14 +439,14 @@ static int exchange(struct kin__lane *lane, double deadline, struct kin__frame *
     return error;
 }
 
-int kin__lane_call(struct kin__lane *lane, double timeout, struct kin__reader *answer)
+int kin__lane_call(struct kin__lane *lane, double limit, struct kin__reader *answer)
 {
     struct kin__frame frame = {0};
     const kin_manager *manager = lane->client->manager;
     if (lane->out.size - KIN__FRAME_HEAD > manager->message_limit)
         return kin__fail(KIN_ETOOLARGE, "cannot send a call of %zu bytes to manager \"%s\": the limit is %zu",
                          lane->out.size, manager->sync.name, manager->message_limit);
-    int error = exchange(lane, kin__os_deadline(timeout + GRACE), &frame);
+    int error = exchange(lane, kin__os_deadline(limit), &frame);
     switch (error) {
     case 0:
         return kin__answer_read(lane->client, &frame, lane->in.data + KIN__FRAME_HEAD, answer);
@@ -438,17 +458,24 @@ int kin__lane_call(struct kin__lane *lane, double timeout, struct kin__reader *a
                   manager->sync.name, manager->message_limit);
         break;
     case KIN_ETIMEDOUT:
-        kin__fail(error, "manager \"%s\" has not answered, %g seconds beyond the call's own limit",
-                  manager->sync.name, GRACE);
+        kin__fail(error, "manager \"%s\" has not answered in %g seconds: it is stopped, or busy",
+                  manager->sync.name, limit);
         break;
     default:
         error = kin__client_lost(lane->client);
     }
-    shutdown(lane->stream.fd, SHUT_RDWR); /* it cannot be used again */
+    lane->broken = true;
     return error;
 }
 
-int kin__client_call(kin_manager *manager, const struct kin__request *request, kin_any *out)
+static double limit_of(const kin_manager *manager, const struct kin__request *request)
+{
+    if (request->limit > 0)
+        return request->limit;
+    return request->timeout != KIN__UNTIMED ? request->timeout + GRACE : plain_limit(manager);
+}
+
+static int call(kin_manager *manager, const struct kin__request *request, kin_any *out)
 {
     struct kin__connected *client = NULL;
     struct kin__reader answer = {0};
@@ -457,7 +484,8 @@ int kin__client_call(kin_manager *manager, const struct kin__request *request, k
         return error;
     if (request->count && !request->args)
         return kin__fail(KIN_EINVAL, "cannot call %s: no arguments at NULL", request->method);
-    struct kin__lane *lane = kin__lane_take(client);
+    double limit = limit_of(manager, request);
+    struct kin__lane *lane = kin__lane_take(client, limit);
     if (!lane)
         return kin_error_code();
     size_t at = kin__request_begin(&lane->out, request, 0);
@@ -466,16 +494,21 @@ int kin__client_call(kin_manager *manager, const struct kin__request *request, k
     kin__frame_end(&lane->out, at);
     if (!error && lane->out.failed)
         error = kin__fail(KIN_ENOMEM, "cannot call %s: out of memory", request->method);
-    bool sent = !error;
     if (!error)
-        error = kin__lane_call(lane, request->timeout, &answer);
+        error = kin__lane_call(lane, limit, &answer);
     if (!error && out)
         error = kin__item_own(answer.at, (size_t)(answer.end - answer.at), out);
-    bool broken = sent && (error == KIN_EDIED || error == KIN_EMISMATCH ||
-                           (error == KIN_ETIMEDOUT && lane->in.size == 0));
-    if (broken)
+    if (lane->broken)
         kin__lane_close(lane);
     else
         kin__lane_give(lane);
+    return error;
+}
+
+int kin__client_call(kin_manager *manager, const struct kin__request *request, kin_any *out)
+{
+    int before = kin__stay();
+    int error = call(manager, request, out);
+    kin__stay_no_more(before);
     return error;
 }

@@ -34,6 +34,7 @@ struct kin_manager {
     struct kin__near *near; /* near.h; NULL: it was not started here */
     kin_process *process;   /* NULL: it was not started here */
     bool insecure;
+    double call_limit; /* 0: none */
     struct kin__tls_names tls;
     size_t message_limit;
     uint8_t server[KIN__SERVER_ID];
@@ -69,6 +70,7 @@ struct kin__lane {
     struct kin__socket stream;
     struct kin__near *near; /* NULL: it goes by its socket alone */
     unsigned slot;
+    bool broken; /* what comes by it now would be of a call that was given up */
     struct kin__habit habit;
     struct kin__buffer in, out;
 };
@@ -90,27 +92,45 @@ struct kin__connected {
     struct kin_proxy *free_proxies;
 };
 
+/* A cancelled thread (pthread_cancel) must leave no lock or lane taken: so cancellation waits from kin__stay to kin__stay_no_more. */
+static inline int kin__stay(void)
+{
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
+}
+static inline void kin__stay_no_more(int before)
+{
+    pthread_setcancelstate(before, NULL);
+}
+
 /* 0, with the client, connected; or an error. */
 int kin__client(kin_manager *manager, struct kin__connected **out);
 /* Say goodbye, close everything. */
 void kin__client_leave(kin_manager *manager);
 
-struct kin__lane *kin__lane_take(struct kin__connected *client);
+/* One for a call that may take `limit` seconds, as a new one has to connect first. */
+struct kin__lane *kin__lane_take(struct kin__connected *client, double limit);
 void kin__lane_give(struct kin__lane *lane);
 void kin__lane_close(struct kin__lane *lane);
+
+/* A call that is not told how long it may wait: the manager's call_limit holds. */
+#define KIN__UNTIMED (-1.0)
 
 struct kin__request {
     uint64_t object;
     const char *method;
     const kin_any *args;
     size_t count;
-    double timeout; /* of the method: how long it may wait in the server */
+    double timeout; /* of the method: how long it may wait in the server; KIN__UNTIMED: it has none */
+    double limit;   /* seconds until it is given up, whatever the server does; 0: as those two have it */
 };
 
 /* Begin a frame in the lane's `out`, with object and method; arguments are put behind. */
 size_t kin__request_begin(struct kin__buffer *out, const struct kin__request *request, uint64_t number);
-/* Send the one call that stands in lane->out, and get its answer: an item in lane->in, valid until the lane is given back. */
-int kin__lane_call(struct kin__lane *lane, double timeout, struct kin__reader *answer);
+/* Send the one call that stands in lane->out, and get its answer within `limit` seconds: an item in lane->in, valid until the lane is
+ * given back. */
+int kin__lane_call(struct kin__lane *lane, double limit, struct kin__reader *answer);
 /* What is in an answer's frame: 0 with the item; or the failure, as the record. */
 int kin__answer_read(struct kin__connected *client, const struct kin__frame *frame, const uint8_t *body,
                      struct kin__reader *answer);

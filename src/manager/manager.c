@@ -16,6 +16,7 @@
 
 #define MESSAGE_LIMIT ((size_t)64 << 20)
 #define FREE_TIME 5.0
+#define SHORTLY 1e-3 /* seconds in which a shutdown that waits for nothing is sent */
 #define DEFAULT_KEY 32u
 
 /* What the server's process is told, and tells: in the heap, the starter's. */
@@ -119,9 +120,12 @@ static kin_manager *new_manager(const kin_manager_options *options)
         return NULL;
     manager->maker = kin__self_id();
     manager->insecure = options->insecure;
+    manager->call_limit = options->call_limit;
     manager->message_limit = options->message_limit ? options->message_limit : MESSAGE_LIMIT;
     manager->number = new_number();
-    if (options->address && strlen(options->address) >= sizeof manager->address) {
+    if (!(options->call_limit >= 0)) {
+        kin__fail(KIN_EINVAL, "cannot use a call limit of %g seconds", options->call_limit);
+    } else if (options->address && strlen(options->address) >= sizeof manager->address) {
         kin__fail(KIN_EINVAL, "cannot use the address \"%.60s...\": it is longer than %zu bytes",
                   options->address, sizeof manager->address - 1);
     } else if (manager->number && !set_key(manager, options) &&
@@ -175,24 +179,15 @@ static int start_process(struct start *start, const kin_manager_options *options
     return manager->process ? await(start, manager->process) : kin_error_code();
 }
 
-kin_manager *kin_manager_start(const kin_manager_options *given)
+static kin_manager *start_manager(const kin_manager_options *options)
 {
-    kin_manager_options options;
-    if (kin__options_read(&options, sizeof options, given, "manager options"))
-        return NULL;
-    options.size = sizeof options;
-    if (!kin__self()) {
-        if (!kin__region)
-            kin__fail(KIN_ENOINIT, "cannot start a manager: kin_init has not been called");
-        return NULL;
-    }
-    kin_manager *manager = new_manager(&options);
+    kin_manager *manager = new_manager(options);
     struct start *start = manager ? kin_calloc(1, sizeof *start) : NULL;
     int error = -1;
     if (start) {
         struct kin__connected *client;
         start->manager = manager;
-        error = start_process(start, &options);
+        error = start_process(start, options);
         if (!error) {
             kin__sync_publish(manager, KIN__MANAGER_MAGIC);
             error = kin__client(manager, &client);
@@ -211,6 +206,23 @@ kin_manager *kin_manager_start(const kin_manager_options *given)
         kin_event_free(start->told);
         kin_free(start);
     }
+    return manager;
+}
+
+kin_manager *kin_manager_start(const kin_manager_options *given)
+{
+    kin_manager_options options;
+    if (kin__options_read(&options, sizeof options, given, "manager options"))
+        return NULL;
+    options.size = sizeof options;
+    if (!kin__self()) {
+        if (!kin__region)
+            kin__fail(KIN_ENOINIT, "cannot start a manager: kin_init has not been called");
+        return NULL;
+    }
+    int before = kin__stay();
+    kin_manager *manager = start_manager(&options);
+    kin__stay_no_more(before);
     return manager;
 }
 
@@ -246,7 +258,9 @@ int kin_manager_shutdown(kin_manager *manager, double timeout)
     if (error || (error = kin__timeout_check(timeout)))
         return error;
     double deadline = kin__os_deadline(timeout);
-    error = kin__client_call(manager, &(struct kin__request){.method = "shutdown", .timeout = timeout}, NULL);
+    error = kin__client_call(
+        manager, &(struct kin__request){.method = "shutdown", .limit = timeout > 0 ? timeout : SHORTLY},
+        NULL);
     if (!manager->process)
         return error == KIN_EDIED || error == KIN_ECLOSED ? 0 : error;
     if (kin_process_join(manager->process, kin__os_left(deadline)) == 0)
@@ -292,7 +306,7 @@ int kin_manager_counts_get(kin_manager *manager, kin_manager_counts *out)
     kin_any answer;
     size_t *all[] = {&out->objects, &out->references, &out->clients, &out->waiting,
                      &out->bytes,   &out->held,       &out->calls};
-    int error = kin__client_call(manager, &(struct kin__request){.method = "counts", .timeout = KIN_FOREVER},
+    int error = kin__client_call(manager, &(struct kin__request){.method = "counts", .timeout = KIN__UNTIMED},
                                  &answer);
     if (error)
         return error;

@@ -162,7 +162,7 @@ double kin__near_nap(const struct kin_server *server)
 
 /* ---- the client ---------------------------------------------------------------------------------- */
 
-void kin__near_ask(struct kin__lane *lane)
+void kin__near_ask(struct kin__lane *lane, double limit)
 {
     struct kin__near *near = lane->client->manager->near;
     struct kin__reader answer;
@@ -171,7 +171,7 @@ void kin__near_ask(struct kin__lane *lane)
         return;
     size_t at = kin__request_begin(&lane->out, &(struct kin__request){.method = "near"}, 0);
     kin__frame_end(&lane->out, at);
-    if (kin__lane_call(lane, KIN__CONNECT_TIME, &answer) == 0 && kin__read_uint(&answer, &index) &&
+    if (kin__lane_call(lane, limit, &answer) == 0 && kin__read_uint(&answer, &index) &&
         index < KIN__NEAR_SLOTS) {
         lane->near = near;
         lane->slot = (unsigned)index;

@@ -62,8 +62,8 @@ double kin__near_nap(const struct kin_server *server);
 
 /* ---- the client's side --------------------------------------------------------------------------- */
 
-/* Ask for a slot: without one the lane goes by its socket alone. */
-void kin__near_ask(struct kin__lane *lane);
+/* Ask for a slot, for `limit` seconds: without one the lane goes by its socket alone. Unanswered, the lane is broken. */
+void kin__near_ask(struct kin__lane *lane, double limit);
 /* Send what is in lane->out through the slot, and wait. 0: the answer is in lane->in; KIN__SEND_BY_SOCKET, KIN__COMES_BY_SOCKET: the call
  * has to go, or the answer comes, by the socket; KIN_ECLOSED, KIN_ETIMEDOUT, KIN_ENOMEM, without a record. */
 #define KIN__SEND_BY_SOCKET 1

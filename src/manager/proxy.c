@@ -36,8 +36,8 @@ static int unrefer(kin_manager *manager, uint64_t object)
 {
     kin_any id = kin_any_uint(object);
     return kin__client_call(
-        manager, &(struct kin__request){.method = "unrefer", .args = &id, .count = 1, .timeout = KIN_FOREVER},
-        NULL);
+        manager,
+        &(struct kin__request){.method = "unrefer", .args = &id, .count = 1, .timeout = KIN__UNTIMED}, NULL);
 }
 
 /* [server, object, type], behind the tag. False: it is none. */
@@ -115,7 +115,7 @@ kin_proxy *kin_proxy_new(kin_manager *manager, const char *type, const kin_any *
         memcpy(all + 1, args, count * sizeof *all);
     kin_proxy *proxy = from_call(
         manager,
-        &(struct kin__request){.method = "create", .args = all, .count = count + 1, .timeout = KIN_FOREVER});
+        &(struct kin__request){.method = "create", .args = all, .count = count + 1, .timeout = KIN__UNTIMED});
     free(all);
     return proxy;
 }
@@ -159,7 +159,7 @@ int kin_proxy_call(kin_proxy *proxy, const char *method, const kin_any *args, si
     return kin__client_call(
         proxy->manager,
         &(struct kin__request){
-            .object = proxy->object, .method = method, .args = args, .count = count, .timeout = KIN_FOREVER},
+            .object = proxy->object, .method = method, .args = args, .count = count, .timeout = KIN__UNTIMED},
         out);
 }
 
@@ -188,7 +188,7 @@ int kin_proxy_token(kin_proxy *proxy, double hold, kin_token *out)
         kin_any answer, args[] = {kin_any_uint(proxy->object), kin_any_real(hold)};
         error = kin__client_call(
             proxy->manager,
-            &(struct kin__request){.method = "hold", .args = args, .count = 2, .timeout = KIN_FOREVER},
+            &(struct kin__request){.method = "hold", .args = args, .count = 2, .timeout = KIN__UNTIMED},
             &answer);
         if (error)
             return error;
@@ -215,7 +215,7 @@ static kin_proxy *open_object(kin_manager *manager, const uint8_t *server, uint6
     kin_any args[] = {kin_any_uint(object), kin_any_uint(hold)};
     return from_call(manager,
                      &(struct kin__request){
-                         .method = "refer", .args = args, .count = hold ? 2 : 1, .timeout = KIN_FOREVER});
+                         .method = "refer", .args = args, .count = hold ? 2 : 1, .timeout = KIN__UNTIMED});
 }
 
 kin_proxy *kin_proxy_open(kin_manager *manager, const kin_token *token)

@@ -12,7 +12,7 @@ static int call(kin_proxy *proxy, const char *method, const kin_any *args, size_
     if (out)
         *out = (kin_any){0};
     int error = kin__object_check(proxy, KIN__PROXY_MAGIC, "call");
-    if (error || (error = kin__timeout_check(timeout)))
+    if (error || (timeout != KIN__UNTIMED && (error = kin__timeout_check(timeout))))
         return error;
     if (!kin__object_is(proxy->manager, KIN__MANAGER_MAGIC) || proxy->manager->number != proxy->number)
         return kin__fail(KIN_EINVAL, "cannot call a proxy: its manager has been freed");
@@ -32,7 +32,7 @@ static kin_any seconds(double timeout)
 static int call_for(kin_proxy *proxy, const char *method, const kin_any *args, size_t count,
                     kin_any_type type, kin_any *out)
 {
-    int error = call(proxy, method, args, count, KIN_FOREVER, out);
+    int error = call(proxy, method, args, count, KIN__UNTIMED, out);
     if (error || out->type == type)
         return error;
     kin_any_clear(out);
@@ -44,28 +44,28 @@ static int call_for(kin_proxy *proxy, const char *method, const kin_any *args, s
 
 int kin_proxy_get(kin_proxy *proxy, kin_any key, kin_any *out)
 {
-    return call(proxy, "get", &key, 1, KIN_FOREVER, out);
+    return call(proxy, "get", &key, 1, KIN__UNTIMED, out);
 }
 
 int kin_proxy_set(kin_proxy *proxy, kin_any key, kin_any value)
 {
     kin_any args[] = {key, value};
-    return call(proxy, "set", args, 2, KIN_FOREVER, NULL);
+    return call(proxy, "set", args, 2, KIN__UNTIMED, NULL);
 }
 
 int kin_proxy_value(kin_proxy *proxy, kin_any *out)
 {
-    return call(proxy, "get", NULL, 0, KIN_FOREVER, out);
+    return call(proxy, "get", NULL, 0, KIN__UNTIMED, out);
 }
 
 int kin_proxy_set_value(kin_proxy *proxy, kin_any value)
 {
-    return call(proxy, "set", &value, 1, KIN_FOREVER, NULL);
+    return call(proxy, "set", &value, 1, KIN__UNTIMED, NULL);
 }
 
 int kin_proxy_delete(kin_proxy *proxy, kin_any key)
 {
-    return call(proxy, "delete", &key, 1, KIN_FOREVER, NULL);
+    return call(proxy, "delete", &key, 1, KIN__UNTIMED, NULL);
 }
 
 int kin_proxy_contains(kin_proxy *proxy, kin_any key, bool *out)
@@ -88,18 +88,18 @@ int kin_proxy_length(kin_proxy *proxy, size_t *out)
 
 int kin_proxy_append(kin_proxy *proxy, kin_any value)
 {
-    return call(proxy, "append", &value, 1, KIN_FOREVER, NULL);
+    return call(proxy, "append", &value, 1, KIN__UNTIMED, NULL);
 }
 
 int kin_proxy_clear(kin_proxy *proxy)
 {
-    return call(proxy, "clear", NULL, 0, KIN_FOREVER, NULL);
+    return call(proxy, "clear", NULL, 0, KIN__UNTIMED, NULL);
 }
 
 int kin_proxy_add(kin_proxy *proxy, kin_any key, kin_any amount, kin_any *out)
 {
     kin_any args[] = {key, amount};
-    return call(proxy, "add", args, 2, KIN_FOREVER, out);
+    return call(proxy, "add", args, 2, KIN__UNTIMED, out);
 }
 
 int kin_proxy_compare_and_set(kin_proxy *proxy, kin_any key, kin_any expected, kin_any value, bool *done)
@@ -133,7 +133,7 @@ int kin_proxy_set_many(kin_proxy *proxy, const kin_any *keys, const kin_any *val
     int error = put_list(&list, keys, values, count);
     if (!error) {
         kin_any packed = kin_any_packed(list.data, list.size);
-        error = call(proxy, "set_many", &packed, 1, KIN_FOREVER, NULL);
+        error = call(proxy, "set_many", &packed, 1, KIN__UNTIMED, NULL);
     }
     kin__buffer_free(&list);
     return error;
@@ -176,7 +176,7 @@ int kin_proxy_get_many(kin_proxy *proxy, const kin_any *keys, size_t count, kin_
     int error = put_list(&list, keys, NULL, count);
     if (!error) {
         kin_any packed = kin_any_packed(list.data, list.size), answer;
-        error = call(proxy, "get_many", &packed, 1, KIN_FOREVER, &answer);
+        error = call(proxy, "get_many", &packed, 1, KIN__UNTIMED, &answer);
         if (!error)
             error = read_many(&answer, count, values, found);
         kin_any_clear(&answer);
@@ -244,7 +244,7 @@ int kin_proxy_page(kin_proxy *proxy, size_t most, kin_page *page)
         return 0;
     }
     kin_any args[] = {kin_any_uint(page->next), kin_any_uint(most)}, answer;
-    int error = call(proxy, "page", args, 2, KIN_FOREVER, &answer);
+    int error = call(proxy, "page", args, 2, KIN__UNTIMED, &answer);
     if (error)
         return error;
     kin_page_clear(page);
@@ -283,7 +283,7 @@ int kin_proxy_take(kin_proxy *proxy, kin_any *out, double timeout)
 
 int kin_proxy_task_done(kin_proxy *proxy)
 {
-    return call(proxy, "task_done", NULL, 0, KIN_FOREVER, NULL);
+    return call(proxy, "task_done", NULL, 0, KIN__UNTIMED, NULL);
 }
 
 int kin_proxy_join(kin_proxy *proxy, double timeout)
@@ -308,7 +308,7 @@ int kin_proxy_acquire(kin_proxy *proxy, double timeout)
 
 int kin_proxy_release(kin_proxy *proxy)
 {
-    return call(proxy, "release", NULL, 0, KIN_FOREVER, NULL);
+    return call(proxy, "release", NULL, 0, KIN__UNTIMED, NULL);
 }
 
 int kin_proxy_wait(kin_proxy *proxy, double timeout)
@@ -320,20 +320,20 @@ int kin_proxy_wait(kin_proxy *proxy, double timeout)
 int kin_proxy_notify(kin_proxy *proxy, size_t count)
 {
     kin_any number = kin_any_uint(count);
-    return call(proxy, "notify", &number, 1, KIN_FOREVER, NULL);
+    return call(proxy, "notify", &number, 1, KIN__UNTIMED, NULL);
 }
 
 int kin_proxy_notify_all(kin_proxy *proxy)
 {
-    return call(proxy, "notify_all", NULL, 0, KIN_FOREVER, NULL);
+    return call(proxy, "notify_all", NULL, 0, KIN__UNTIMED, NULL);
 }
 
 int kin_proxy_event_set(kin_proxy *proxy)
 {
-    return call(proxy, "set", NULL, 0, KIN_FOREVER, NULL);
+    return call(proxy, "set", NULL, 0, KIN__UNTIMED, NULL);
 }
 
 int kin_proxy_event_clear(kin_proxy *proxy)
 {
-    return call(proxy, "clear", NULL, 0, KIN_FOREVER, NULL);
+    return call(proxy, "clear", NULL, 0, KIN__UNTIMED, NULL);
 }
