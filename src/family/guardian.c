@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -204,12 +203,8 @@ int kin__guardian_start(void)
     for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next)
         if (!watch->over)
             watch_in_epoll(watch);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     atomic_store(&stopping, false);
-    int error = pthread_create(&thread, NULL, guard, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = kin__os_thread_start(&thread, guard, NULL);
     if (error) {
         close_descriptors();
         return kin__fail_errno(KIN_ESYSTEM, error, "could not start the guardian thread");

@@ -3,9 +3,9 @@
 
 #include "base/failure.h"
 #include "base/log.h"
+#include "os/os.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -165,7 +165,6 @@ static bool start_threads(struct kin_server *server)
 {
     struct kin__workers *workers =
         calloc(1, sizeof *workers + (size_t)server->thread_count * sizeof(pthread_t));
-    sigset_t all, old;
     if (!workers)
         return false;
     pthread_mutex_init(&workers->lock, NULL);
@@ -173,12 +172,9 @@ static bool start_threads(struct kin_server *server)
     kin__link_init(&workers->jobs);
     kin__link_init(&workers->done);
     workers->doorbell = server->doorbell;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     while (workers->count < server->thread_count &&
-           pthread_create(&workers->thread[workers->count], NULL, work, workers) == 0)
+           kin__os_thread_start(&workers->thread[workers->count], work, workers) == 0)
         workers->count++;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (!workers->count) {
         free(workers);
         return false;

@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -236,11 +235,7 @@ static void *help(void *arg)
 
 static int start_helper(struct helper *helper, pthread_t *thread)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(thread, NULL, help, helper);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = kin__os_thread_start(thread, help, helper);
     return error ? kin__fail_errno(KIN_ESYSTEM, error,
                                    "could not start a thread to wait for queues and descriptors")
                  : 0;

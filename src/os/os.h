@@ -7,6 +7,7 @@
 #ifndef KIN_OS_OS_H
 #define KIN_OS_OS_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,6 +68,11 @@ uint64_t kin__os_cpu_time_ns(int pid);
 /* Bytes of memory that this process has; from here on the peak of it is counted anew (Linux 4.0; else from its start). */
 size_t kin__os_resident_reset(void);
 size_t kin__os_resident_peak(void);
+
+/* ---- thread.c ------------------------------------------------------------------------------ */
+
+/* Start a thread in which all signals are blocked (SIGPIPE too); it ends like any other. 0 or an errno. */
+int kin__os_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg);
 
 /* ---- futex.c ------------------------------------------------------------------------------- */
 

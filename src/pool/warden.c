@@ -19,7 +19,6 @@
 #include "os/os.h"
 
 #include <limits.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 
 #define LOOK_AGAIN 1.0     /* seconds: calls come for all that is known to happen */
@@ -196,14 +195,10 @@ static void *watch(void *arg)
 
 int kin__warden_start(struct kin__local *local)
 {
-    sigset_t all, before;
     if (local->warden.runs)
         return 0;
     kin__own_threads_add(1);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&local->warden.thread, NULL, watch, local);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = kin__os_thread_start(&local->warden.thread, watch, local);
     if (error) {
         kin__own_threads_add(-1);
         return kin__fail_errno(KIN_ESYSTEM, error,

@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -403,13 +402,8 @@ static int start_relay(void)
     relay.whole = malloc(LINE_MAX_BYTES + PREFIX_MAX);
     if (!relay.whole)
         error = ENOMEM;
-    if (!error) {
-        sigset_t every, before;
-        sigfillset(&every); /* SIGPIPE too: a write that nobody reads is an error, not the program's end */
-        pthread_sigmask(SIG_SETMASK, &every, &before);
-        error = pthread_create(&relay.thread, NULL, run, NULL);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
+    if (!error) /* no SIGPIPE is for it: a write that nobody reads is an error, not the program's end */
+        error = kin__os_thread_start(&relay.thread, run, NULL);
     if (!error) {
         atomic_store(&relay.running, true);
         kin__own_threads_add(1);
