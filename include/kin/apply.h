@@ -30,7 +30,7 @@ typedef struct kin_apply_args {
     void *context;   /* kin_task_context(): shared memory */
     size_t index;    /* kin_task_index(), and the number of its stream of random numbers */
     uint64_t seed;   /* of kin_task_random() */
-    int priority;    /* 1: before others that wait; 0; -1: after them */
+    int priority;    /* 1: before others that wait; 0; -1: after them. Maps have one, too */
     /* Limits of each attempt; 0: none. Time counts while the task waits for others, too. */
     double time_limit;      /* seconds; beyond it the worker is killed, at once, and the task has failed */
     double soft_time_limit; /* seconds after which kin_task_stopping() is true */

@@ -77,7 +77,8 @@ typedef void (*kin_combine_fn)(void *into, const void *value, void *context);
  * combined in blocks of `chunk` in index order (0: 1/256 of them, at least 1), the first value of a block being
  * copied, and the blocks in index order: so the result is the same to the last bit with any number of workers, and
  * after deaths. Of the arguments it takes in, in_size, out, out_size, count, context, chunk, seed, time_limit (of
- * a block), memory_limit, retries, progress.
+ * a block, as the other limits and retries), soft_time_limit, cpu_limit, memory_limit, retries, retry_on, backoff,
+ * priority, progress.
  *
  * Errors as of kin_pool_map; on failure *out is as it was.
  */

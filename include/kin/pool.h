@@ -209,7 +209,7 @@ typedef struct kin_map_args {
     size_t context_size; /* memory that is copied for the time of the map. Changes are not copied back */
     double time_limit;   /* seconds of wall time for each task; 0: none. Beyond it the worker is killed */
     size_t memory_limit; /* bytes a task may use beyond what its worker used when ready; 0: none */
-    int retries;         /* how often a task whose worker died is tried again (not one that failed) */
+    int retries;         /* how often a task is tried again, up to 60 times, of causes in `retry_on` */
     int on_failure;      /* enum kin_on_failure */
     size_t chunk;        /* items claimed at once; 0: adapts to the tasks' length */
     kin_progress_fn progress;
@@ -224,14 +224,19 @@ typedef struct kin_map_args {
         in_room; /* bytes that there are at `in`, and at `out`, as far as the caller knows (0 and SIZE_MAX: it */
     size_t out_room; /* does not): a map that would go beyond is refused. kin_map fills them in */
     uint64_t
-        seed; /* of its tasks' random numbers (kin_task_random); 0: made of the pool's seed and the number
+        seed;     /* of its tasks' random numbers (kin_task_random); 0: made of the pool's seed and the number
                         of this map among the pool's, so each map draws others, and each run of the program the same */
-    /* For kin_pool_map_async (kin/apply.h) alone; what they mean is told there: */
-    int priority;
-    double soft_time_limit;
-    double cpu_limit;
-    unsigned retry_on;
-    double backoff;
+    int priority; /* 1, 0, -1: among what else the pool has to do (kin_apply_args): workers begin no task
+                               of a lower one while there are items to begin; those of the same one take turns */
+    double soft_time_limit; /* seconds after which kin_task_stopping() is true, for each task; 0: none */
+    double
+        cpu_limit; /* seconds of CPU time of all threads of the worker, for each task; 0: none. Beyond it it
+                               is killed */
+    unsigned
+        retry_on;   /* causes of which a task is tried again: 1u << enum kin_cause, several or-ed; 0: EXITED,
+                          SIGNALED, OUT_OF_MEMORY. It finds its `out` zeroed, and runs when others have begun */
+    double backoff; /* seconds at least before the first retry; twice as many before each further one */
+    /* For kin_pool_map_async (kin/apply.h) alone: */
     void (*done)(struct kin_result *result, void *arg);
     void *done_arg;
     const char

@@ -67,16 +67,7 @@ static void fill_each(struct job *job)
                                  .in_size = args->count * args->in_size,
                                  .out = args->out,
                                  .out_size = args->count * args->out_size,
-                                 .context = args->context,
-                                 .seed = args->seed,
-                                 .priority = args->priority,
-                                 .time_limit = args->time_limit,
-                                 .soft_time_limit = args->soft_time_limit,
-                                 .cpu_limit = args->cpu_limit,
-                                 .memory_limit = args->memory_limit,
-                                 .retries = args->retries,
-                                 .retry_on = args->retry_on,
-                                 .backoff = args->backoff,
+                                 KIN__EACH(args),
                                  .done = args->done,
                                  .done_arg = args->done_arg};
     if (!args->count) {

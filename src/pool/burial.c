@@ -84,19 +84,13 @@ static void tell(const struct burial *burial, kin_result *record, bool culprit, 
         kin__printed_tail(process, burial->local->pool->seats[burial->worker].printed, error->output,
                           sizeof error->output, &taken);
     }
-    if (hit == KIN_CAUSE_CPU_LIMIT) {
-        error->cause = hit;
-        kin__error_fill(&error->error, KIN_ETIMELIMIT,
-                        "%s took more than its limit of %g s of CPU time: its worker (pid %d) was killed",
-                        what, record->cpu_limit, error->pid);
-        return;
-    }
     if (culprit) {
         kin__death_story(
             &(struct kin__death_facts){.what = what,
                                        .process = process,
                                        .memory_limit = record->memory_limit,
                                        .time_limit = hit == KIN_CAUSE_TIME_LIMIT ? record->time_limit : 0,
+                                       .cpu_limit = hit == KIN_CAUSE_CPU_LIMIT ? record->cpu_limit : 0,
                                        .data_ready = burial->local->pool->seats[burial->worker].data_ready},
             error);
         return;
@@ -107,16 +101,6 @@ static void tell(const struct burial *burial, kin_result *record, bool culprit, 
         &error->error, KIN_EDIED,
         "%s was waiting for others when its worker (pid %d) died of %s in a task that it ran meanwhile", what,
         error->pid, how);
-}
-
-static int cause_of(const struct burial *burial, const kin_result *record)
-{
-    const struct kin__post *post = &burial->local->posts[burial->worker];
-    if (kin__died_of_memory_limit(post->process, record->memory_limit))
-        return KIN_CAUSE_MEMORY_LIMIT;
-    if (burial->end->out_of_memory)
-        return KIN_CAUSE_OUT_OF_MEMORY;
-    return burial->end->how == KIN_END_EXITED ? KIN_CAUSE_EXITED : KIN_CAUSE_SIGNALED;
 }
 
 static void post(struct burial *burial, kin_result *record, uint64_t state)
@@ -174,10 +158,10 @@ static void settle(struct burial *burial, kin_result *record, const kin_result *
         fail_item(burial, record, state, false, 0);
         return;
     }
-    if (!innocent && kin__record_again(record, hit ? hit : cause_of(burial, record))) {
-        kin__record_step(record, state, KIN__WORK_DELAYED);
-        atomic_store(&burial->local->pool->delayed, 1);
-        kin__call_warden(burial->local->pool);
+    const kin_process *process = burial->local->posts[burial->worker].process;
+    int cause = hit ? hit : kin__death_cause(process, record->memory_limit, burial->end);
+    if (!innocent && kin__record_again(record, cause)) {
+        kin__record_step(record, state, KIN__WORK_DELAYED); /* the warden is told at the end of the burial */
         return;
     }
     kin__record_clean_attempt(record);
@@ -241,6 +225,8 @@ void kin__records_bury(struct kin__local *local, int worker, const kin_end *end)
             settle(&burial, burial.found[i], culprit);
     kin__each_record_of(atomic_load(&pool->slabs), post_again, &burial);
     kin__each_record(pool, recount, NULL);
+    atomic_store(&pool->delayed, 1); /* it may have died before it could say so */
+    kin__call_warden(pool);
     atomic_store(&seat->task, 0);
     pthread_mutex_unlock(&local->desk.mutex);
 }

@@ -11,6 +11,7 @@ struct kin__death_facts {
     const char *what; /* "task 37" */
     const kin_process *process;
     double time_limit;   /* it was killed for this; 0: it was not */
+    double cpu_limit;    /* or for this */
     size_t memory_limit; /* the task's, in bytes; 0: none */
     uint64_t data_ready; /* private bytes that the worker had when it was ready */
 };
@@ -20,6 +21,9 @@ void kin__await_worker(const struct kin__local *local, int worker);
 
 /* Whether a task's limit of memory was the end of its worker. */
 bool kin__died_of_memory_limit(const kin_process *process, size_t limit);
+
+/* What a worker died of that was not killed for its time. */
+int kin__death_cause(const kin_process *process, size_t memory_limit, const kin_end *end);
 
 /* Fill in cause and error of `error`, whose `pid`, `end` and `attempts` are filled in. */
 void kin__death_story(const struct kin__death_facts *facts, kin_task_error *error);

@@ -45,7 +45,15 @@ static size_t list_known(const struct kin__map *map, struct found *list)
     return count;
 }
 
-static void tell(const struct kin__map *map, size_t index, const struct found *found, kin_task_error *out)
+/* Of the tasks' function, looked up once. */
+static const char *name_of(struct kin__map *map)
+{
+    if (!map->name[0])
+        kin__function_name(&map->pool->job.function, map->name, sizeof map->name);
+    return map->name;
+}
+
+static void tell(struct kin__map *map, size_t index, const struct found *found, kin_task_error *out)
 {
     memset(out, 0, sizeof *out);
     if (found && found->death) {
@@ -55,6 +63,7 @@ static void tell(const struct kin__map *map, size_t index, const struct found *f
         out->pid = found->note->pid;
         out->attempts = found->note->attempt + 1;
         out->result = found->note->result;
+        out->cause = found->note->cause;
         out->error = found->note->error;
         if (found->note->output) {
             memcpy(out->output, found->note->output, sizeof out->output);
@@ -64,10 +73,12 @@ static void tell(const struct kin__map *map, size_t index, const struct found *f
         }
     } else {
         out->worker = -1;
+        out->cause = KIN_CAUSE_RETURNED;
         kin__error_fill(&out->error, KIN_EFAILED, "task %zu failed; there was no memory left to note why",
                         map->before + index);
     }
     out->index = map->before + index;
+    memcpy(out->function, name_of(map), sizeof out->function);
 }
 
 /* One failure: to the caller's array while there is room; the first of all is kept for the return value. */

@@ -36,17 +36,25 @@ static bool last_item(const struct kin__map *map, int worker, size_t *index)
     return true;
 }
 
+static bool killed_of(const struct kin__post *post, int cause)
+{
+    return post->killed_for && post->killed_cause == cause;
+}
+
 static void tell_story(struct kin__map *map, int worker, kin_task_error *error)
 {
     const struct kin__post *post = &map->local->posts[worker];
     char what[32];
     snprintf(what, sizeof what, "task %zu", map->before + error->index);
-    kin__death_story(&(struct kin__death_facts){.what = what,
-                                                .process = post->process,
-                                                .time_limit = post->killed_for ? map->args.time_limit : 0,
-                                                .memory_limit = map->args.memory_limit,
-                                                .data_ready = map->pool->seats[worker].data_ready},
-                     error);
+    kin__death_story(
+        &(struct kin__death_facts){
+            .what = what,
+            .process = post->process,
+            .time_limit = killed_of(post, KIN_CAUSE_TIME_LIMIT) ? map->args.time_limit : 0,
+            .cpu_limit = killed_of(post, KIN_CAUSE_CPU_LIMIT) ? map->args.cpu_limit : 0,
+            .memory_limit = map->args.memory_limit,
+            .data_ready = map->pool->seats[worker].data_ready},
+        error);
 }
 
 static void tell_output(const struct kin__map *map, int worker, kin_task_error *error)
@@ -84,6 +92,15 @@ static void fail_item(struct kin__map *map, int worker, size_t index, const kin_
         kin__map_stop(map);
 }
 
+/* To be tried again, by one who finds the output as the first one did. */
+static void set_back(struct kin__map *map, size_t index, unsigned attempts)
+{
+    const struct kin__job *job = &map->pool->job;
+    if (job->out)
+        memset(job->out + index * job->out_size, 0, job->out_size);
+    job->status[index] = (unsigned char)(KIN__PENDING | attempts << 2);
+}
+
 static void decide_item(struct kin__map *map, int worker, size_t index, const kin_end *end)
 {
     struct kin__post *post = &map->local->posts[worker];
@@ -91,14 +108,17 @@ static void decide_item(struct kin__map *map, int worker, size_t index, const ki
     unsigned attempts = KIN__ATTEMPTS(*status);
     if (map->outcome)
         return; /* interrupted or broken off: it was not given its chance */
-    if (post->killed_for && post->killed_for != index + 1)
-        return; /* the one that took too long had just finished: this one is innocent, and free to try again */
-    bool by_limit = post->killed_for || kin__died_of_memory_limit(post->process, map->args.memory_limit);
-    if (!by_limit && attempts < (unsigned)map->args.retries) {
-        *status = (unsigned char)(KIN__PENDING | (attempts + 1) << 2);
+    if (post->killed_for && post->killed_for != index + 1) {
+        set_back(map, index,
+                 attempts); /* the one that took too long had just finished: this one is innocent */
         return;
     }
-    fail_item(map, worker, index, end);
+    int cause =
+        post->killed_for ? post->killed_cause : kin__death_cause(post->process, map->args.memory_limit, end);
+    if (attempts < (unsigned)map->args.retries && map->pool->job.retry_on >> cause & 1)
+        set_back(map, index, attempts + 1);
+    else
+        fail_item(map, worker, index, end);
 }
 
 static bool some_worker_is_ready(const struct kin__local *local)

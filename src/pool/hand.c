@@ -206,14 +206,25 @@ static bool work_for_others(struct kin__hand *hand)
     return false;
 }
 
-bool kin__hand_work(struct kin__hand *hand, bool nested)
+static bool work_in_lanes(struct kin__hand *hand, int from, int to)
 {
-    kin_pool *pool = hand->pool;
-    if (!nested && work_in(hand, &pool->lanes[KIN__HIGH]))
+    for (int i = from; i <= to; i++)
+        if (work_in(hand, &hand->pool->lanes[i]))
+            return true;
+    return false;
+}
+
+bool kin__hand_work(struct kin__hand *hand, int least)
+{
+    if (least >= KIN__HIGH && work_in(hand, &hand->pool->lanes[KIN__HIGH]))
         return true;
-    if (work_in(hand, &hand->seat->lane) || work_for_others(hand))
-        return true;
-    return !nested && (work_in(hand, &pool->lanes[KIN__NORMAL]) || work_in(hand, &pool->lanes[KIN__LOW]));
+    return work_in(hand, &hand->seat->lane) || work_for_others(hand) ||
+           work_in_lanes(hand, KIN__HIGH + 1, least);
+}
+
+bool kin__hand_work_above(struct kin__hand *hand, int priority)
+{
+    return work_in_lanes(hand, KIN__HIGH, priority - 1);
 }
 
 bool kin__hand_run(struct kin__hand *hand, kin_result *record)
@@ -230,7 +241,7 @@ static bool help(struct kin__hand *hand, kin_result *record)
     for (size_t i = 0; batch && batch->whole == record && i < batch->pieces_count; i++)
         if (kin__hand_run(hand, batch->pieces[i]))
             return true;
-    return kin__hand_run(hand, record) || (hand->depth < DEPTH_TO_HELP && kin__hand_work(hand, true));
+    return kin__hand_run(hand, record) || (hand->depth < DEPTH_TO_HELP && kin__hand_work(hand, KIN__NESTED));
 }
 
 /* Like wait_for_call in worker.c, but for an end, or for what tasks submit. */

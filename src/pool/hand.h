@@ -29,8 +29,13 @@ extern _Thread_local struct kin__hand *kin__hand_mine;
 /* Whether there may be a record to claim. */
 bool kin__hand_has_work(struct kin__hand *hand);
 
-/* Claim a record and run it. `nested`: only of what tasks have submitted. False: there is none. */
-bool kin__hand_work(struct kin__hand *hand, bool nested);
+/* Claim a record and run it: of what tasks have submitted, and of the maker's of priority KIN__HIGH to `least`. False: there
+ * is none. */
+#define KIN__NESTED (-1) /* none of the maker's */
+bool kin__hand_work(struct kin__hand *hand, int least);
+
+/* The same, of the maker's alone that are of a higher priority than this. */
+bool kin__hand_work_above(struct kin__hand *hand, int priority);
 
 /* Claim this very record, if it waits, and run it. */
 bool kin__hand_run(struct kin__hand *hand, kin_result *record);

@@ -64,21 +64,6 @@ static int check(const kin_imap_args *args)
     return 0;
 }
 
-static void fill_each(kin_imap *imap)
-{
-    const kin_imap_args *args = &imap->args;
-    imap->each = (kin_apply_args){.context = args->context,
-                                  .seed = args->seed,
-                                  .priority = args->priority,
-                                  .time_limit = args->time_limit,
-                                  .soft_time_limit = args->soft_time_limit,
-                                  .cpu_limit = args->cpu_limit,
-                                  .memory_limit = args->memory_limit,
-                                  .retries = args->retries,
-                                  .retry_on = args->retry_on,
-                                  .backoff = args->backoff};
-}
-
 /* ---- making it ------------------------------------------------------------------------------- */
 
 static bool make_slot(kin_imap *imap, struct kin__desk *desk, struct slot *slot)
@@ -191,7 +176,7 @@ kin_imap *kin_pool_imap(kin_pool *pool, kin_task_fn fn, const kin_imap_args *giv
         error = check(&imap->args);
     if (!error) {
         kin_imap_args *args = &imap->args;
-        fill_each(imap);
+        imap->each = (kin_apply_args){KIN__EACH(args)};
         args->chunk = args->chunk ? args->chunk : 1;
         imap->window = pool->kind == KIN_POOL_INLINE ? 1
                        : args->window                ? args->window

@@ -4,6 +4,16 @@
 
 #include "base/failure.h"
 
+static void run_item(struct kin__map *map, struct kin_task *task, size_t index)
+{
+    const unsigned char *status = &map->pool->job.status[index];
+    while (!map->stopping && KIN__STATUS(*status) == KIN__PENDING) {
+        kin__map_back_off(map, KIN__ATTEMPTS(*status));
+        if (!map->stopping && !kin__task_run(task, map->function, index) && map->args.on_failure == KIN_STOP)
+            kin__map_stop(map);
+    }
+}
+
 void kin__run_inline(struct kin__map *map)
 {
     kin_pool *pool = map->pool;
@@ -13,13 +23,15 @@ void kin__run_inline(struct kin__map *map)
         kin__map_break(map);
         return;
     }
-    struct kin_task task = {
-        .job = &pool->job, .seat = seat, .state = map->local->inline_state, .maker = pool->maker};
+    struct kin_task task = {.job = &pool->job,
+                            .seat = seat,
+                            .pool = pool,
+                            .state = map->local->inline_state,
+                            .maker = pool->maker};
     for (size_t i = 0; i < map->window && !map->stopping; i++) {
         if (KIN__STATUS(pool->job.status[i]) != KIN__PENDING) /* it is in the journal */
             continue;
-        if (!kin__task_run(&task, map->function, i) && map->args.on_failure == KIN_STOP)
-            kin__map_stop(map);
+        run_item(map, &task, i);
         kin__map_progress(map, false);
         kin__map_check_canceled(map);
         if (kin__interrupted() && !map->outcome) {

@@ -14,11 +14,12 @@ struct kin__post {
     kin_process *process; /* NULL: nobody sits there */
     _Atomic bool ended;   /* set by whoever reaped it */
     bool idle;            /* nobody sits there until there is work: the last one died before it was ready */
-    /* time limit: what was seen, and since when */
+    /* limits of time: what was seen, and since when */
     uint64_t seen_current;
     uint32_t seen_round;
     double seen_since;
     uint64_t killed_for; /* current when it was killed for its time; 0: it was not */
+    int killed_cause;    /* of wall time or of CPU time */
 };
 
 /* The thread that looks after records: see warden.c. */

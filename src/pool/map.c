@@ -7,12 +7,12 @@
 #include "kin/heap.h"
 #include "os/os.h"
 #include "pool/resume.h"
+#include "pool/submit.h"
 #include "process/output.h"
 #include "process/pointers.h"
 #include "process/start.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #define PROGRESS_PERIOD 0.1
@@ -36,10 +36,12 @@ static int check_array(const char *which, const void *array, size_t size, size_t
 
 static int check_limits(const kin_map_args *args)
 {
-    if (!(args->time_limit >= 0) || isinf(args->time_limit))
-        return kin__fail(KIN_EINVAL, "cannot map with a time limit of %g s: positive, or 0 for none",
-                         args->time_limit);
-    if (args->retries < 0 || args->retries > KIN__RETRIES_MAX)
+    int error = kin__submit_check_limits("map", &(kin_apply_args){KIN__EACH(args)});
+    if (error)
+        return error;
+    if (args->done)
+        return kin__fail(KIN_EINVAL, "cannot map with a done function: it is for kin_pool_map_async");
+    if (args->retries > KIN__RETRIES_MAX)
         return kin__fail(KIN_EINVAL, "cannot map with %d retries: 0 to %d", args->retries, KIN__RETRIES_MAX);
     if (args->on_failure != KIN_STOP && args->on_failure != KIN_COLLECT)
         return kin__fail(KIN_EINVAL, "cannot map: on_failure %d is not one of enum kin_on_failure",
@@ -109,10 +111,15 @@ static int prepare_job(struct kin__map *map, bool is_for)
     const kin_map_args *args = &map->args;
     memset(job, 0, sizeof *job);
     int error = 0;
-    if (map->pool->kind != KIN_POOL_INLINE)
-        error = kin__function_refer(map->function, &job->function, "the task's function");
-    if (error)
+    error = kin__function_refer(map->function, &job->function, "the task's function");
+    if (error && map->pool->kind != KIN_POOL_INLINE) /* which calls it as it is: the name only is not known */
         return error;
+    map->limited = args->time_limit > 0 || args->cpu_limit > 0;
+    job->soft_time_limit = args->soft_time_limit;
+    job->cpu_limited = args->cpu_limit > 0;
+    job->retries = args->retries;
+    job->retry_on = kin__retry_on(args->retry_on);
+    job->priority = KIN__NORMAL - args->priority;
     job->is_for = is_for;
     job->in_size = args->in_size;
     job->out_size = args->out_size;

@@ -30,6 +30,7 @@ struct kin__map {
     struct kin__resume *resume; /* NULL: no journal (resume.c) */
     size_t resumed;             /* items of the window that were in it */
     bool undone;                /* items may be pending although the round is over */
+    bool limited;               /* by wall time or by CPU time: the supervisor looks often */
     bool stopping;
     bool catches_interrupt;
     int outcome; /* 0, or why the map as a whole ended early; `story` tells */
@@ -39,6 +40,7 @@ struct kin__map {
     struct kin__watched *watched; /* of each seat, for progress functions that ask (progress_state.c) */
     size_t resumed_before;        /* items from the journal in windows that are over */
     double next_progress;
+    char name[64]; /* of the function, when it was looked up */
 };
 
 /* supervise.c: run the window that the pool's job describes, until each item is done or failed, or the map
@@ -47,6 +49,9 @@ void kin__supervise(struct kin__map *map, bool partly);
 
 /* So many seats take part from here on: their dead are the map's to bury. 0: the map is over. */
 void kin__map_seats(struct kin__map *map, int count);
+
+/* Before items are tried again that were tried so often: the map's back-off. */
+void kin__map_back_off(struct kin__map *map, unsigned attempts);
 
 /* End the map early: no further item starts. */
 void kin__map_stop(struct kin__map *map);

@@ -30,6 +30,7 @@
  *   ready         worker        after the initializer; before the    the supervisor clears it; FINALIZING:
  *                               finalizer                            it died in its finalizer
  *   current       worker        index + 1, before the item           pending: this item was being run
+ *   cpu_began     worker        before `current`, where it counts    for the limit of CPU time only
  *   done, failed  worker        after the status byte                one too low: for progress only
  *   mark          worker        before the status byte               results of an item not done stay in the
  *                                                                    arena, and go with it
@@ -37,6 +38,8 @@
  *   notes, first  worker        one store links a whole failure      status FAILED without one: told so
  *   printed       worker        before the item, if captured         what it printed since is this item's
  *
+ *   again         worker        0 to 1, before the status byte of    its burial looks for pending items anyway
+ *   (of the pool)               an item that is to be tried again
  *   status byte   worker        after the item, one store            pending: it is run again or fails
  *                 supervisor    when its worker is dead
  *
@@ -73,6 +76,7 @@ struct kin__note {
     int result;
     int attempt;
     int pid;
+    int cause; /* enum kin_cause */
     kin_error error;
     char *output; /* what the task had printed, KIN_TASK_OUTPUT bytes; NULL: not captured */
 };
@@ -86,6 +90,7 @@ struct kin__seat {
     _Atomic uint32_t taken;
     _Atomic uint32_t asleep;
     _Atomic uint64_t current;
+    _Atomic uint64_t cpu_began; /* ns of CPU time of the worker; of the current item, if that is limited */
     _Atomic uint64_t done;
     _Atomic uint64_t failed;
     size_t mark;
@@ -120,8 +125,13 @@ struct kin__job {
     void *context;
     size_t chunk;
     size_t memory_limit;
-    uint64_t seed;  /* of the tasks' random numbers */
-    int32_t chosen; /* how many seats take part */
+    double soft_time_limit; /* seconds; 0: none */
+    bool cpu_limited;
+    int32_t retries;
+    uint32_t retry_on; /* 1 << enum kin_cause */
+    int32_t priority;  /* as the lanes have it: tasks of a lower one wait while there are items to claim */
+    uint64_t seed;     /* of the tasks' random numbers */
+    int32_t chosen;    /* how many seats take part */
     bool stop_on_failure;
     bool journaled;
 };
@@ -150,6 +160,7 @@ struct kin_pool {
     struct kin__job job;
     _Alignas(128) _Atomic uint64_t next; /* claimed so far; on a line of its own */
     _Alignas(128) _Atomic uint32_t stop; /* no further item is to start */
+    _Atomic uint32_t again;              /* items of this round are to be tried again */
     _Atomic uint32_t event;              /* futex: something happened that the supervisor wants to know */
     _Atomic uint32_t waiting;            /* whether it sleeps on it */
     unsigned char small_status[KIN__SMALL_WINDOW];

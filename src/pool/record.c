@@ -65,14 +65,23 @@ void kin__call_warden(kin_pool *pool)
         kin__os_futex_wake(&pool->calls, INT_MAX);
 }
 
+/* Whoever tries it next finds its output as the first one did. */
+static void clean_item(const struct kin__batch *batch, size_t at, size_t end)
+{
+    if (at < end && batch->out && batch->status[at] == KIN__PENDING)
+        memset(kin__own(batch->out + at * batch->out_size), 0, batch->out_size);
+}
+
 void kin__record_clean_attempt(kin_result *common)
 {
     kin_result *record = kin__own(common);
     record->outer = 0;
     if (record->memory) /* of a piece, what was done is kept */
         kin__arena_rollback(record->memory, record->batch ? record->mark : 0);
-    if (record->batch)
+    if (record->batch) {
+        clean_item(kin__own(record->batch), record->at, record->end_item);
         return;
+    }
     atomic_store_explicit(&record->failure, NULL, memory_order_relaxed);
     if (record->out)
         memset(kin__own(record->out), 0, record->out_size);

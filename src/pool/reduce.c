@@ -9,6 +9,7 @@
 #include "base/failure.h"
 #include "family/sealed.h"
 #include "kin/heap.h"
+#include "pool/submit.h"
 #include "pool/task.h"
 #include "process/pointers.h"
 
@@ -115,14 +116,11 @@ static int run(kin_pool *pool, const struct reduction *reduction, const kin_map_
                              .out = values,
                              .out_size = given->out_size,
                              .count = blocks,
-                             .context = &shared,
-                             .context_size = sizeof shared,
-                             .seed = given->seed,
-                             .time_limit = given->time_limit,
-                             .memory_limit = given->memory_limit,
-                             .retries = given->retries,
+                             KIN__EACH(given),
                              .progress = given->progress,
                              .progress_arg = given->progress_arg};
+        args.context = &shared;
+        args.context_size = sizeof shared;
         error = kin_pool_map(pool, reduce_block, &args);
     }
     for (size_t i = 0; i < blocks && !error; i++)

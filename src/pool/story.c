@@ -20,6 +20,15 @@ bool kin__died_of_memory_limit(const kin_process *process, size_t limit)
     return read_report(process, limit, &report);
 }
 
+int kin__death_cause(const kin_process *process, size_t memory_limit, const kin_end *end)
+{
+    if (kin__died_of_memory_limit(process, memory_limit))
+        return KIN_CAUSE_MEMORY_LIMIT;
+    if (end->out_of_memory)
+        return KIN_CAUSE_OUT_OF_MEMORY;
+    return end->how == KIN_END_EXITED ? KIN_CAUSE_EXITED : KIN_CAUSE_SIGNALED;
+}
+
 static void tell_memory(const struct kin__death_facts *facts, const struct kin__crash *report,
                         const char *how, kin_task_error *error)
 {
@@ -66,6 +75,11 @@ void kin__death_story(const struct kin__death_facts *facts, kin_task_error *erro
         kin__error_fill(&error->error, KIN_ETIMELIMIT,
                         "%s ran longer than its limit of %g s: its worker (pid %d) was killed", facts->what,
                         facts->time_limit, error->pid);
+    } else if (facts->cpu_limit > 0) {
+        error->cause = KIN_CAUSE_CPU_LIMIT;
+        kin__error_fill(&error->error, KIN_ETIMELIMIT,
+                        "%s took more than its limit of %g s of CPU time: its worker (pid %d) was killed",
+                        facts->what, facts->cpu_limit, error->pid);
     } else if (read_report(facts->process, facts->memory_limit, &report)) {
         tell_memory(facts, &report, how, error);
     } else {

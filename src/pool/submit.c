@@ -4,6 +4,7 @@
 #include "base/failure.h"
 #include "family/sealed.h"
 #include "kin/apply.h"
+#include "os/os.h"
 #include "pool/hand.h"
 #include "pool/local.h"
 #include "process/pointers.h"
@@ -11,6 +12,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ON_DEATH (1u << KIN_CAUSE_EXITED | 1u << KIN_CAUSE_SIGNALED | 1u << KIN_CAUSE_OUT_OF_MEMORY)
@@ -29,31 +31,36 @@ static int check_shared(const char *which, const void *pointer)
         which, pointer, kin__where(pointer));
 }
 
-static int check_limit(const char *which, double limit)
+static int check_limit(const char *what, const char *which, double limit)
 {
     if (limit >= 0 && !isinf(limit))
         return 0;
-    return kin__fail(KIN_EINVAL, "cannot submit a task with a %s of %g s: positive, or 0 for none", which,
-                     limit);
+    return kin__fail(KIN_EINVAL, "cannot %s with a %s of %g s: positive, or 0 for none", what, which, limit);
 }
 
-static int check_limits(const kin_apply_args *args)
+unsigned kin__retry_on(unsigned asked)
 {
-    int error = check_limit("time limit", args->time_limit);
+    return asked ? asked : ON_DEATH;
+}
+
+int kin__submit_check_limits(const char *what, const kin_apply_args *args)
+{
+    int error = check_limit(what, "time limit", args->time_limit);
     if (!error)
-        error = check_limit("soft time limit", args->soft_time_limit);
+        error = check_limit(what, "soft time limit", args->soft_time_limit);
     if (!error)
-        error = check_limit("limit of CPU time", args->cpu_limit);
+        error = check_limit(what, "limit of CPU time", args->cpu_limit);
     if (!error)
-        error = check_limit("back-off", args->backoff);
+        error = check_limit(what, "back-off", args->backoff);
     if (error)
         return error;
     if (args->retries < 0)
-        return kin__fail(KIN_EINVAL, "cannot submit a task with %d retries", args->retries);
+        return kin__fail(KIN_EINVAL, "cannot %s with %d retries", what, args->retries);
     if (args->retry_on & ~RETRIABLE)
-        return kin__fail(KIN_EINVAL,
-                         "cannot submit a task that is tried again on causes %#x: it may be on %#x",
+        return kin__fail(KIN_EINVAL, "cannot %s that is tried again on causes %#x: it may be on %#x", what,
                          args->retry_on, RETRIABLE);
+    if (args->priority < -1 || args->priority > 1)
+        return kin__fail(KIN_EINVAL, "cannot %s with priority %d: it is -1, 0 or 1", what, args->priority);
     return 0;
 }
 
@@ -66,10 +73,7 @@ int kin__submit_check(const kin_pool *pool, const void *fn, const kin_apply_args
                          args->in ? "given" : "NULL", args->in_size);
     if (args->out && !args->out_size)
         return kin__fail(KIN_EINVAL, "cannot submit a task: out is given, but out_size is 0");
-    if (args->priority < -1 || args->priority > 1)
-        return kin__fail(KIN_EINVAL, "cannot submit a task with priority %d: it is -1, 0 or 1",
-                         args->priority);
-    int bad = check_limits(args);
+    int bad = kin__submit_check_limits("submit a task", args);
     if (bad)
         return bad;
     if (pool->kind == KIN_POOL_INLINE)
@@ -116,7 +120,7 @@ static void set_limits(kin_result *record, const kin_apply_args *args)
     record->limited = args->time_limit > 0 || args->soft_time_limit > 0 || args->cpu_limit > 0;
     record->memory_limit = args->memory_limit;
     record->retries = args->retries;
-    record->retry_on = args->retry_on ? args->retry_on : ON_DEATH;
+    record->retry_on = kin__retry_on(args->retry_on);
     record->backoff = args->backoff;
     record->measure = args->measure;
     record->cpu_began = record->cpu = 0;
@@ -267,12 +271,25 @@ kin_result *kin__submit(struct kin__desk *desk, void (*fn)(void), const kin_appl
     return record;
 }
 
+static void sleep_until(uint64_t due)
+{
+    for (uint64_t now; (now = kin__os_now_ns()) < due;)
+        nanosleep(&(struct timespec){.tv_sec = (time_t)((due - now) / 1000000000),
+                                     .tv_nsec = (long)((due - now) % 1000000000)},
+                  NULL);
+}
+
 void kin__submit_inline(struct kin__local *local, kin_result *record)
 {
     kin_pool *pool = local->pool;
     struct kin__hand hand = {
         .pool = pool, .seat = &pool->seats[0], .state = local->inline_state, .pid = (int)getpid()};
     kin__hand_run(&hand, record);
+    while (KIN__WORK(kin__record_state(record)) == KIN__WORK_DELAYED) { /* there is no warden */
+        sleep_until(record->due);
+        kin__record_step(record, kin__record_state(record), KIN__WORK_QUEUED);
+        kin__hand_run(&hand, record);
+    }
 }
 
 struct kin__desk *kin__submit_enter(kin_pool *pool, struct kin__local **local)

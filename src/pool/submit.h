@@ -28,6 +28,19 @@ void kin__submit_drop(struct kin__desk *desk, kin_result *record);
 struct kin__desk *kin__submit_enter(kin_pool *pool, struct kin__local **local);
 void kin__submit_leave(struct kin__desk *desk, struct kin__local *local);
 
+/* What kin_apply_args, kin_map_args and kin_imap_args say in the same words, as initializers of a kin_apply_args. */
+#define KIN__EACH(args)                                                                               \
+    .context = (args)->context, .seed = (args)->seed, .priority = (args)->priority,                   \
+    .time_limit = (args)->time_limit, .soft_time_limit = (args)->soft_time_limit,                     \
+    .cpu_limit = (args)->cpu_limit, .memory_limit = (args)->memory_limit, .retries = (args)->retries, \
+    .retry_on = (args)->retry_on, .backoff = (args)->backoff
+
+/* Causes of retries that are asked for, or meant where none is. */
+unsigned kin__retry_on(unsigned asked);
+
+/* Limits, retries and priority are as they can be; `what` is done, as in "cannot submit a task". */
+int kin__submit_check_limits(const char *what, const kin_apply_args *args);
+
 /* What is given as in kin_apply_args is as it can be; `pool` was checked. */
 int kin__submit_check(const kin_pool *pool, const void *fn, const kin_apply_args *args);
 

@@ -10,6 +10,7 @@
 #include "base/failure.h"
 #include "os/os.h"
 
+#include <math.h>
 #include <string.h>
 
 #define LOOK_AGAIN 0.1
@@ -57,13 +58,24 @@ static void withdraw(const struct kin__map *map)
             atomic_store(&pool->seats[i].answered, map->local->round);
 }
 
+/* Seconds of CPU time that the worker's current item has taken. */
+static double cpu_used(const struct kin__map *map, int worker, uint64_t current)
+{
+    const struct kin__seat *seat = &map->pool->seats[worker];
+    uint64_t began = atomic_load(&seat->cpu_began);
+    uint64_t now = kin__os_cpu_time_ns(kin_process_pid(map->local->posts[worker].process));
+    if (atomic_load(&seat->current) != current || now < began) /* it has moved on: that began is another's */
+        return 0;
+    return (double)(now - began) * 1e-9;
+}
+
 /* A worker whose current item has not changed for the limit is killed. The item may finish just then: what
  * dies with the worker is looked at when it is dead. */
-static void check_time(struct kin__map *map, int worker, double now)
+static void check_limits(struct kin__map *map, int worker, double now)
 {
     struct kin__post *post = &map->local->posts[worker];
     struct kin__seat *seat = &map->pool->seats[worker];
-    uint64_t current = atomic_load_explicit(&seat->current, memory_order_relaxed);
+    uint64_t current = atomic_load(&seat->current);
     bool running =
         current && current <= map->window && KIN__STATUS(map->pool->job.status[current - 1]) == KIN__PENDING;
     if (!running || current != post->seen_current || post->seen_round != map->local->round) {
@@ -72,10 +84,18 @@ static void check_time(struct kin__map *map, int worker, double now)
         post->seen_since = now;
         return;
     }
-    if (now - post->seen_since >= map->args.time_limit && !post->killed_for) {
-        post->killed_for = current;
-        kin_process_kill(post->process);
-    }
+    if (!running || post->killed_for)
+        return;
+    int cause = KIN_CAUSE_NONE;
+    if (map->args.time_limit > 0 && now - post->seen_since >= map->args.time_limit)
+        cause = KIN_CAUSE_TIME_LIMIT;
+    else if (map->args.cpu_limit > 0 && cpu_used(map, worker, current) >= map->args.cpu_limit)
+        cause = KIN_CAUSE_CPU_LIMIT;
+    if (!cause)
+        return;
+    post->killed_for = current;
+    post->killed_cause = cause;
+    kin_process_kill(post->process);
 }
 
 static void end_busy_workers(struct kin__map *map)
@@ -120,7 +140,7 @@ static void check_able(struct kin__map *map, int worker)
 /* Deaths, answers, limits. True while a worker is still at it. */
 static bool look(struct kin__map *map, bool thoroughly)
 {
-    double now = map->args.time_limit > 0 ? kin__os_now() : 0;
+    double now = map->limited ? kin__os_now() : 0;
     bool busy = false;
     check_interrupt(map);
     kin__map_check_canceled(map);
@@ -139,17 +159,18 @@ static bool look(struct kin__map *map, bool thoroughly)
             continue;
         }
         busy = true;
-        if (map->args.time_limit > 0)
-            check_time(map, i, now);
+        if (map->limited)
+            check_limits(map, i, now);
     }
     return busy;
 }
 
 static double tick(const struct kin__map *map)
 {
-    if (map->args.time_limit <= 0)
+    if (!map->limited)
         return LOOK_AGAIN;
-    double tick = map->args.time_limit / TICKS_PER_LIMIT;
+    double time = map->args.time_limit, cpu = map->args.cpu_limit;
+    double tick = (time > 0 && (cpu <= 0 || time < cpu) ? time : cpu) / TICKS_PER_LIMIT;
     return tick < TICK_LEAST ? TICK_LEAST : tick < TICK_MOST ? tick : TICK_MOST;
 }
 
@@ -239,6 +260,7 @@ static void run_round(struct kin__map *map, const uint32_t *list, size_t total)
     pool->job.total = total;
     pool->job.chosen = total < (size_t)pool->workers ? (int)total : pool->workers;
     atomic_store(&pool->next, 0);
+    atomic_store(&pool->again, 0);
     map->undone = false;
     kin__map_seats(map, pool->job.chosen);
     if (man_seats(map) != 0) {
@@ -247,6 +269,7 @@ static void run_round(struct kin__map *map, const uint32_t *list, size_t total)
     }
     ring_seats(map);
     wait_for_round(map);
+    map->undone |= atomic_load(&pool->again) != 0;
     if (atomic_load(&pool->stop)) {
         /* By a worker, whose task failed; or by who cancels, since the last look: it left items undone. */
         map->stopping = true;
@@ -254,11 +277,24 @@ static void run_round(struct kin__map *map, const uint32_t *list, size_t total)
     }
 }
 
-/* Items that dead workers had claimed and not done. */
-static size_t list_pending(struct kin__map *map, const uint32_t **list)
+/* How often the pending items that are to be tried next were tried before: as rarely as any. */
+static unsigned least_attempts(const struct kin__map *map)
+{
+    const unsigned char *status = map->pool->job.status;
+    unsigned least = KIN__RETRIES_MAX;
+    for (size_t i = 0; i < map->window && least; i++)
+        if (KIN__STATUS(status[i]) == KIN__PENDING && KIN__ATTEMPTS(status[i]) < least)
+            least = KIN__ATTEMPTS(status[i]);
+    return least;
+}
+
+/* Items that dead workers had claimed and not done, and such as are to be tried again. With a back-off, those that were
+ * tried less often; the others' turn comes when these are done, and their time counts from then. */
+static size_t list_pending(struct kin__map *map, const uint32_t **list, unsigned *attempts)
 {
     const unsigned char *status = map->pool->job.status;
     size_t count = 0;
+    *attempts = map->args.backoff > 0 ? least_attempts(map) : KIN__RETRIES_MAX;
     for (size_t i = 0; i < map->window; i++)
         count += KIN__STATUS(status[i]) == KIN__PENDING;
     if (!count)
@@ -270,18 +306,42 @@ static size_t list_pending(struct kin__map *map, const uint32_t **list)
     }
     size_t at = 0;
     for (size_t i = 0; i < map->window; i++)
-        if (KIN__STATUS(status[i]) == KIN__PENDING)
+        if (KIN__STATUS(status[i]) == KIN__PENDING && KIN__ATTEMPTS(status[i]) <= *attempts)
             found[at++] = (uint32_t)i;
     *list = found;
-    return count;
+    return at;
+}
+
+/* Before items are tried again. Workers that die meanwhile are replaced with the next round. */
+void kin__map_back_off(struct kin__map *map, unsigned attempts)
+{
+    kin_pool *pool = map->pool;
+    if (map->args.backoff <= 0 || !attempts)
+        return;
+    double until = kin__os_now() + ldexp(map->args.backoff, (int)attempts - 1);
+    kin__map_catch_interrupt(map);
+    for (;;) {
+        uint32_t seen = atomic_load(&pool->event);
+        check_interrupt(map);
+        kin__map_check_canceled(map);
+        double left = until - kin__os_now();
+        if (map->stopping || left <= 0)
+            return;
+        kin__map_progress(map, false);
+        kin__os_futex_wait(&pool->event, seen, left < LOOK_AGAIN ? left : LOOK_AGAIN);
+    }
 }
 
 void kin__supervise(struct kin__map *map, bool partly)
 {
     const uint32_t *list = NULL;
-    size_t total = partly ? list_pending(map, &list) : map->window;
+    unsigned attempts = 0;
+    size_t total = partly ? list_pending(map, &list, &attempts) : map->window;
     while (total && !map->stopping) {
         run_round(map, list, total);
-        total = map->undone && !map->stopping ? list_pending(map, &list) : 0;
+        bool some_waited = list && map->args.backoff > 0; /* behind those of this round */
+        total = (map->undone || some_waited) && !map->stopping ? list_pending(map, &list, &attempts) : 0;
+        if (total)
+            kin__map_back_off(map, attempts);
     }
 }

@@ -66,7 +66,10 @@ bool kin_task_stopping(const kin_task *task)
         return atomic_load_explicit(&task->seat->told, memory_order_relaxed) == task->ref ||
                KIN__WORK(state) != KIN__WORK_RUNNING || !kin__ref_is_of(task->ref, state);
     }
-    return kin__hand_mine && atomic_load_explicit(&kin__hand_mine->pool->stop, memory_order_relaxed);
+    if (kin__hand_mine && atomic_load_explicit(&kin__hand_mine->pool->stop, memory_order_relaxed))
+        return true;
+    double limit = task->job->soft_time_limit;
+    return limit > 0 && (double)(kin__os_now_ns() - task->began) * 1e-9 >= limit;
 }
 
 kin_random *kin_task_random(kin_task *task)
@@ -133,7 +136,7 @@ static char *note_output(const kin_task *task)
 }
 
 /* A note that cannot be made (no memory) is no reason to lose the failure: the status byte tells it. */
-static void note_failure(kin_task *task, int result, bool has_story)
+static void note_failure(kin_task *task, int cause, int result, bool has_story)
 {
     struct kin__seat *seat = task->seat;
     if (!seat->notes)
@@ -144,6 +147,7 @@ static void note_failure(kin_task *task, int result, bool has_story)
     struct kin__note *common = note;
     note = kin__own(note);
     note->index = task->index;
+    note->cause = cause;
     note->result = result;
     note->attempt = task->attempt;
     note->pid = (int)getpid();
@@ -162,7 +166,28 @@ static unsigned char *status_of(const kin_task *task)
     return kin__own(&task->job->status[task->index]);
 }
 
-static void fail(kin_task *task, int result, bool has_story)
+static void count(_Atomic uint64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+/* It is to be tried again: pending, as if nobody had. */
+static bool again(kin_task *task, int cause)
+{
+    const struct kin__job *job = task->job;
+    if (task->attempt >= job->retries || !(job->retry_on >> cause & 1))
+        return false;
+    if (job->out)
+        memset(kin__own(job->out + task->index * job->out_size), 0, job->out_size);
+    atomic_store(&task->pool->again, 1);
+    atomic_signal_fence(memory_order_seq_cst); /* before the status: else nobody would look for it */
+    *status_of(task) = (unsigned char)(KIN__PENDING | (unsigned)(task->attempt + 1) << 2);
+    return true;
+}
+
+/* False: it is not the end, as it is to be tried again. */
+static bool fail(kin_task *task, int result, bool has_story)
 {
     struct kin__seat *seat = task->seat;
     kin_error story; /* rolling back may record failures of its own */
@@ -170,14 +195,18 @@ static void fail(kin_task *task, int result, bool has_story)
         kin_error_get(&story);
     if (task->allocated)
         kin__arena_rollback(seat->results, seat->mark);
+    int cause = has_story && task->job->memory_limit && story.code == KIN_EMEMLIMIT ? KIN_CAUSE_MEMORY_LIMIT
+                                                                                    : KIN_CAUSE_RETURNED;
+    if (again(task, cause))
+        return false;
     if (has_story)
         kin__fail_with(&story);
-    note_failure(task, result, has_story);
+    note_failure(task, cause, result, has_story);
     atomic_signal_fence(
         memory_order_seq_cst); /* the note before the status: a death between leaves it pending */
     *status_of(task) = KIN__FAILED;
-    atomic_store_explicit(&seat->failed, atomic_load_explicit(&seat->failed, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
+    count(&seat->failed);
+    return true;
 }
 
 bool kin__task_prepare(struct kin_task *task)
@@ -217,6 +246,10 @@ bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index)
     unsigned serial = kin__error_serial;
     if (task->captured)
         seat->printed = kin__printed_so_far(task->captured);
+    if (job->soft_time_limit > 0)
+        task->began = kin__os_now_ns();
+    if (job->cpu_limited)
+        atomic_store(&seat->cpu_began, kin__os_cpu_time_ns(0));
     atomic_store_explicit(&seat->current, index + 1, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst); /* before the item: whoever dies in it has said so */
     int result;
@@ -232,10 +265,9 @@ bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index)
             seat->mark = kin__arena_mark(seat->results);
         /* Out and mark before the status byte. Partner: the acquire of who writes a journal meanwhile. */
         __atomic_store_n(status_of(task), KIN__DONE, __ATOMIC_RELEASE);
-    } else {
-        fail(task, result, kin__error_serial != serial);
+    } else if (!fail(task, result, kin__error_serial != serial)) {
+        return true;
     }
-    atomic_store_explicit(&seat->done, atomic_load_explicit(&seat->done, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
+    count(&seat->done);
     return done;
 }

@@ -9,8 +9,9 @@ struct kin_task {
     struct kin_result *record; /* the record that is run; NULL: a map's */
     uint64_t ref;              /* to it; 0 */
     struct kin__seat *seat;
-    size_t index; /* within the window */
-    bool passes;  /* for another item, see kin__task_as */
+    kin_pool *pool; /* of a map's item: where it may be written */
+    size_t index;   /* within the window */
+    bool passes;    /* for another item, see kin__task_as */
     size_t passes_index;
     void *passes_context;
     void *state;
@@ -18,6 +19,7 @@ struct kin_task {
     kin_result *children;    /* results of what it has submitted and not freed */
     int worker;
     int attempt;
+    uint64_t began; /* of a map's item whose time is limited softly: kin__os_now_ns */
     kin__id maker;
     bool failed;                 /* kin_task_fail was called */
     bool allocated;              /* kin_task_malloc was called */
@@ -39,7 +41,7 @@ void kin__task_output(const struct kin_task *task, char output[KIN_TASK_OUTPUT])
 void kin__task_as(struct kin_task *task, size_t index, void *context);
 bool kin__task_has_failed(const struct kin_task *task);
 
-/* Run item `index` of the job: function, status byte, note. True if it was done. */
+/* Run item `index` of the job: function, status byte, note. False if it has failed, and is not to be tried again. */
 bool kin__task_run(struct kin_task *task, void (*function)(void), size_t index);
 
 #endif

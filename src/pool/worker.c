@@ -112,6 +112,11 @@ static void work(struct kin__hand *hand, struct kin_task *task, void (*function)
     uint64_t before = kin__os_now_ns();
     hand->chunk = 1;
     while (tasks_left(hand)) {
+        if (!job->memory_limit && kin__hand_work_above(hand, job->priority)) {
+            weigh(hand);
+            before = kin__os_now_ns();
+            continue;
+        }
         size_t chunk = next_chunk(hand, claimed);
         if (chunk > tasks_left(hand))
             chunk = tasks_left(hand);
@@ -132,8 +137,8 @@ static void work(struct kin__hand *hand, struct kin_task *task, void (*function)
         weigh(hand);
         uint64_t now = kin__os_now_ns();
         adapt(hand, to - from, now - before);
-        /* Maps and records take turns. Under a limit of memory, which is the map's, records wait. */
-        if (!job->memory_limit && kin__hand_has_work(hand) && kin__hand_work(hand, false))
+        /* Maps and records of the same priority take turns. Under a limit of memory, which is the map's, records wait. */
+        if (!job->memory_limit && kin__hand_has_work(hand) && kin__hand_work(hand, job->priority))
             now = kin__os_now_ns();
         before = now;
     }
@@ -172,6 +177,7 @@ static void do_round(struct kin__hand *hand)
     void (*function)(void);
     struct kin_task task = {.job = job,
                             .seat = hand->seat,
+                            .pool = hand->pool,
                             .state = hand->state,
                             .worker = hand->number,
                             .captured = hand->captured,
@@ -239,7 +245,7 @@ static void loop(struct kin__hand *hand)
             }
             seen = round;
         } else {
-            if (kin__hand_work(hand, false))
+            if (kin__hand_work(hand, KIN__LOW))
                 weigh(hand);
         }
     }

@@ -48,6 +48,7 @@ struct plan {
     bool memory; /* tasks use their arenas */
     int fails;   /* the item that fails by itself; 0: none */
     bool stop;   /* a failure stops the map */
+    bool again;  /* it is tried again, and does not fail then */
     enum { MAP, TASKS, PIECES } how;
     bool nested;         /* the victim's items submit tasks and wait for them */
     uint32_t stop_after; /* over when the victim has begun so many items */
@@ -153,7 +154,9 @@ static int work(kin_task *task, const uint64_t *in, struct output *out)
             out->text[i] = *in + i;
     }
     atomic_fetch_add(&scene->ended[index], 1);
-    return scene->plan.fails && (size_t)scene->plan.fails == index ? kin_task_fail(task, "it is to fail") : 0;
+    bool fails = scene->plan.fails && (size_t)scene->plan.fails == index &&
+                 (!scene->plan.again || kin_task_attempt(task) == 0);
+    return fails ? kin_task_fail(task, "it is to fail") : 0;
 }
 
 /* ---- the pool's owner ------------------------------------------------------------------------ */
@@ -171,7 +174,8 @@ static bool right(const struct output *out, uint64_t in)
 
 static void judge_item(size_t i, uint64_t in, const struct output *out, const kin_task_error *failure)
 {
-    bool fails = scene->plan.fails && (size_t)scene->plan.fails == i;
+    bool tried_again = scene->plan.again && (size_t)scene->plan.fails == i;
+    bool fails = scene->plan.fails && (size_t)scene->plan.fails == i && !tried_again;
     uint32_t begun = scene->begun[i];
     if (!failure && scene->plan.stop && !begun) {
         if (out->value || out->text)
@@ -191,8 +195,13 @@ static void judge_item(size_t i, uint64_t in, const struct output *out, const ki
         else if (failure->error.code != KIN_EDIED && !fails)
             wrong("item %zu failed by itself: %s", i, failure->error.message);
     }
-    if (begun > (scene->plan.retries ? 2u : 1u))
+    if (begun > (scene->plan.retries ? 2u : 1u) + tried_again)
         wrong("item %zu was begun %u times", i, begun);
+}
+
+static unsigned causes(void)
+{
+    return scene->plan.again ? 1u << KIN_CAUSE_RETURNED | 1u << KIN_CAUSE_SIGNALED : 0;
 }
 
 /* The same items as tasks, each for itself. */
@@ -201,10 +210,10 @@ static int apply_all(const uint64_t *in, struct output *out, kin_task_error *err
     kin_result *results[ITEMS] = {NULL};
     int error = 0;
     for (size_t i = 0; i < scene->plan.items; i++) {
-        results[i] =
-            kin_pool_apply_async(scene->pool, (kin_task_fn)work,
-                                 KIN_APPLY_ARGS(.in = &in[i], .in_size = sizeof in[i], .index = i,
-                                                .out_size = sizeof *out, .retries = scene->plan.retries));
+        results[i] = kin_pool_apply_async(
+            scene->pool, (kin_task_fn)work,
+            KIN_APPLY_ARGS(.in = &in[i], .in_size = sizeof in[i], .index = i, .out_size = sizeof *out,
+                           .retries = scene->plan.retries, .retry_on = causes()));
         child_assert(results[i]);
     }
     for (size_t i = 0; i < scene->plan.items; i++) {
@@ -229,7 +238,7 @@ static int map_async(const uint64_t *in, struct output *out, kin_task_error *err
     kin_result *result = kin_pool_map_async(
         scene->pool, (kin_task_fn)work,
         KIN_MAP_ARGS(.in = in, .in_size = sizeof(in[0]), .out_size = sizeof *out, .count = scene->plan.items,
-                     .retries = scene->plan.retries, .chunk = scene->plan.chunk,
+                     .retries = scene->plan.retries, .retry_on = causes(), .chunk = scene->plan.chunk,
                      .on_failure = scene->plan.stop ? KIN_STOP : KIN_COLLECT));
     child_assert(result);
     int error = kin_result_get(result, out, scene->plan.items * sizeof *out, PATIENCE);
@@ -247,9 +256,10 @@ static int map(const uint64_t *in, struct output *out, kin_task_error *errors, k
     return kin_pool_map(
         scene->pool, (kin_task_fn)work,
         KIN_MAP_ARGS(.in = in, .in_size = sizeof(in[0]), .out = out, .out_size = sizeof(out[0]),
-                     .count = scene->plan.items, .retries = scene->plan.retries, .chunk = scene->plan.chunk,
-                     .on_failure = scene->plan.stop ? KIN_STOP : KIN_COLLECT, .errors = errors,
-                     .errors_capacity = ITEMS, .failures = &scene->failures, .results = arenas));
+                     .count = scene->plan.items, .retries = scene->plan.retries, .retry_on = causes(),
+                     .chunk = scene->plan.chunk, .on_failure = scene->plan.stop ? KIN_STOP : KIN_COLLECT,
+                     .errors = errors, .errors_capacity = ITEMS, .failures = &scene->failures,
+                     .results = arenas));
 }
 
 /* One map, judged as far as can be told without knowing whether the victim died. */
@@ -277,7 +287,7 @@ static void map_and_judge(void)
     }
     if (failure != scene->failures)
         wrong("%zu failures, of which %zu are told", scene->failures, failure);
-    if (begun > scene->plan.items + 1)
+    if (begun > scene->plan.items + 1 + scene->plan.again)
         wrong("%u items were begun, of %u, with one death", begun, scene->plan.items);
     for (int i = 0; i < ITEMS; i++)
         kin_arena_free(results[i]);
@@ -397,7 +407,7 @@ static size_t watch(void *arg, struct step_area *areas)
     kin_pool *pool = scene->pool;
     areas[0] = (struct step_area){&pool->job, sizeof(pool->job)};
     areas[1] = (struct step_area){&pool->next, sizeof(pool->next)};
-    areas[2] = (struct step_area){(const void *)&pool->stop, 3 * sizeof(uint32_t)};
+    areas[2] = (struct step_area){(const void *)&pool->stop, 4 * sizeof(uint32_t)};
     areas[3] = (struct step_area){pool->small_status, 64};
     areas[4] = (struct step_area){pool->seats, 2 * sizeof(pool->seats[0])};
     areas[5] = (struct step_area){(const void *)scene->begun, 2 * sizeof(scene->begun)};
@@ -447,7 +457,7 @@ static const char *check(void *arg, const struct step_end *end)
     atomic_store(&scene->gate, 1);
     if (!owner_answered(PATIENCE))
         return "the map does not end";
-    size_t expected = scene->plan.fails ? 1 : 0;
+    size_t expected = scene->plan.fails && !scene->plan.again ? 1 : 0;
     if (!end->died && scene->failures != expected)
         wrong("nobody died, and %zu items failed", scene->failures);
     return scene->fault[0] ? scene->fault : NULL;
@@ -531,6 +541,30 @@ static void failing_item_fails_once(void)
                           .fails = 2,
                           .memory = true,
                           .retries = 1,
+                          .stop_after = 2});
+}
+
+static void failing_item_is_tried_again(void)
+{
+    survive((struct plan){.name = "finish of an item that is tried again",
+                          .items = 5,
+                          .chunk = 1,
+                          .fails = 2,
+                          .again = true,
+                          .memory = true,
+                          .retries = 2,
+                          .stop_after = 2});
+}
+
+static void failing_task_is_tried_again(void)
+{
+    survive((struct plan){.name = "finish of a task that is tried again",
+                          .how = TASKS,
+                          .items = 5,
+                          .fails = 2,
+                          .again = true,
+                          .memory = true,
+                          .retries = 2,
                           .stop_after = 2});
 }
 
@@ -646,6 +680,8 @@ static const struct test tests[] = {
      0},
     {"tasks_memory_goes_with_the_task", tasks_memory_goes_with_the_task, 240, 0},
     {"failing_item_fails_once", failing_item_fails_once, 240, 0},
+    {"failing_item_is_tried_again", failing_item_is_tried_again, 240, 0},
+    {"failing_task_is_tried_again", failing_task_is_tried_again, 240, 0},
     {"failing_item_stops_the_map", failing_item_stops_the_map, 120, 0},
     {"last_item_is_finished_and_answered", last_item_is_finished_and_answered, 120, 0},
 };
