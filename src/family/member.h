@@ -146,12 +146,14 @@ int kin__members_sweep(void);
  * Upper floors' parts, registered once per process image (NULL: none): `forked` runs in a child after fork,
  * before it is a member: what it inherited of private state is its parent's. `recover` runs for a dead
  * member under its life lock, before its memory is taken back, `recovered` when nothing but its slot is left.
- * Both must be repeatable. `recover` may say KIN_EBUSY: not yet, someone else is about to do it.
+ * Both must be repeatable. `recover` may say KIN_EBUSY: not yet, someone else is about to do it. `released` comes when its slot
+ * is free and kin__member_find finds it no more: once, or not at all if the recoverer dies just then.
  */
 struct kin__member_hooks {
     void (*forked)(void);
     int (*recover)(struct kin__member *dead);
     void (*recovered)(struct kin__member *dead);
+    void (*released)(void);
 };
 void kin__member_hooks(const struct kin__member_hooks *hooks);
 

@@ -10,8 +10,10 @@
  *   R6  its arenas are freed
  *   R7  upper floors say that it is gone
  *   R8  its slot is FREE: one store; then the life lock is released
+ *   R9  upper floors wake who waits for it to be gone
  *
- * A recoverer that dies leaves the life lock to the next one, who begins at R2 again.
+ * A recoverer that dies leaves the life lock to the next one, who begins at R2 again; but for R9, which only saves time. It is not part
+ * of R7, as who is woken asks whether it is gone, and would sleep again if it were not.
  */
 #include "base/failure.h"
 #include "base/log.h"
@@ -107,6 +109,13 @@ static int take_back(struct kin__member *dead)
     return 0;
 }
 
+static void tell_released(void)
+{
+    for (size_t i = 0; i < kin__hooks_count; i++)
+        if (kin__hooks[i].released)
+            kin__hooks[i].released();
+}
+
 static int recover(kin__id id, bool collected)
 {
     if (kin__is_sealed()) /* what the dead had is not its to write: others will see to it */
@@ -119,10 +128,12 @@ static int recover(kin__id id, bool collected)
     if (kin__lock_try(&member->life) == KIN_EBUSY)
         return KIN_EBUSY;
     int error = 0;
-    if (kin__member_find(id) == member &&
-        kin__member_state(member) == KIN__ALIVE) /* else someone was faster */
+    bool ours = kin__member_find(id) == member && kin__member_state(member) == KIN__ALIVE;
+    if (ours) /* else someone was faster */
         error = collected || member_ended(member) ? take_back(member) : KIN_EBUSY;
     kin__lock_release(&member->life);
+    if (ours && !error)
+        tell_released();
     return error;
 }
 

@@ -129,18 +129,11 @@ void kin__transit_sweep(void)
         sweep_slot(&transit->slots[i]);
 }
 
-/* Under the dead one's life lock: what it had claimed itself is swept later. */
-static void sweep_after(struct kin__member *dead)
-{
-    (void)dead;
-    kin__transit_sweep();
-}
-
 void kin__transit_prepare(void)
 {
     static atomic_flag done = ATOMIC_FLAG_INIT; /* forked children have the hooks too */
     if (!atomic_flag_test_and_set(&done))
-        kin__member_hooks(&(struct kin__member_hooks){.recovered = sweep_after});
+        kin__member_hooks(&(struct kin__member_hooks){.released = kin__transit_sweep});
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */

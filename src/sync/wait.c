@@ -135,10 +135,9 @@ struct kin__title kin__title(const void *object)
 
 /* ---- deaths ---------------------------------------------------------------------------------- */
 
-/* W2. The dead one's slots are nobody's by now. */
-static void wake_all(struct kin__member *dead)
+/* W2. The dead one's slots are nobody's by now, its own among them. */
+static void wake_all(void)
 {
-    (void)dead;
     uint32_t top = kin__peek32(&kin__heap()->threads_top);
     for (uint32_t i = 1; i < top && i < KIN__THREADS_SPARE; i++) {
         struct kin__waits *waits = &kin__thread_at(i)->waits;
@@ -171,5 +170,5 @@ static int recover(struct kin__member *dead)
 /* In every process of the family, as any of them may have to recover others, also one that uses nothing of this floor. */
 __attribute__((constructor)) static void set_up(void)
 {
-    kin__member_hooks(&(struct kin__member_hooks){.recover = recover, .recovered = wake_all});
+    kin__member_hooks(&(struct kin__member_hooks){.recover = recover, .released = wake_all});
 }

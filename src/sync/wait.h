@@ -5,7 +5,7 @@
  * finds the word taken: nobody keeps lists of what is held. A sleeper cannot miss anything for good:
  *   W1  it looks again by itself every kin__look_again seconds: at the word, and whether the owner lives
  *   W2  before it sleeps it writes in its thread's slot what it sleeps on; whoever recovers a dead member wakes all that
- *       sleep, after the dead one's slots tell so, and each looks again
+ *       sleep, once the dead one's slots are free, and each looks again
  * So it does not matter where a releaser dies between its store and its wake, or whom a wake was given to.
  *
  *   field of waits   written by      rule                            when the writer dies there

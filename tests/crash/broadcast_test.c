@@ -1,6 +1,7 @@
 /*
  * broadcast_test.c - broadcasts at every point where who writes, reads, joins or leaves may die. After each death a reader that lives
- * gets every message once, in order and whole, but perhaps the one that was just being written; and no block is left.
+ * gets every message once, in order and whole, but perhaps the one that was just being written; and no block is left. Who
+ * sleeps meanwhile, the victim or a thread of the survivor, does not look again by itself (W1 of sync/wait.h): each wake must arrive.
  */
 #include "crash/heap_world.h"
 #include "harness.h"
@@ -10,9 +11,13 @@
 
 #include "kin/error.h"
 
+#include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define LARGE 33000 /* a block; the copy is stepped through byte by byte */
 #define READERS 3
@@ -256,6 +261,250 @@ static void others_read_all(struct heap_world *world, const struct step_end *end
     end_broadcast(world);
 }
 
+/* ---- who sleeps ------------------------------------------------------------------------------ */
+
+#define EVEN 112 /* bytes: with its head a record of 128, so that the ring is full without a SKIP */
+#define FULL (CAPACITY / 128)
+#define PATIENCE 5.0
+
+static int written; /* numbers, by the survivor; as many as the victim has written before it began */
+static int got;     /* the next that the survivor's reader is to get */
+
+static struct {
+    pthread_t thread;
+    struct kin__thread *_Atomic slot;
+    _Atomic int tid;
+    bool used;
+    int error;
+    struct heap_world *world;
+} sleeper;
+static _Atomic uint32_t *done; /* shared: it sleeps no more */
+
+static int write_even(kin_broadcast *broadcast, int number, double timeout)
+{
+    char message[EVEN];
+    memset(message, number, sizeof message);
+    return kin_broadcast_write(broadcast, message, sizeof message, timeout);
+}
+
+/* The next one: whole, and the one that it should be. */
+static int read_even(struct heap_world *world, double timeout)
+{
+    char message[EVEN];
+    size_t size;
+    int error = kin_reader_read(survivors, message, sizeof message, &size, timeout);
+    if (error)
+        return error;
+    if (size != EVEN || memcmp(message, message + 1, size - 1) != 0)
+        wrong(world, "a message is torn");
+    if (message[0] != (char)got++)
+        wrong(world, "a message is missing, or came twice");
+    return 0;
+}
+
+static void begin_sleeper(void)
+{
+    atomic_store(&sleeper.tid, gettid());
+    atomic_store(&sleeper.slot, kin__thread_self());
+}
+
+static void *write_one_more(void *arg)
+{
+    (void)arg;
+    begin_sleeper();
+    sleeper.error = write_even(broadcast_of(sleeper.world), written, KIN_FOREVER);
+    atomic_store(done, 1);
+    return NULL;
+}
+
+static void *read_one_more(void *arg)
+{
+    (void)arg;
+    begin_sleeper();
+    sleeper.error = read_even(sleeper.world, KIN_FOREVER);
+    atomic_store(done, 1);
+    return NULL;
+}
+
+/* In the futex already: a wake before that would be lost, without W1. */
+static bool is_asleep(void)
+{
+    const struct kin__thread *slot = atomic_load(&sleeper.slot);
+    return slot && atomic_load(&slot->waits.object) && step_asleep(atomic_load(&sleeper.tid));
+}
+
+static void start_sleeper(struct heap_world *world, void *(*body)(void *))
+{
+    sleeper.world = world;
+    atomic_store(&sleeper.slot, NULL);
+    atomic_store(done, 0);
+    must(pthread_create(&sleeper.thread, NULL, body, NULL) == 0);
+    sleeper.used = true;
+    for (double deadline = kin__os_deadline(PATIENCE); !is_asleep(); usleep(20))
+        if (kin__os_left(deadline) <= 0 || atomic_load(done)) {
+            wrong(world, "nobody sleeps");
+            return;
+        }
+}
+
+/* What it was told. */
+static int end_sleeper(struct heap_world *world)
+{
+    for (double deadline = kin__os_deadline(PATIENCE); sleeper.used && !atomic_load(done); usleep(20))
+        if (kin__os_left(deadline) <= 0) {
+            wrong(world, "who slept is not woken");
+            return KIN_ETIMEDOUT;
+        }
+    if (sleeper.used)
+        pthread_join(sleeper.thread, NULL);
+    sleeper.used = false;
+    return sleeper.error;
+}
+
+/* A victim that goes on does not end before it: its end would wake everybody. */
+static void await_sleeper(void *arg)
+{
+    for (double deadline = kin__os_deadline(PATIENCE); !atomic_load(done); usleep(20))
+        if (kin__os_left(deadline) <= 0) {
+            fprintf(stderr, "who slept is not woken by what the victim has done\n");
+            abort();
+        }
+    heap_after(arg);
+}
+
+static void be_alone(struct heap_world *world)
+{
+    have(world, KIN_SLOW_WAIT);
+    written = got = 0;
+}
+
+/* Everybody's room is used up by what the survivor's reader has not read. */
+static void be_writer_without_room(void *arg)
+{
+    heap_be_member(arg);
+    for (int i = 0; i < FULL; i++)
+        must(write_even(broadcast_of(arg), i, 0) == 0);
+    must(write_even(broadcast_of(arg), FULL, 0) == KIN_ETIMEDOUT);
+    kin_error_clear();
+}
+
+static void run_write_without_room(void *arg)
+{
+    must(write_even(broadcast_of(arg), FULL, KIN_FOREVER) == 0);
+}
+
+static void make_room(struct heap_world *world)
+{
+    if (got < FULL && read_even(world, 0))
+        wrong(world, "what was written is not there");
+}
+
+/* All that was written before is there; then that one, or not; then the end. */
+static void last_one_is_in_or_not(struct heap_world *world, const struct step_end *end)
+{
+    int error;
+    while (got < FULL && (error = read_even(world, 0)) == 0)
+        continue;
+    if (got < FULL)
+        wrong(world, "what was written before is not there");
+    error = read_even(world, 0);
+    if (error && !end->died)
+        wrong(world, "what was written last is not there");
+    if (read_even(world, PATIENCE) != KIN_ECLOSED)
+        wrong(world, "who reads is not told of the end");
+    end_broadcast(world);
+}
+
+/* The victim's reader alone is in the way of a thread that writes. */
+static void sleep_for_room(void *arg)
+{
+    struct heap_world *world = arg;
+    while (written < FULL && write_even(broadcast_of(world), written, 0) == 0 && read_even(world, 0) == 0)
+        written++;
+    if (written < FULL)
+        wrong(world, "no room at the beginning");
+    start_sleeper(world, write_one_more);
+}
+
+static void run_read_one(void *arg)
+{
+    static char message[EVEN];
+    (void)arg;
+    must(kin_reader_read(survivors, message, sizeof message, NULL, 0) == 0 && message[0] == 0);
+}
+
+/* Whatever became of the victim, it is in nobody's way, and who slept has written. */
+static void who_slept_has_written(struct heap_world *world, const struct step_end *end)
+{
+    (void)end;
+    if (end_sleeper(world))
+        wrong(world, "who slept for room could not write");
+    if (read_even(world, 0))
+        wrong(world, "what it has written is not there");
+    end_broadcast(world);
+}
+
+static void sleep_for_a_message(void *arg)
+{
+    start_sleeper(arg, read_one_more);
+}
+
+static void be_writer_with_nothing_yet(void *arg)
+{
+    heap_be_member(arg);
+    atomic_store(&broadcast_of(arg)->writer, kin__self_id());
+}
+
+static void run_write_even(void *arg)
+{
+    must(write_even(broadcast_of(arg), 0, 0) == 0);
+}
+
+static void run_close(void *arg)
+{
+    must(kin_broadcast_close(broadcast_of(arg)) == 0);
+}
+
+static void who_slept_has_read(struct heap_world *world, const struct step_end *end)
+{
+    int error = end_sleeper(world);
+    if (error && !(end->died && error == KIN_ECLOSED))
+        wrong(world, "who slept for a message did not get it");
+    end_broadcast(world);
+}
+
+static void who_slept_is_told_of_the_end(struct heap_world *world, const struct step_end *end)
+{
+    (void)end;
+    if (end_sleeper(world) != KIN_ECLOSED)
+        wrong(world, "who slept for a message is not told of the end");
+    end_broadcast(world);
+}
+
+static void run_await_one(void *arg)
+{
+    static char message[EVEN];
+    (void)arg;
+    must(kin_reader_read(survivors, message, sizeof message, NULL, KIN_FOREVER) == 0 && message[0] == 0);
+}
+
+static void write_one(struct heap_world *world)
+{
+    if (written < FULL / 2 && write_even(broadcast_of(world), written++, 0))
+        wrong(world, "could not write");
+}
+
+static void others_have_read_all(struct heap_world *world, const struct step_end *end)
+{
+    (void)end;
+    while (got < written)
+        if (read_even(world, 0)) {
+            wrong(world, "what was written is not there");
+            break;
+        }
+    end_broadcast(world);
+}
+
 /* ---- tests ----------------------------------------------------------------------------------- */
 
 static void write_survives(void)
@@ -325,6 +574,74 @@ static void leave_survives(void)
                                     .settle = others_read_all});
 }
 
+static void survive_without_looking_again(struct heap_plan plan)
+{
+    kin__look_again = INFINITY;
+    done = mmap(NULL, sizeof *done, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(done, MAP_FAILED);
+    plan.size = 48;
+    plan.arrange = be_alone;
+    heap_survive(plan);
+}
+
+static void write_that_sleeps_for_room_survives(void)
+{
+    survive_without_looking_again((struct heap_plan){.name = "broadcast_write that sleeps for room",
+                                                     .prepare = be_writer_without_room,
+                                                     .run = run_write_without_room,
+                                                     .work = make_room,
+                                                     .settle = last_one_is_in_or_not});
+}
+
+static void read_that_wakes_who_writes_survives(void)
+{
+    survive_without_looking_again((struct heap_plan){.name = "reader_read that wakes who writes",
+                                                     .prepare = be_reader,
+                                                     .ready = sleep_for_room,
+                                                     .run = run_read_one,
+                                                     .after = await_sleeper,
+                                                     .settle = who_slept_has_written});
+}
+
+static void leave_that_wakes_who_writes_survives(void)
+{
+    survive_without_looking_again((struct heap_plan){.name = "reader_leave that wakes who writes",
+                                                     .prepare = be_reader,
+                                                     .ready = sleep_for_room,
+                                                     .run = run_leave,
+                                                     .after = await_sleeper,
+                                                     .settle = who_slept_has_written});
+}
+
+static void write_that_wakes_who_reads_survives(void)
+{
+    survive_without_looking_again((struct heap_plan){.name = "broadcast_write that wakes who reads",
+                                                     .prepare = be_writer_with_nothing_yet,
+                                                     .ready = sleep_for_a_message,
+                                                     .run = run_write_even,
+                                                     .after = await_sleeper,
+                                                     .settle = who_slept_has_read});
+}
+
+static void close_that_wakes_who_reads_survives(void)
+{
+    survive_without_looking_again((struct heap_plan){.name = "broadcast_close that wakes who reads",
+                                                     .prepare = be_writer_with_nothing_yet,
+                                                     .ready = sleep_for_a_message,
+                                                     .run = run_close,
+                                                     .after = await_sleeper,
+                                                     .settle = who_slept_is_told_of_the_end});
+}
+
+static void read_that_sleeps_survives(void)
+{
+    survive_without_looking_again((struct heap_plan){.name = "reader_read that sleeps",
+                                                     .prepare = be_reader,
+                                                     .run = run_await_one,
+                                                     .work = write_one,
+                                                     .settle = others_have_read_all});
+}
+
 static const struct test tests[] = {
     {"write_survives", write_survives, 600, 0},
     {"write_of_a_block_survives", write_of_a_block_survives, 600, 0},
@@ -332,5 +649,11 @@ static const struct test tests[] = {
     {"read_survives", read_survives, 600, 0},
     {"join_survives", join_survives, 600, 0},
     {"leave_survives", leave_survives, 600, 0},
+    {"write_that_sleeps_for_room_survives", write_that_sleeps_for_room_survives, 600, 0},
+    {"read_that_wakes_who_writes_survives", read_that_wakes_who_writes_survives, 600, 0},
+    {"leave_that_wakes_who_writes_survives", leave_that_wakes_who_writes_survives, 600, 0},
+    {"write_that_wakes_who_reads_survives", write_that_wakes_who_reads_survives, 600, 0},
+    {"close_that_wakes_who_reads_survives", close_that_wakes_who_reads_survives, 600, 0},
+    {"read_that_sleeps_survives", read_that_sleeps_survives, 600, 0},
 };
 TEST_MAIN("crash_broadcast", tests)
