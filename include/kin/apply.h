@@ -67,7 +67,7 @@ KIN_API int kin_pool_apply(kin_pool *pool, kin_task_fn fn, const kin_apply_args 
 
 /*
  * A map that is not waited for: kin_pool_map() in kin/pool.h with a result instead. Its items are cut into pieces,
- * large ones first, `chunk` items each if that is given. Of the arguments it takes all but context_size, progress,
+ * large ones first (of 1/512 of what is left at most), `chunk` items each if that is given. Of the arguments it takes all but context_size, progress,
  * errors, failures and results, for which there are kin_result_failures() and kin_result_take(). `in` in private
  * memory is copied; `out` lies in the heap, or is NULL, with out_size given: then it is in the result
  * (kin_result_get() of count * out_size bytes). The result has failed if an item has; with KIN_STOP the other

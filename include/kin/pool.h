@@ -103,7 +103,7 @@ enum kin_pin {
 
 typedef struct kin_pool_options {
     size_t size;
-    int workers;      /* 0: kin_cpu_count() */
+    int workers;      /* up to 1000; 0: kin_cpu_count() */
     int kind;         /* enum kin_pool_kind */
     int start_method; /* enum kin_start_method */
     const char *name; /* copied, up to 31 bytes; NULL: "pool-N" */
@@ -243,6 +243,10 @@ typedef struct kin_map_args {
         *journal; /* a file: what is done is written there, and not done again (kin/journal.h); NULL: none */
     const char *job; /* names the job in it, in place of the bytes of `in` and context; or NULL */
     size_t *resumed; /* how many items were in it; or NULL */
+    const double *
+        costs; /* count numbers, 0 or more: how long each task takes, in any unit. Those that take longest are begun first, so that
+                            none is begun late that keeps the map waiting: at most 4/3 of the best possible time, if the costs are
+                            true. NULL: in index order. (Among 4 million items at a time. The inline kind takes no notice.) */
 } kin_map_args;
 
 #define KIN_MAP_ARGS(...) (&(kin_map_args){.size = sizeof(kin_map_args), ##__VA_ARGS__})

@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "family/sealed.h"
 #include "kin/heap.h"
+#include "pool/costs.h"
 #include "pool/hand.h"
 #include "pool/submit.h"
 #include "process/pointers.h"
@@ -10,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHARES 8 /* a piece takes so manieth part of what is left for each worker */
+#define SHARES 8         /* a piece takes so manieth part of what is left for each worker, */
+#define SHARES_LEAST 512 /* and at most this part: few tasks, which may be long, are dealt out one by one */
 #define PIECES_MAX ((size_t)1 << 20)
 
 struct job {
@@ -23,6 +25,7 @@ struct job {
     bool is_for;
     size_t *ends; /* of the pieces */
     size_t pieces;
+    struct kin__costly *order; /* in which they are submitted; NULL: as they come */
 };
 
 static int check(const kin_pool *pool, const kin_map_args *args)
@@ -55,9 +58,10 @@ static int check(const kin_pool *pool, const kin_map_args *args)
     if (args->on_failure != KIN_STOP && args->on_failure != KIN_COLLECT)
         return kin__fail(KIN_EINVAL, "%s: on_failure %d is not one of enum kin_on_failure", what,
                          args->on_failure);
-    if (pool->kind != KIN_POOL_INLINE)
+    int error = kin__costs_check(args->costs, args->count);
+    if (!error && pool->kind != KIN_POOL_INLINE)
         kin__pointers_check("in of a map over pool", pool->name, args->in, args->in_size, args->count);
-    return 0;
+    return error;
 }
 
 static void fill_each(struct job *job)
@@ -82,6 +86,7 @@ static int cut(struct job *job)
 {
     size_t count = job->args->count, chunk = job->args->chunk, room = 0;
     size_t shares = SHARES * (size_t)job->pool->workers;
+    shares = shares > SHARES_LEAST ? shares : SHARES_LEAST;
     if (chunk && count / chunk >= PIECES_MAX)
         chunk = count / PIECES_MAX + 1;
     for (size_t at = 0; at < count;) {
@@ -96,6 +101,25 @@ static int cut(struct job *job)
         at = piece < count - at ? at + piece : count;
         job->ends[job->pieces++] = at;
     }
+    return 0;
+}
+
+/* Pieces that take longest are submitted first. */
+static int put_in_order(struct job *job)
+{
+    const double *costs = job->args->costs;
+    if (!costs || !job->pieces)
+        return 0;
+    job->order = calloc(job->pieces, sizeof *job->order);
+    if (!job->order)
+        return kin__fail(KIN_ENOMEM, "could not put %zu pieces of a map in order: out of private memory",
+                         job->pieces);
+    for (size_t i = 0, item = 0; i < job->pieces; i++) {
+        job->order[i].number = i;
+        for (; item < job->ends[i]; item++)
+            job->order[i].cost += costs[item];
+    }
+    kin__costs_sort(job->order, job->pieces);
     return 0;
 }
 
@@ -166,7 +190,7 @@ static kin_result *submit(struct job *job)
     if (job->desk->owner)
         kin__submit_enter_child(common);
     for (size_t i = 0; i < job->pieces; i++)
-        kin__submit_post(job->desk, shared->pieces[i]);
+        kin__submit_post(job->desk, shared->pieces[job->order ? job->order[i].number : i]);
     if (!job->pieces)
         kin__batch_check(shared);
     return common;
@@ -188,12 +212,10 @@ static kin_result *map_async(kin_pool *pool, void (*fn)(void), const kin_map_arg
         kin__options_read(&args, sizeof args, given, "map arguments") != 0 || check(pool, &args) != 0)
         return NULL;
     fill_each(&job);
-    if (kin__submit_check(pool, (const void *)fn, &job.each) != 0 || cut(&job) != 0) {
-        free(job.ends);
-        return NULL;
-    }
     kin_result *whole = NULL;
-    job.desk = kin__submit_enter(pool, &job.local);
+    if (kin__submit_check(pool, (const void *)fn, &job.each) == 0 && cut(&job) == 0 &&
+        put_in_order(&job) == 0)
+        job.desk = kin__submit_enter(pool, &job.local);
     if (job.desk) {
         whole = submit(&job);
         if (whole && job.local && pool->kind == KIN_POOL_INLINE)
@@ -201,6 +223,7 @@ static kin_result *map_async(kin_pool *pool, void (*fn)(void), const kin_map_arg
         kin__submit_leave(job.desk, job.local);
     }
     free(job.ends);
+    free(job.order);
     return whole;
 }
 

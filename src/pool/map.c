@@ -6,6 +6,7 @@
 #include "family/region.h"
 #include "kin/heap.h"
 #include "os/os.h"
+#include "pool/costs.h"
 #include "pool/resume.h"
 #include "pool/submit.h"
 #include "process/output.h"
@@ -76,6 +77,8 @@ static int check_args(const kin_pool *pool, void (*function)(void), const kin_ma
         error = check_array("out", args->out, args->out_size, args->count, args->out_room);
     if (!error)
         error = check_limits(args);
+    if (!error)
+        error = kin__costs_check(args->costs, args->count);
     return error ? error : check_context(pool, args);
 }
 

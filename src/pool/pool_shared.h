@@ -56,7 +56,8 @@
 
 #include <stdatomic.h>
 
-#define KIN__WORKERS_MAX 512
+#define KIN__WORKERS_MAX 1000 /* there are 1,024 members' slots */
+#define KIN__WORKER_WORDS ((KIN__WORKERS_MAX + 63) / 64)
 #define KIN__WINDOW ((size_t)1 << 22) /* items of a job that are under way at once: bounds the status bytes */
 #define KIN__SMALL_WINDOW 4096        /* items for which the pool keeps status bytes at hand */
 
@@ -168,10 +169,10 @@ struct kin_pool {
     /* Records, see pool/record.h. Lanes are those of the maker. */
     struct kin__slab *_Atomic slabs;
     struct kin__lane lanes[KIN__PRIORITIES];
-    _Alignas(128) _Atomic uint64_t
-        sleepers[KIN__WORKERS_MAX / 64];             /* a bit for each worker that has nothing to do;
+    _Alignas(
+        128) _Atomic uint64_t sleepers[KIN__WORKER_WORDS]; /* a bit for each worker that has nothing to do;
                                                                        cleared by who wakes it */
-    _Atomic uint64_t helpers[KIN__WORKERS_MAX / 64]; /* the same for those that wait in a task */
+    _Atomic uint64_t helpers[KIN__WORKER_WORDS];           /* the same for those that wait in a task */
     _Atomic uint32_t nested; /* counts what tasks have submitted: a reason to look at the seats' lanes */
     _Atomic uint32_t empty;  /* seats that wait for a worker until there is work */
     _Atomic uint32_t chime;  /* futex: counts ends that somebody waits for who waits for several */

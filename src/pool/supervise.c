@@ -9,8 +9,10 @@
 
 #include "base/failure.h"
 #include "os/os.h"
+#include "pool/costs.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LOOK_AGAIN 0.1
@@ -288,8 +290,25 @@ static unsigned least_attempts(const struct kin__map *map)
     return least;
 }
 
-/* Items that dead workers had claimed and not done, and such as are to be tried again. With a back-off, those that were
- * tried less often; the others' turn comes when these are done, and their time counts from then. */
+/* Longest first, if costs are known. */
+static int put_in_order(const struct kin__map *map, uint32_t *items, size_t count)
+{
+    if (!map->args.costs || !count)
+        return 0;
+    struct kin__costly *list = malloc(count * sizeof *list);
+    if (!list)
+        return kin__fail(KIN_ENOMEM, "could not put %zu items in order: out of private memory", count);
+    for (size_t i = 0; i < count; i++)
+        list[i] = (struct kin__costly){.cost = map->args.costs[map->before + items[i]], .number = items[i]};
+    kin__costs_sort(list, count);
+    for (size_t i = 0; i < count; i++)
+        items[i] = (uint32_t)list[i].number;
+    free(list);
+    return 0;
+}
+
+/* Items that are in no journal, that dead workers had claimed and not done, or that are to be tried again. With a back-off, those that
+ * were tried less often; the others' turn comes when these are done, and their time counts from then. */
 static size_t list_pending(struct kin__map *map, const uint32_t **list, unsigned *attempts)
 {
     const unsigned char *status = map->pool->job.status;
@@ -300,14 +319,14 @@ static size_t list_pending(struct kin__map *map, const uint32_t **list, unsigned
     if (!count)
         return 0;
     uint32_t *found = kin_arena_malloc(map->scratch, count * sizeof *found);
-    if (!found) {
+    size_t at = 0;
+    for (size_t i = 0; found && i < map->window; i++)
+        if (KIN__STATUS(status[i]) == KIN__PENDING && KIN__ATTEMPTS(status[i]) <= *attempts)
+            found[at++] = (uint32_t)i;
+    if (!found || put_in_order(map, found, at) != 0) {
         kin__map_break(map);
         return 0;
     }
-    size_t at = 0;
-    for (size_t i = 0; i < map->window; i++)
-        if (KIN__STATUS(status[i]) == KIN__PENDING && KIN__ATTEMPTS(status[i]) <= *attempts)
-            found[at++] = (uint32_t)i;
     *list = found;
     return at;
 }
@@ -336,7 +355,7 @@ void kin__supervise(struct kin__map *map, bool partly)
 {
     const uint32_t *list = NULL;
     unsigned attempts = 0;
-    size_t total = partly ? list_pending(map, &list, &attempts) : map->window;
+    size_t total = partly || map->args.costs ? list_pending(map, &list, &attempts) : map->window;
     while (total && !map->stopping) {
         run_round(map, list, total);
         bool some_waited = list && map->args.backoff > 0; /* behind those of this round */
