@@ -20,6 +20,7 @@
  *           one at a time; who is killed in the middle of a large message ends the connection, and the other side is
  *           told (KIN_EDIED).
  * Threads   Any thread may call anything at any time; kin_connection_close says KIN_EBUSY while others are in a call.
+ *           One that is cancelled in a call (pthread_cancel) ends once the call has: nothing is left half done or held.
  * Signals   A handler that runs meanwhile does not end a wait. SIGPIPE is not raised.
  */
 #ifndef KIN_CONNECTION_H

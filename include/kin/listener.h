@@ -20,6 +20,7 @@
  *            seconds.
  * Children   A listener is inherited by fork only; any number of processes may accept from it.
  * Threads    Any thread may call anything at any time; kin_listener_close says KIN_EBUSY while others are in a call.
+ *            One that is cancelled in a call (pthread_cancel) ends once the call has: nothing is left half done or held.
  */
 #ifndef KIN_LISTENER_H
 #define KIN_LISTENER_H

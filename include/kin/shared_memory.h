@@ -16,7 +16,7 @@
  *          memory: other processes attach by name.
  * Python   Before 3.13 (track=False) a Python program that attaches to a name unlinks it at its end, whoever made it:
  *          there, call multiprocessing.resource_tracker.unregister("/" + name, "shared_memory") after attaching.
- * Threads  Any, except in kin_shared_memory_close.
+ * Threads  Any, except in kin_shared_memory_close. One that is cancelled in a call (pthread_cancel) ends once the call has.
  * Errors   0 or a negative KIN_E code; constructors NULL. Nobody but the owner may truncate the file: that is SIGBUS for all.
  */
 #ifndef KIN_SHARED_MEMORY_H

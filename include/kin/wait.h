@@ -22,7 +22,7 @@
  *           that a queue's producer has put is noticed within 0.1 seconds even if it was killed before it could wake
  *           anybody.
  * Threads   Any thread may wait for anything. While it waits for queues and descriptors at once, a thread of kin's
- *           stands by it, with all signals blocked.
+ *           stands by it, with all signals blocked. One that is cancelled meanwhile (pthread_cancel) ends once the wait has.
  * Signals   A handler that runs meanwhile does not end a wait.
  */
 #ifndef KIN_WAIT_H

@@ -118,6 +118,7 @@ static void tell_released(void)
 
 static int recover(kin__id id, bool collected)
 {
+    KIN__UNCANCELLED;
     if (kin__is_sealed()) /* what the dead had is not its to write: others will see to it */
         return kin__member_find(id) ? KIN_EBUSY : 0;
     struct kin__member *member = kin__member_find(id);
@@ -156,6 +157,7 @@ void kin__member_release_unborn(struct kin__member *member)
 
 int kin__members_sweep(void)
 {
+    KIN__UNCANCELLED;
     kin__id me = kin__self_id();
     struct kin__member *table = kin__members();
     int left = 0;

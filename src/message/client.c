@@ -30,6 +30,7 @@ static int shake_hands(int fd, const struct kin__key *key, const char *title, do
 
 kin_connection *kin_client(const char *address, const kin_client_options *given, double timeout)
 {
+    KIN__UNCANCELLED;
     kin_client_options options;
     struct kin__os_address to;
     struct kin__key key;

@@ -28,6 +28,7 @@ kin_connection *kin__connection_new(int fd, uint32_t flags)
 
 int kin_pipe(kin_connection *ends[2], bool duplex)
 {
+    KIN__UNCANCELLED;
     int fds[2];
     if (!ends)
         return kin__fail(KIN_EINVAL, "cannot make a pipe: there is no place for its ends");
@@ -82,6 +83,7 @@ void kin__held_free(struct kin__held *held)
 
 int kin_connection_close(kin_connection *connection)
 {
+    KIN__UNCANCELLED;
     int fd;
     if (!connection)
         return 0;
@@ -193,6 +195,7 @@ void kin__sink_drop(struct kin__sink *sink)
 
 int kin_connection_send(kin_connection *connection, const void *message, size_t size, double timeout)
 {
+    KIN__UNCANCELLED;
     int error = kin__connection_enter(connection, KIN__WRITES, "send through", timeout);
     if (error)
         return error;
@@ -214,6 +217,7 @@ int kin_connection_send(kin_connection *connection, const void *message, size_t 
 
 int kin_connection_give(kin_connection *connection, void *block, size_t size, double timeout)
 {
+    KIN__UNCANCELLED;
     if (!kin_is_shared(block))
         return kin__fail(KIN_ENOTSHARED, "cannot give %p to a connection: it is no memory of the shared heap",
                          block);
@@ -238,6 +242,7 @@ int kin_connection_give(kin_connection *connection, void *block, size_t size, do
 
 static int receive(kin_connection *connection, struct kin__sink *sink, double timeout)
 {
+    KIN__UNCANCELLED;
     int error = kin__connection_enter(connection, KIN__READS, "receive from", timeout);
     if (error)
         return error;
@@ -283,6 +288,7 @@ int kin_connection_take(kin_connection *connection, kin_message *out, double tim
 
 int kin_connection_poll(kin_connection *connection, double timeout)
 {
+    KIN__UNCANCELLED;
     int error = kin__connection_enter(connection, KIN__READS, "receive from", timeout);
     if (error)
         return error;

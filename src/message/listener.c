@@ -198,6 +198,7 @@ static void remove_path(const struct details *details)
 
 kin_listener *kin_listener_new(const char *address, const kin_listener_options *given)
 {
+    KIN__UNCANCELLED;
     kin_listener_options options;
     int fd = -1;
     if (kin__options_read(&options, sizeof options, given, "listener options") || check_options(&options) ||
@@ -383,6 +384,7 @@ static int accept_until(kin_listener *listener, double deadline, kin_connection 
 
 kin_connection *kin_listener_accept(kin_listener *listener, double timeout)
 {
+    KIN__UNCANCELLED;
     kin_connection *out = NULL;
     if (kin__handle_enter(listener, KIN__LISTENER_MAGIC, "accept from a listener") != 0)
         return NULL;
@@ -401,6 +403,7 @@ kin_connection *kin_listener_accept(kin_listener *listener, double timeout)
 
 int kin_listener_close(kin_listener *listener)
 {
+    KIN__UNCANCELLED;
     int fd;
     if (!listener)
         return 0;
@@ -435,6 +438,7 @@ const char *kin_listener_address(const kin_listener *listener)
 
 int kin_listener_fd(kin_listener *listener)
 {
+    KIN__UNCANCELLED;
     if (kin__handle_enter(listener, KIN__LISTENER_MAGIC, "ask for a listener's descriptor") != 0)
         return -1;
     pthread_mutex_lock(&listener->handle.locks[0]);

@@ -42,6 +42,7 @@ static int send_byte(kin_connection *connection, int fd, double deadline)
 
 static int send_right(kin_connection *connection, const struct kin__packet *head, int fd, double timeout)
 {
+    KIN__UNCANCELLED;
     int error = kin__connection_enter(connection, KIN__WRITES, "send through", timeout);
     if (error)
         return error;
@@ -116,6 +117,7 @@ static int receive_byte(kin_connection *connection, int *fd, double deadline)
 static int receive_right(kin_connection *connection, enum kin__packet_kind kind, int *fd, uint32_t *flags,
                          double timeout)
 {
+    KIN__UNCANCELLED;
     int error = kin__connection_enter(connection, KIN__READS, "receive from", timeout);
     if (error)
         return error;
@@ -143,6 +145,7 @@ int kin_connection_recv_fd(kin_connection *connection, int *fd, double timeout)
 
 kin_connection *kin_connection_recv_connection(kin_connection *connection, double timeout)
 {
+    KIN__UNCANCELLED;
     uint32_t flags = 0;
     int fd = -1;
     if (receive_right(connection, KIN__PACKET_CONNECTION, &fd, &flags, timeout) != 0)

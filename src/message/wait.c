@@ -312,6 +312,7 @@ static int wait_with(struct waiting *waiting, size_t *ready, double timeout)
 
 int kin_wait(kin_waitable *items, size_t count, size_t *ready, double timeout)
 {
+    KIN__UNCANCELLED;
     struct look looks[ON_STACK];
     struct pollfd polls[ON_STACK + 1];
     struct waiting waiting = {

@@ -288,6 +288,18 @@ bool kin__os_started_any(void);
  * left its session. How many there were. Async-signal-safe. */
 int kin__os_end_marked(uint64_t mark, pid_t of, pid_t session);
 
+/* ---- cancel.c ------------------------------------------------------------------------------ */
+
+/*
+ * A thread may be cancelled (pthread_cancel) in close, read, ppoll, sendmsg and many others (pthreads(7)). What is called with
+ * something in hand that would be lost then, begins with hold and ends with restore: so it is cancelled after that.
+ */
+int kin__os_cancel_hold(void);
+void kin__os_cancel_restore(const int *before);
+/* Hold it until the end of the block. */
+#define KIN__UNCANCELLED \
+    __attribute__((cleanup(kin__os_cancel_restore), unused)) const int cancel_before = kin__os_cancel_hold()
+
 /* ---- cpu.c --------------------------------------------------------------------------------- */
 
 /* CPUs this process may use: affinity, cgroup v1 and v2 quota (rounded up), at least 1. */

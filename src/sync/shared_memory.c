@@ -73,6 +73,7 @@ static int create_unnamed(kin_shared_memory *memory, size_t bytes, const kin_sha
 kin_shared_memory *kin_shared_memory_create(const char *given, size_t bytes,
                                             const kin_shared_memory_options *how)
 {
+    KIN__UNCANCELLED;
     kin_shared_memory_options options;
     const char *name = "";
     if (kin__options_read(&options, sizeof options, how, "shared memory options") ||
@@ -94,6 +95,7 @@ kin_shared_memory *kin_shared_memory_create(const char *given, size_t bytes,
 
 kin_shared_memory *kin_shared_memory_attach(const char *given)
 {
+    KIN__UNCANCELLED;
     const char *name = check_name(given);
     kin_shared_memory *memory = name ? new_handle(name) : NULL;
     if (memory && kin__segment_attach(name, &memory->segment)) {
@@ -125,6 +127,7 @@ bool kin_shared_memory_is_new(const kin_shared_memory *memory)
 
 void kin_shared_memory_close(kin_shared_memory *memory)
 {
+    KIN__UNCANCELLED;
     if (memory)
         kin__segment_close(&memory->segment);
     free(memory);
@@ -132,12 +135,14 @@ void kin_shared_memory_close(kin_shared_memory *memory)
 
 int kin_shared_memory_unlink(const char *given)
 {
+    KIN__UNCANCELLED;
     const char *name = check_name(given);
     return name ? kin__segment_unlink(name) : KIN_EINVAL;
 }
 
 int kin_shared_memory_sweep(size_t *swept)
 {
+    KIN__UNCANCELLED;
     size_t count = kin__segments_sweep();
     if (swept)
         *swept = count;
