@@ -349,7 +349,45 @@ static void idle_worker_with_signals_blocked_ends_with_its_maker(void)
     kin_free((void *)pid);
 }
 
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int tell_pid(kin_task *task, const void *in, void *out)
+{
+    (void)task, (void)in;
+    *(int *)out = (int)getpid();
+    return 0;
+}
+
+/* Of a pool's only worker: with it the guardian ends, which tells of the next one's end. */
+static void single_worker_that_ends_is_replaced_at_once(void)
+{
+    test_init();
+    kin_pool *pool =
+        kin_pool_new(KIN_POOL_OPTIONS(.workers = 1, .start_method = test_method(), .tasks_per_worker = 1));
+    ck_assert_ptr_nonnull(pool);
+    int before = 0, pid;
+    double best = 1e9;
+    for (int i = 0; i < 6; i++) {
+        double began = now();
+        ck_assert_int_eq(kin_pool_apply(pool, tell_pid, KIN_APPLY_ARGS(.out = &pid, .out_size = sizeof pid)),
+                         0);
+        ck_assert_int_ne(pid, before);
+        before = pid;
+        if (i > 1)
+            best = now() - began < best ? now() - began : best;
+    }
+    ck_assert_msg(best < 0.3, "a task waits %g s for the next worker at best", best);
+    kin_pool_free(pool);
+}
+
 static const struct test tests[] = {
+    {"single_worker_that_ends_is_replaced_at_once", single_worker_that_ends_is_replaced_at_once, 20,
+     TEST_EACH_METHOD},
     {"worker_that_was_interrupted_while_idle_is_replaced", worker_that_was_interrupted_while_idle_is_replaced,
      20, TEST_EACH_METHOD},
     {"last_answer_wakes_the_supervisor_though_a_seat_is_empty",

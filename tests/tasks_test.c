@@ -224,7 +224,7 @@ static void time_limit_kills_soon_and_alone(void)
 {
     test_init();
     kin_pool *pool = new_pool(2);
-    double longer = 100, limits[] = {0.05, 0.2, 0.7}, best = 1;
+    double longer = 100, limits[] = {0.05, 0.15, 0.3}, best = 1;
     struct gate *gate = kin_calloc(1, sizeof *gate);
     kin_result *neighbour = submit(pool, wait_at, KIN_APPLY_ARGS(.context = gate));
     for (int i = 0; i < 3; i++) {
@@ -242,7 +242,7 @@ static void time_limit_kills_soon_and_alone(void)
         ck_assert_str_eq(error.function, "sleep_for");
         ck_assert_int_gt(error.pid, 0);
         kin_result_free(result);
-        usleep(150000); /* the warden rests by then */
+        usleep(60000); /* the warden rests by then */
     }
     ck_assert_msg(best < 0.02, "the result came %.1f ms after the limit at best", best * 1e3);
     atomic_store(&gate->open, 1);
@@ -419,14 +419,14 @@ static void retries_go_by_cause_and_back_off(void)
         memset(tries, 0, sizeof *tries);
         kin_apply_args *args =
             KIN_APPLY_ARGS(.in = &causes[i], .in_size = sizeof causes[i], .out_size = sizeof attempt,
-                           .context = tries, .retries = 2, .retry_on = 1u << causes[i], .backoff = 0.05,
-                           .time_limit = 0.3);
+                           .context = tries, .retries = 2, .retry_on = 1u << causes[i], .backoff = 0.02,
+                           .time_limit = 0.1);
         kin_result *result = submit(pool, fail_until, args);
         ck_assert_msg(kin_result_get(result, &attempt, sizeof attempt, TOP) == 0, "%s", kin_error_message());
         ck_assert_int_eq(attempt, 2);
         ck_assert_uint_eq(tries->count, 3);
-        ck_assert_double_ge(tries->at[1] - tries->at[0], 0.05);
-        ck_assert_double_ge(tries->at[2] - tries->at[1], 0.1);
+        ck_assert_double_ge(tries->at[1] - tries->at[0], 0.02);
+        ck_assert_double_ge(tries->at[2] - tries->at[1], 0.04);
         ck_assert_int_eq(kin_result_usage(result, &usage), 0);
         ck_assert_int_eq(usage.attempts, 3);
         kin_result_free(result);

@@ -171,7 +171,12 @@ int kin__post_start(struct kin__local *local, int worker)
     post->process = kin__process_start(&start);
     if (!post->process)
         return kin_error_code();
-    return kin__child_notify(post->process, worker_ended, post);
+    int error = kin__child_notify(post->process, worker_ended, post);
+    kin__guardian_lock(); /* it ended with the last worker before this one, and would not begin for a single one */
+    if (!error)
+        error = kin__guardian_start();
+    kin__guardian_unlock();
+    return error;
 }
 
 void kin__post_clear(struct kin__local *local, int worker)
@@ -316,14 +321,6 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
             kin__fail_with(&story);
             return NULL;
         }
-    kin__guardian_lock();
-    int error = pool->kind == KIN_POOL_PROCESSES ? kin__guardian_start() : 0;
-    kin__guardian_unlock();
-    if (error) {
-        atomic_store(&pool->closed, 1);
-        kin_pool_free(pool);
-        return NULL;
-    }
     return pool;
 }
 
