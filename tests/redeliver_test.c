@@ -1,6 +1,9 @@
 /* redeliver_test.c - kin/queue.h with .redeliver: what a dead consumer had got comes again. */
 #include "harness.h"
 
+#include "family/heap.h"
+#include "message/queue_shared.h"
+
 #include <kin.h>
 
 #include <pthread.h>
@@ -469,6 +472,59 @@ static void no_item_is_left_out_in_a_storm_of_deaths(void)
     free_queue(shared.queue);
 }
 
+struct ending {
+    kin_queue *queue;
+    kin_event *got, *go;
+    struct kin__thread *slot;
+};
+
+static void *get_and_stay(void *arg)
+{
+    struct ending *ending = arg;
+    int value = -1;
+    if (kin_queue_get(ending->queue, &value, sizeof value, NULL, 20) == 0)
+        ending->slot = kin__thread_mine;
+    kin_event_set(ending->got);
+    return kin_event_wait(ending->go, 20) == 0 ? arg : NULL;
+}
+
+/* In retire() (family/thread.c) a thread's slot is nobody's a moment before it is counted as ended, and is its own again if that is
+ * undone. A consumer that looks just then gets what it has found. */
+static void message_of_a_thread_that_is_ending_is_got_once(void)
+{
+    test_init();
+    struct ending ending = {.queue = new_queue(0), .got = kin_event_new(NULL), .go = kin_event_new(NULL)};
+    kin_queue *queue = ending.queue;
+    struct kin__patience patience = {.timeout = 20};
+    pthread_t thread;
+    int value = -1;
+    void *went;
+    put(queue, 1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, get_and_stay, &ending), 0);
+    ck_assert_int_eq(kin_event_wait(ending.got, 20), 0);
+    ck_assert_ptr_nonnull(ending.slot);
+    ck_assert_int_eq(kin_queue_get(queue, &value, sizeof value, NULL, 0), KIN_ETIMEDOUT);
+
+    ck_assert_int_eq(kin__queue_get_gate(queue, kin__self_id(), &patience), 0);
+    kin__id owner = ending.slot->owner;
+    kin__poke(&ending.slot->owner, 0);
+    ck_assert(kin__redeliver_pending(queue));
+    put(queue, 2);
+    kin__poke(&ending.slot->owner, owner);
+    ck_assert_int_eq(kin__redeliver_get(queue, &value, sizeof value, NULL, false), 0);
+    ck_assert_int_eq(value, 1);
+    ck_assert_int_eq(get(queue), 2);
+    ck_assert_int_eq(kin_queue_get(queue, &value, sizeof value, NULL, 0), KIN_ETIMEDOUT);
+    ck_assert_uint_eq(kin_queue_size(queue), 0);
+
+    ck_assert_int_eq(kin_event_set(ending.go), 0);
+    ck_assert_int_eq(pthread_join(thread, &went), 0);
+    ck_assert_ptr_eq(went, &ending);
+    free_queue(queue);
+    ck_assert_int_eq(kin_event_free(ending.got), 0);
+    ck_assert_int_eq(kin_event_free(ending.go), 0);
+}
+
 static const struct test tests[] = {
     {"messages_are_kept_until_they_are_done", messages_are_kept_until_they_are_done, 20, 0},
     {"blocks_are_kept_until_they_are_done", blocks_are_kept_until_they_are_done, 20, 0},
@@ -479,6 +535,7 @@ static const struct test tests[] = {
     {"all_sizes_go_through_behind_one_that_is_not_done", all_sizes_go_through_behind_one_that_is_not_done, 30,
      0},
     {"many_come_one_by_one", many_come_one_by_one, 20, 0},
+    {"message_of_a_thread_that_is_ending_is_got_once", message_of_a_thread_that_is_ending_is_got_once, 20, 0},
     {"what_an_ended_thread_had_comes_again", what_an_ended_thread_had_comes_again, 20, 0},
     {"what_a_dead_consumer_had_comes_again_in_front_and_in_order",
      what_a_dead_consumer_had_comes_again_in_front_and_in_order, 30, TEST_EACH_METHOD},

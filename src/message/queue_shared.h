@@ -122,6 +122,7 @@ struct kin_queue {
     uint32_t consumers_top;
     _Atomic kin__point floor; /* with redeliver */
     uint64_t ended;           /* threads of the family, when it was last looked for what those had */
+    unsigned char *again;     /* what was found then; for who has the gate since */
     uint32_t gone_done;       /* by members that are settled */
     uint32_t lost;            /* had by them, and not done */
     uint32_t told;            /* lost messages that a join has told of */
@@ -192,7 +193,7 @@ struct kin__consumer *kin__consumer_of(kin_queue *queue, kin__id me);
 
 /* redeliver.c, all under the get gate; kin__redeliver_get and _take, on a queue that has a message for us, and _done
  * release it. `exact`: of another size than the buffer's is KIN_EINVAL. */
-bool kin__redeliver_pending(kin_queue *queue);
+bool kin__redeliver_pending(kin_queue *queue); /* ask before each get or take */
 bool kin__redeliver_others_have(const kin_queue *queue, kin__id me);
 int kin__redeliver_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size, bool exact);
 int kin__redeliver_take(kin_queue *queue, kin_message *out);

@@ -114,7 +114,8 @@ static unsigned char *abandoned(kin_queue *queue)
 
 bool kin__redeliver_pending(kin_queue *queue)
 {
-    return abandoned(queue) != NULL;
+    queue->again = abandoned(queue);
+    return queue->again != NULL;
 }
 
 bool kin__redeliver_others_have(const kin_queue *queue, kin__id me)
@@ -159,9 +160,10 @@ struct next {
     kin__point at; /* of what is new */
 };
 
+/* It was looked for when the queue was found to have a message: who looks again may find another answer. */
 static struct next next_of(kin_queue *queue)
 {
-    struct next next = {.record = abandoned(queue)};
+    struct next next = {.record = queue->again};
     next.again = next.record != NULL;
     if (!next.again)
         next.record = kin__queue_next(queue, &next.at);
