@@ -154,6 +154,10 @@ static void misuse_is_told(void)
     ck_assert_int_eq(kin_queue_task_done(queue), KIN_EINVAL);
     ck_assert_int_eq(kin_queue_join(queue, NULL, 0), KIN_EINVAL);
     ck_assert_int_eq(kin_queue_done(queue), KIN_EINVAL);
+    ck_assert_int_eq(kin_queue_put(queue, &value, sizeof value, 0), 0);
+    for (size_t size = KIN_MESSAGE_MAX + 1; size; size = size == SIZE_MAX - 7 ? 0 : SIZE_MAX - 7)
+        ck_assert_int_eq(kin_queue_get_many(queue, &value, size, 1, NULL, 0), KIN_EINVAL);
+    ck_assert_int_eq(get_int(queue), value);
     ck_assert_ptr_null(kin_queue_new(KIN_QUEUE_OPTIONS(.maxsize = (size_t)1 << 40)));
     ck_assert_ptr_null(kin_queue_new(KIN_QUEUE_OPTIONS(.producers = -1)));
     kin_free(block);
@@ -571,6 +575,53 @@ static void queue_closes_when_all_producers_are_done_or_dead(void)
     free_queue(queue);
 }
 
+struct in_order {
+    kin_queue *queue;
+    kin_event *first, *go;
+};
+
+static int put_twice(void *arg)
+{
+    const struct in_order *shared = arg;
+    int value = 1;
+    child_assert(kin_queue_put(shared->queue, &value, sizeof value, 20) == 0);
+    child_assert(kin_event_set(shared->first) == 0);
+    child_assert(kin_event_wait(shared->go, 20) == 0);
+    child_assert(kin_queue_put(shared->queue, &value, sizeof value, 20) == 0);
+    return 0;
+}
+
+static int do_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* The one that has ended left its slot to one that lives, and is a producer. */
+static void producer_that_has_ended_long_ago_is_counted_beside_others(void)
+{
+    test_init();
+    struct in_order shared = {kin_queue_new(KIN_QUEUE_OPTIONS(.producers = 2)), kin_event_new(NULL),
+                              kin_event_new(NULL)};
+    kin_process *ended = start(do_nothing, &shared.queue, 1);
+    ck_assert_int_eq(kin_process_join(ended, 20), 0);
+    kin_process *alive = kin_process_start(put_twice, &shared, sizeof shared,
+                                           KIN_PROCESS_OPTIONS(.start_method = test_method()));
+    ck_assert_int_eq(kin_event_wait(shared.first, 20), 0);
+    ck_assert_int_eq(kin_queue_add_producer(shared.queue, ended), 0);
+    ck_assert_int_eq(get_int(shared.queue), 1);
+    ck_assert(!kin_queue_closed(shared.queue));
+    ck_assert_int_eq(kin_event_set(shared.go), 0);
+    ck_assert_int_eq(get_int(shared.queue), 1);
+    int value;
+    ck_assert_int_eq(kin_queue_get(shared.queue, &value, sizeof value, NULL, 20), KIN_ECLOSED);
+    join(alive);
+    kin_process_free(ended);
+    free_queue(shared.queue);
+    ck_assert_int_eq(kin_event_free(shared.first), 0);
+    ck_assert_int_eq(kin_event_free(shared.go), 0);
+}
+
 /* ---- deaths ------------------------------------------------------------------------------------------- */
 
 static int put_for_ever(void *arg)
@@ -689,6 +740,8 @@ static const struct test tests[] = {
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},
     {"queue_closes_when_all_producers_are_done_or_dead", queue_closes_when_all_producers_are_done_or_dead, 30,
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},
+    {"producer_that_has_ended_long_ago_is_counted_beside_others",
+     producer_that_has_ended_long_ago_is_counted_beside_others, 30, TEST_EACH_METHOD | TEST_NOT_VALGRIND},
     {"killed_producers_leave_a_working_queue", killed_producers_leave_a_working_queue, 120,
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},
     {"killed_consumers_leave_a_working_queue", killed_consumers_leave_a_working_queue, 120,

@@ -350,8 +350,9 @@ int kin_queue_get_many(kin_queue *queue, void *messages, size_t size, size_t cou
     int error = kin__queue_enter(queue, "get from a queue", timeout, &me);
     if (error)
         return error;
-    if (!messages && size && count)
-        error = kin__fail(KIN_EINVAL, "cannot get from a queue: the array is NULL");
+    if (count && (size > KIN_MESSAGE_MAX || (size && !messages)))
+        error = kin__fail(KIN_EINVAL, "cannot get messages of %zu bytes from a queue: %s", size,
+                          messages ? "there are none so large" : "the array is NULL");
     struct kin__patience patience = {.timeout = timeout};
     while (!error && out < count && !(out && is_empty(queue))) {
         unsigned char *to = (unsigned char *)messages + out * size;

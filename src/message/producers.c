@@ -36,6 +36,10 @@ static int add(kin_queue *queue, kin__id id)
     if (known(queue) >= queue->wanted)
         return kin__fail(KIN_ELIMIT, "cannot put into a queue: it has its %u producers already (.producers)",
                          queue->wanted);
+    if (producer->id && !is_dead(producer->id)) { /* then who is to be added is, and had that slot before */
+        queue->producers_gone++;
+        return 0;
+    }
     kin__journal_begin();
     if (producer->id) /* a member that had the slot before, and is dead */
         kin__journal_set32(&queue->producers_gone, queue->producers_gone + 1);
