@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <float.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -689,7 +690,40 @@ static void connections_are_sent_through_connections(void)
     close_both(way);
 }
 
+static void *receive_one(void *arg)
+{
+    char buffer[10];
+    return kin_connection_recv(arg, buffer, sizeof buffer, NULL, DBL_MAX) == 0 ? arg : NULL;
+}
+
+static void *send_two(void *arg)
+{
+    usleep(20000); /* so that both wait, most times */
+    for (int i = 0; i < 2; i++)
+        if (kin_connection_send(arg, "one", 3, TOP) != 0)
+            return NULL;
+    return arg;
+}
+
+/* No time_t has room for that deadline. */
+static void time_limit_beyond_all_time_is_none(void)
+{
+    test_init();
+    struct ends ends = pair(PIPE);
+    pthread_t sender, receiver;
+    void *sent, *received;
+    ck_assert_int_eq(pthread_create(&sender, NULL, send_two, ends.own), 0);
+    ck_assert_int_eq(pthread_create(&receiver, NULL, receive_one, ends.other), 0);
+    ck_assert_msg(receive_one(ends.other) == ends.other, "%s", kin_error_message());
+    ck_assert_int_eq(pthread_join(sender, &sent), 0);
+    ck_assert_int_eq(pthread_join(receiver, &received), 0);
+    ck_assert_ptr_eq(sent, ends.own);
+    ck_assert_ptr_eq(received, ends.other);
+    close_both(ends);
+}
+
 static const struct test tests[] = {
+    {"time_limit_beyond_all_time_is_none", time_limit_beyond_all_time_is_none, 10, 0},
     {"messages_come_whole_and_in_order", messages_come_whole_and_in_order, 5, 0},
     {"messages_of_any_size_come_whole", messages_of_any_size_come_whole, 20, 0},
     {"buffer_that_is_too_small_tells_the_size_and_keeps_the_message",

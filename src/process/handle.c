@@ -8,7 +8,6 @@
 #include "os/os.h"
 
 #include <limits.h>
-#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -127,7 +126,7 @@ bool kin__handle_lock(struct kin__handle *handle, unsigned which, double deadlin
     pthread_mutex_t *lock = &handle->locks[which];
     if (pthread_mutex_trylock(lock) == 0)
         return true;
-    if (isinf(deadline))
+    if (deadline > INT32_MAX) /* beyond what a time_t has room for, perhaps; some 60 years */
         return pthread_mutex_lock(lock) == 0;
     struct timespec until = {.tv_sec = (time_t)deadline};
     until.tv_nsec = (long)((deadline - (double)until.tv_sec) * 1e9);
