@@ -274,6 +274,36 @@ static void sealed_child_sends_and_receives(void)
     ck_assert_uint_eq(kin__transit_used(&under_way), 0);
 }
 
+static int receive_nothing(void *arg)
+{
+    kin_connection *connection = *(kin_connection *const *)arg;
+    char buffer[10];
+    kin_waitable item = {.object = connection};
+    child_assert(kin_connection_poll(connection, 0) == KIN_ETIMEDOUT);
+    child_assert(kin_wait(&item, 1, NULL, 0) == KIN_ETIMEDOUT);
+    child_assert(kin_connection_recv(connection, buffer, sizeof buffer, NULL, 0) == KIN_ETIMEDOUT);
+    child_assert(kin_connection_close(connection) == 0);
+    return 0;
+}
+
+/* Small, and by reference. */
+static void message_that_was_left_stays_with_who_left_it(void)
+{
+    static unsigned char bytes[LARGE], back[LARGE];
+    test_init();
+    for (size_t size = 10; size <= LARGE; size += LARGE - 10) {
+        struct ends ends = pair(PIPE);
+        fill(bytes, size, 1);
+        send_ok(ends.own, bytes, size);
+        ck_assert_int_eq(kin_connection_recv(ends.other, back, 5, NULL, TOP), KIN_ETOOLARGE);
+        join(start_with(receive_nothing, &ends.other, sizeof ends.other), 0);
+        ck_assert_int_eq(kin_connection_poll(ends.other, 0), 0);
+        ck_assert_int_eq(kin_connection_recv(ends.other, back, size, NULL, TOP), 0);
+        ck_assert_mem_eq(bytes, back, size);
+        close_both(ends);
+    }
+}
+
 static const struct test tests[] = {
     {"child_has_what_its_argument_names", child_has_what_its_argument_names, 10, TEST_EACH_METHOD},
     {"child_has_what_the_block_names_that_it_is_passed", child_has_what_the_block_names_that_it_is_passed, 10,
@@ -283,6 +313,8 @@ static const struct test tests[] = {
     {"grandchild_has_it_too", grandchild_has_it_too, 20, TEST_EACH_METHOD},
     {"end_of_a_killed_child_is_told", end_of_a_killed_child_is_told, 10, TEST_EACH_METHOD},
     {"child_has_many", child_has_many, 20, TEST_EACH_METHOD},
+    {"message_that_was_left_stays_with_who_left_it", message_that_was_left_stays_with_who_left_it, 10,
+     TEST_EACH_METHOD},
     {"sealed_child_sends_and_receives", sealed_child_sends_and_receives, 20, TEST_EACH_METHOD},
 };
 TEST_MAIN("connection_children", tests)

@@ -11,7 +11,8 @@
  * Children  By fork a child has all connections of its parent. By spawn and forkserver it has those whose pointers
  *           lie in its argument (in the bytes that are copied, or in the block that is passed, not what these point
  *           to), or in .connections of its options. There they have the same addresses. Each process closes what it
- *           does not use: the other end is told only when nobody has this one any more, as with all pipes.
+ *           does not use: the other end is told only when nobody has this one any more, as with all pipes. A message
+ *           that a call has looked at and left (KIN_ETOOLARGE, KIN_EINVAL) stays with the process that did.
  *           To a process that runs already a connection is sent: kin_connection_send_connection. The pointer alone
  *           means nothing there.
  * Death     A message is received whole or not at all. Through a pipe that is so whoever uses its ends, several

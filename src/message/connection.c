@@ -292,7 +292,7 @@ int kin_connection_poll(kin_connection *connection, double timeout)
     int error = kin__connection_enter(connection, KIN__READS, "receive from", timeout);
     if (error)
         return error;
-    if (!atomic_load(&connection->waiting))
+    if (!kin__connection_waiting(connection))
         error = kin__os_poll(connection->handle.fd, POLLIN, kin__os_deadline(timeout));
     if (error == KIN_ETIMEDOUT)
         kin__connection_late(false);

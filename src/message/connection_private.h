@@ -10,12 +10,14 @@
  *   ----------   --------------   ---------------------------------------------------------------------------
  *   held         receive lock     packets: one that was received and could not be handed out
  *   in           receive lock     streams: how far the message that is coming in has got
- *   waiting      receive lock     1: held, or a stream's length has been read; looked at without the lock
+ *   waiting      receive lock     id of the process: held, or a stream's length has been read; looked at without the lock.
+ *                                 Another's id: held is that of the parent, who forked
  *   broken       send lock        streams: a message was sent in part, so no other can be
  */
 #ifndef KIN_MESSAGE_CONNECTION_PRIVATE_H
 #define KIN_MESSAGE_CONNECTION_PRIVATE_H
 
+#include "family/member.h"
 #include "kin/connection.h"
 #include "os/socket.h"
 #include "process/handle.h"
@@ -69,7 +71,7 @@ struct kin_connection {
     struct kin__handle handle;
     struct kin__held *held;
     struct kin__incoming in;
-    _Atomic uint32_t waiting;
+    _Atomic kin__id waiting;
     bool broken;
 };
 static_assert(sizeof(struct kin_connection) <= KIN__HANDLE_SIZE, "it has to fit");
@@ -117,6 +119,13 @@ int kin__packet_recv(kin_connection *connection, struct kin__sink *sink, double 
 int kin__packet_send_fd(kin_connection *connection, const struct kin__packet *head, int fd, double deadline);
 int kin__packet_recv_fd(kin_connection *connection, enum kin__packet_kind kind, int *fd, uint32_t *flags,
                         double deadline);
+
+/* There is something to receive, or to be told, that poll(2) does not see. */
+static inline bool kin__connection_waiting(kin_connection *connection)
+{
+    kin__id whose = atomic_load(&connection->waiting);
+    return whose && whose == kin__self_id();
+}
 
 /* The time is over; for all waits of a connection. */
 int kin__connection_late(bool send);

@@ -199,7 +199,7 @@ static int hold(kin_connection *connection, struct kin__held *with, const struct
         memcpy(held->data, parts[1].iov_base, first);
     memcpy(held->data + first, parts[2].iov_base, with->size - first);
     connection->held = held;
-    atomic_store(&connection->waiting, 1);
+    atomic_store(&connection->waiting, kin__self_id());
     return 0;
 }
 
@@ -237,9 +237,18 @@ static int read_file(int fd, unsigned char *to, size_t size)
 
 static void let_go(kin_connection *connection)
 {
-    kin__held_free(connection->held);
-    connection->held = NULL;
+    struct kin__held *held = connection->held;
+    connection->held = NULL; /* first: another thread may fork meanwhile */
     atomic_store(&connection->waiting, 0);
+    kin__held_free(held);
+}
+
+/* What waits here. What a process forked with is its parent's, who still gets it. */
+static struct kin__held *held_by(kin_connection *connection)
+{
+    if (connection->held && !kin__connection_waiting(connection))
+        let_go(connection);
+    return connection->held;
 }
 
 static const char *name_of(const struct kin__held *held)
@@ -334,7 +343,7 @@ static int copy_out(kin_connection *connection, struct kin__sink *sink)
 
 int kin__packet_recv(kin_connection *connection, struct kin__sink *sink, double deadline)
 {
-    if (!connection->held) {
+    if (!held_by(connection)) {
         int error = fetch(connection, sink, deadline);
         if (error)
             return error == 1 ? 0 : error;
@@ -346,7 +355,7 @@ int kin__packet_recv_fd(kin_connection *connection, enum kin__packet_kind kind, 
                         double deadline)
 {
     struct kin__sink none = {.block = true}; /* nothing is wanted in place */
-    int error = connection->held ? 0 : fetch(connection, &none, deadline);
+    int error = held_by(connection) ? 0 : fetch(connection, &none, deadline);
     struct kin__held *held = connection->held;
     if (error || !held)
         return error;

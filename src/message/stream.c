@@ -168,7 +168,7 @@ int kin__stream_recv(kin_connection *connection, struct kin__sink *sink, double 
     int error = receive_head(connection, deadline);
     if (error)
         return error;
-    atomic_store(&connection->waiting, 1);
+    atomic_store(&connection->waiting, kin__self_id());
     error = kin__sink_open(sink, in->size);
     if (!error)
         error = receive_body(connection, sink->buffer, deadline);

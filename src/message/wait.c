@@ -131,7 +131,7 @@ static size_t tell(struct waiting *waiting)
             item->ready = queue_is_ready(look->queue, waiting->me);
         else
             item->ready = waiting->polls[i].revents != 0 ||
-                          (look->connection && !item->write && atomic_load(&look->connection->waiting) != 0);
+                          (look->connection && !item->write && kin__connection_waiting(look->connection));
         ready += item->ready;
     }
     return ready;
