@@ -496,6 +496,47 @@ static void many_are_waited_for(void)
         ck_assert_int_eq(kin_queue_free(queues[i]), 0);
 }
 
+struct two_queues {
+    kin_waitable items[2];
+    size_t ready;
+    int error;
+};
+
+static void *wait_for_two(void *arg)
+{
+    struct two_queues *two = arg;
+    two->error = kin_wait(two->items, 2, &two->ready, TOP);
+    return NULL;
+}
+
+/* What was the second one's memory may be another's by then, and is not written to. */
+static void queue_that_is_waited_for_is_in_use(void)
+{
+    test_init();
+    kin_queue *first = kin_queue_new(NULL), *second = kin_queue_new(NULL);
+    struct two_queues two = {.items = {{.object = first}, {.object = second}}};
+    kin_waiter waiter;
+    size_t waiters = 0, size = kin_usable_size(second);
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_two, &two), 0);
+    while (waiters != 1)
+        ck_assert_int_eq(kin_waits_get(&waiter, 1, &waiters), 0);
+    ck_assert_ptr_eq(waiter.object, first);
+    ck_assert_int_eq(kin_queue_free(first), KIN_EBUSY);
+    ck_assert_msg(kin_queue_free(second) == 0, "%s", kin_error_message());
+    unsigned char *reused = kin_aligned_alloc(128, size);
+    ck_assert_ptr_eq(reused, second);
+    memset(reused, 0, size);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(two.error, 0);
+    ck_assert_uint_eq(two.ready, 1);
+    ck_assert(!two.items[0].ready && two.items[1].ready);
+    for (size_t i = 0; i < size; i++)
+        ck_assert_uint_eq(reused[i], 0);
+    kin_free(reused);
+    ck_assert_int_eq(kin_queue_free(first), 0);
+}
+
 static const struct test tests[] = {
     {"all_that_children_write_is_read", all_that_children_write_is_read, 20, TEST_EACH_METHOD},
     {"all_that_slow_children_write_is_read", all_that_slow_children_write_is_read, 20, TEST_EACH_METHOD},
@@ -517,6 +558,7 @@ static const struct test tests[] = {
     {"message_that_was_left_counts", message_that_was_left_counts, 5, 0},
     {"anyones_process_is_waited_for", anyones_process_is_waited_for, 20, TEST_EACH_METHOD},
     {"what_cannot_be_waited_for_is_told", what_cannot_be_waited_for_is_told, 5, 0},
+    {"queue_that_is_waited_for_is_in_use", queue_that_is_waited_for_is_in_use, 20, 0},
     {"many_are_waited_for", many_are_waited_for, 20, TEST_NOT_VALGRIND},
 };
 TEST_MAIN("wait", tests)

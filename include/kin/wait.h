@@ -21,6 +21,8 @@
  * Death     A process that dies makes its own kin_process ready, and the other ends of its connections. A message
  *           that a queue's producer has put is noticed within 0.1 seconds even if it was killed before it could wake
  *           anybody.
+ * Ends      A queue that is waited for is in use: to free it is KIN_EBUSY, if it is the first of the queues among the items.
+ *           Another one that is freed meanwhile counts as ready.
  * Threads   Any thread may wait for anything. While it waits for queues and descriptors at once, a thread of kin's
  *           stands by it, with all signals blocked. One that is cancelled meanwhile (pthread_cancel) ends once the wait has.
  * Signals   A handler that runs meanwhile does not end a wait.

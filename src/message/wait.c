@@ -106,9 +106,15 @@ static int look_at(struct waiting *waiting, const kin_waitable *item, struct loo
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
+/* One that was freed meanwhile is ready: the call that follows tells so. */
+static bool is_there(const kin_queue *queue)
+{
+    return kin__object_is(queue, KIN__QUEUE_MAGIC);
+}
+
 static bool queue_is_ready(kin_queue *queue, kin__id me)
 {
-    if (!kin_queue_empty(queue) || kin_queue_closed(queue))
+    if (!is_there(queue) || !kin_queue_empty(queue) || kin_queue_closed(queue))
         return true;
     if (queue->wanted && kin__producers_over(queue, me))
         return true;
@@ -169,6 +175,15 @@ static bool any_queue_is_ready(const struct waiting *waiting)
     return false;
 }
 
+/* A thread's slot has room for one object that it waits for. */
+static kin_queue *first_queue(const struct waiting *waiting)
+{
+    for (size_t i = 0; i < waiting->count; i++)
+        if (waiting->looks[i].queue)
+            return waiting->looks[i].queue;
+    return NULL;
+}
+
 /* Sleep until one of them may have something, the word `end` is no longer 0, the deadline is there, or for a while. */
 static void sleep_at_queues(const struct waiting *waiting, const _Atomic uint32_t *end, double deadline)
 {
@@ -177,7 +192,7 @@ static void sleep_at_queues(const struct waiting *waiting, const _Atomic uint32_
     size_t count = 0;
     bool fenced = true;
     for (size_t i = 0; i < waiting->count && count < WORDS_MOST; i++) {
-        if (!waiting->looks[i].queue)
+        if (!waiting->looks[i].queue || !is_there(waiting->looks[i].queue))
             continue;
         struct kin__nap nap = kin__event_prepare(&waiting->looks[i].queue->items);
         words[count] = &waiting->looks[i].queue->items.signal;
@@ -192,13 +207,19 @@ static void sleep_at_queues(const struct waiting *waiting, const _Atomic uint32_
         return;
     double left = kin__os_left(deadline),
            most = fenced && waiting->queues <= WORDS_MOST ? kin__look_again : 1e-3;
+    struct kin__thread *thread = kin__sync_thread();
+    if (thread)
+        kin__waits_begin(thread, first_queue(waiting), &first_queue(waiting)->items.signal);
     kin__os_futex_wait_many(words, seen, count, left < most ? left : most);
+    if (thread)
+        kin__waits_end(thread);
 }
 
 static void leave_queues(const struct waiting *waiting)
 {
     for (size_t i = 0; i < waiting->count; i++)
-        if (waiting->looks[i].queue && queue_is_ready(waiting->looks[i].queue, waiting->me))
+        if (waiting->looks[i].queue && queue_is_ready(waiting->looks[i].queue, waiting->me) &&
+            is_there(waiting->looks[i].queue))
             kin__event_wake(&waiting->looks[i].queue->items, 1);
 }
 
@@ -302,8 +323,13 @@ static int wait_with(struct waiting *waiting, size_t *ready, double timeout)
             (struct pollfd){.fd = waiting->looks[known].fd, .events = item->write ? POLLOUT : POLLIN};
         known += !error;
     }
+    struct kin__thread *thread = !error && waiting->queues ? kin__sync_thread() : NULL;
+    if (thread)
+        kin__use_begin(thread, first_queue(waiting));
     if (!error)
         error = wait_until(waiting, ready, deadline);
+    if (thread)
+        kin__use_end(thread);
     let_go(waiting, known);
     if (error == KIN_ETIMEDOUT || (!error && !*ready))
         return kin__fail(KIN_ETIMEDOUT, "none of %zu became ready in time", waiting->count);
