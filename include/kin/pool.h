@@ -1,5 +1,5 @@
 /*
- * kin/pool.h - a pool of worker processes.
+ * kin/pool.h - a pool of worker processes, or threads.
  *
  * Workers are started once and loop over tasks. A worker that dies, of whatever cause, fails (or has
  * retried) only the task it was in, and is replaced; the map it took part in goes on.
@@ -87,8 +87,30 @@ typedef void (*kin_finalizer_fn)(void *state);
 
 enum kin_pool_kind {
     KIN_POOL_PROCESSES = 0, /* worker processes */
-    KIN_POOL_INLINE = 1     /* tasks run in the caller, one by one: for debugging. No limits hold. */
+    KIN_POOL_INLINE = 1,    /* tasks run in the caller, one by one: for debugging. No limits hold. */
+    KIN_POOL_THREADS = 2    /* worker threads of this process, as multiprocessing.pool.ThreadPool has them */
 };
+
+/*
+ * Pools of threads take the same calls, and do the same, but for what a process alone can have:
+ *
+ *   crashes    a task that crashes, or calls exit(), ends the program. pthread_exit() in a task ends its worker: the task fails
+ *              (KIN_CAUSE_EXITED) or is tried again, and the worker is replaced, without its finalizer
+ *   limits     of time, CPU time and memory, memory_ceiling, sealed, output that is told apart: KIN_ENOTSUP, of the call
+ *              that asks for them. soft_time_limit holds
+ *   cancel     what is queued never starts; a task that runs goes on: kin_result_cancel() tells it (kin_task_stopping()) and is
+ *              KIN_ENOTSUP. Of a map no further item starts. kin_result_free() and kin_pool_free() wait until what runs has come
+ *              to its end; so does a map that SIGINT ends
+ *   memory     tasks may have private memory as `context` and `out`, and maps use private arrays in place, without a copy; so
+ *              a task that writes to a `context` of context_size writes to the caller's. kin_usage.peak_memory is 0
+ *   finalizer  runs also when the pool is freed without kin_pool_finish(), as nobody else gives back what a thread holds
+ *   signals    from outside are blocked in the threads; the program's own threads get them
+ *   fork       a process that is forked while the pool lives has none of its threads, and none of the pool (KIN_EPERM); that
+ *              the threads may have held locks is told, as of other threads (kin/process.h: start method forkserver)
+ *   threads    the option is what pools that are made in tasks share, and what OpenMP may have; others are told nothing
+ *
+ * start_method is of no account. In a task, calls on its own pool that are its maker's alone are KIN_EPERM, as in a process.
+ */
 
 /* Which CPUs workers run on. */
 enum kin_pin {

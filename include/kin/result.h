@@ -83,6 +83,7 @@ KIN_API int kin_result_usage(const kin_result *result, kin_usage *out);
 /*
  * Cancel: what is queued never starts; what runs is ended, by SIGKILL to its worker, at once, and the worker
  * replaced. 0: it is canceled, and finished with KIN_ECANCELED. KIN_EBUSY: it had finished before, as it says.
+ * KIN_ENOTSUP: it runs in a thread (KIN_POOL_THREADS), which cannot be killed; it has been told, and goes on.
  */
 KIN_API int kin_result_cancel(kin_result *result);
 

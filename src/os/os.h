@@ -64,6 +64,8 @@ bool kin__os_barrier(void);
 
 /* Nanoseconds of CPU time that a process (0: this one) has used, all its threads; 0 if it is gone. */
 uint64_t kin__os_cpu_time_ns(int pid);
+/* The same of this thread. */
+uint64_t kin__os_thread_cpu_time_ns(void);
 
 /* Bytes of memory that this process has; from here on the peak of it is counted anew (Linux 4.0; else from its start). */
 size_t kin__os_resident_reset(void);

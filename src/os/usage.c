@@ -16,6 +16,13 @@ uint64_t kin__os_cpu_time_ns(int pid)
     return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
+uint64_t kin__os_thread_cpu_time_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
 /* A line of /proc/self/status, in kB there; 0 if it cannot be read. */
 static size_t status_bytes(const char *name)
 {

@@ -59,7 +59,7 @@ static int check(const kin_pool *pool, const kin_map_args *args)
         return kin__fail(KIN_EINVAL, "%s: on_failure %d is not one of enum kin_on_failure", what,
                          args->on_failure);
     int error = kin__costs_check(args->costs, args->count);
-    if (!error && pool->kind != KIN_POOL_INLINE)
+    if (!error && pool->kind == KIN_POOL_PROCESSES)
         kin__pointers_check("in of a map over pool", pool->name, args->in, args->in_size, args->count);
     return error;
 }

@@ -79,7 +79,7 @@ static void tell(const struct burial *burial, kin_result *record, bool culprit, 
         snprintf(what, sizeof what, "task %zu", error->index);
     else
         snprintf(what, sizeof what, error->function[0] ? "task %s()" : "the task", error->function);
-    if (process->printed) {
+    if (process && process->printed) {
         uint64_t taken;
         kin__printed_tail(process, burial->local->pool->seats[burial->worker].printed, error->output,
                           sizeof error->output, &taken);

@@ -8,16 +8,13 @@
 
 /* What is known of a worker that died in a task. */
 struct kin__death_facts {
-    const char *what; /* "task 37" */
-    const kin_process *process;
-    double time_limit;   /* it was killed for this; 0: it was not */
-    double cpu_limit;    /* or for this */
-    size_t memory_limit; /* the task's, in bytes; 0: none */
-    uint64_t data_ready; /* private bytes that the worker had when it was ready */
+    const char *what;           /* "task 37" */
+    const kin_process *process; /* NULL: it was a thread */
+    double time_limit;          /* it was killed for this; 0: it was not */
+    double cpu_limit;           /* or for this */
+    size_t memory_limit;        /* the task's, in bytes; 0: none */
+    uint64_t data_ready;        /* private bytes that the worker had when it was ready */
 };
-
-/* Wait until a worker has ended, who is known to be about to. */
-void kin__await_worker(const struct kin__local *local, int worker);
 
 /* Whether a task's limit of memory was the end of its worker. */
 bool kin__died_of_memory_limit(const kin_process *process, size_t limit);

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "os/os.h"
 #include "pool/burial.h"
-#include "process/output.h"
+#include "pool/post.h"
 #include "process/printed.h"
 #include "process/process_shared.h"
 
@@ -20,7 +20,6 @@
 #include <string.h>
 
 #define UNREADY_DEATHS_MAX 3
-#define OUTPUT_PATIENCE 1.0  /* seconds */
 #define UNREADY_KILLS_MAX 20 /* the same by SIGKILL, which is rarely the initializer's doing */
 
 /* The last item that a dead worker began in this round, in *index. For one that had answered there is none: what
@@ -62,7 +61,7 @@ static void tell_output(const struct kin__map *map, int worker, kin_task_error *
     const kin_process *process = map->local->posts[worker].process;
     uint64_t taken;
     size_t length = strlen(error->error.message);
-    if (!process->printed)
+    if (!process || !process->printed)
         return;
     kin__printed_tail(process, map->pool->seats[worker].printed, error->output, sizeof error->output, &taken);
     kin__printed_quote(error->output, error->error.message + length, sizeof error->error.message - length);
@@ -77,7 +76,7 @@ static void fail_item(struct kin__map *map, int worker, size_t index, const kin_
         kin_task_error *error = &death->error;
         error->index = index;
         error->worker = worker;
-        error->pid = kin_process_pid(post->process);
+        error->pid = kin__post_pid(post);
         error->attempts = (int)KIN__ATTEMPTS(*status) + 1;
         error->end = *end;
         error->seconds = post->seen_current == index + 1 ? kin__os_now() - post->seen_since : 0;
@@ -124,7 +123,7 @@ static void decide_item(struct kin__map *map, int worker, size_t index, const ki
 static bool some_worker_is_ready(const struct kin__local *local)
 {
     for (int i = 0; i < local->pool->workers; i++)
-        if (local->posts[i].process && atomic_load(&local->pool->seats[i].ready) == KIN__READY)
+        if (local->posts[i].taken && atomic_load(&local->pool->seats[i].ready) == KIN__READY)
             return true;
     return false;
 }
@@ -147,19 +146,9 @@ bool kin__cannot_start(struct kin__local *local, int worker, const kin_end *end)
     if (++local->unready_deaths < (killed ? UNREADY_KILLS_MAX : UNREADY_DEATHS_MAX))
         return false;
     kin_error story;
-    kin_process_error(local->posts[worker].process, &story);
+    kin__post_story(&local->posts[worker], &story);
     kin__fail(KIN_EDIED, "workers of pool \"%s\" die before they are ready: %s", pool->name, story.message);
     return true;
-}
-
-/* Not by kin_process_join, which waits until a terminal has taken what it printed. What is captured waits for
- * nobody. */
-void kin__await_worker(const struct kin__local *local, int worker)
-{
-    kin_process *process = local->posts[worker].process;
-    kin__process_wait(process, process->id, KIN_FOREVER);
-    if (local->output == KIN_OUTPUT_CAPTURE)
-        kin__output_wait(process->id, kin__os_deadline(OUTPUT_PATIENCE));
 }
 
 void kin__bury(struct kin__map *map, int worker)
@@ -168,8 +157,8 @@ void kin__bury(struct kin__map *map, int worker)
     struct kin__seat *seat = &pool->seats[worker];
     struct kin__post *post = &map->local->posts[worker];
     kin_end end;
-    kin__await_worker(map->local, worker);
-    kin_process_end(post->process, &end);
+    kin__post_await(map->local, worker);
+    kin__post_end(post, &end);
     bool orderly =
         end.how == KIN_END_EXITED && atomic_load(&seat->ready) == KIN__FINALIZING; /* tasks_per_worker */
     map->local->deaths += !orderly;
@@ -190,7 +179,7 @@ void kin__bury(struct kin__map *map, int worker)
     if (seat->results)
         kin__arena_rollback(seat->results, seat->mark);
     kin_log(KIN_LOG_INFO, "worker %d of pool \"%s\" (pid %d) ended and is replaced", worker, pool->name,
-            kin_process_pid(post->process));
+            kin__post_pid(post));
     kin__post_clear(map->local, worker);
 }
 
@@ -201,8 +190,8 @@ static void check_interrupted(struct kin__map *map, int worker)
     kin_end end;
     if (!atomic_load(&map->pool->seats[worker].current))
         return;
-    kin__await_worker(map->local, worker);
-    kin_process_end(map->local->posts[worker].process, &end);
+    kin__post_await(map->local, worker);
+    kin__post_end(&map->local->posts[worker], &end);
     if (end.how != KIN_END_SIGNALED || end.signal != SIGINT || map->outcome)
         return;
     kin__fail(KIN_EINTR, "pool \"%s\" was interrupted: its worker %d died of SIGINT", map->pool->name,

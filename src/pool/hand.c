@@ -87,20 +87,28 @@ static void leave(struct kin__hand *hand, uint64_t ref, uint64_t outer, bool unw
         kin__await_death();
 }
 
-/* What it takes beyond the time, for who asks for it, or limits it. */
-static void measure_begin(kin_result *record)
+/* What it takes beyond the time, for who asks for it, or limits it. What memory a thread has cannot be told. */
+static void measure_begin(const struct kin__hand *hand, kin_result *record)
 {
     record->cpu_began = 0;
+    if (record->measure && hand->pool->kind == KIN_POOL_THREADS) {
+        record->cpu_began = kin__os_thread_cpu_time_ns();
+        return;
+    }
     if (record->measure)
         record->peak = kin__os_resident_reset();
     if (record->measure || record->cpu_limit > 0)
         record->cpu_began = kin__os_cpu_time_ns(0);
 }
 
-static void measure_end(kin_result *record)
+static void measure_end(const struct kin__hand *hand, kin_result *record)
 {
     if (!record->measure)
         return;
+    if (hand->pool->kind == KIN_POOL_THREADS) {
+        record->cpu = kin__os_thread_cpu_time_ns() - record->cpu_began;
+        return;
+    }
     size_t peak = kin__os_resident_peak();
     record->cpu = kin__os_cpu_time_ns(0) - record->cpu_began;
     record->peak = peak > record->peak ? peak - record->peak : 0;
@@ -125,7 +133,7 @@ static void run(struct kin__hand *hand, kin_result *common, uint64_t running, ui
     hand->depth++;
     record->pid = hand->pid;
     record->worker = hand->number;
-    measure_begin(record);
+    measure_begin(hand, record);
     if (hand->depth == 1)
         kin__memory_limit_begin(hand->seat, record->memory_limit);
     uint64_t began = kin__os_now_ns();
@@ -134,9 +142,10 @@ static void run(struct kin__hand *hand, kin_result *common, uint64_t running, ui
     record->wall = kin__os_now_ns() - began;
     if (hand->depth == 1)
         kin__memory_limit_end(record->memory_limit);
-    measure_end(record);
+    measure_end(hand, record);
     kin__windows_close(record->memory);
-    kin__os_flush_output(); /* who waits for it may print next */
+    if (hand->pool->kind == KIN_POOL_PROCESSES)
+        kin__os_flush_output(); /* who waits for it may print next */
     hand->seat->printed = printed_before;
     hand->depth--;
     hand->task = task.before;

@@ -4,6 +4,7 @@
 #ifndef KIN_POOL_HAND_H
 #define KIN_POOL_HAND_H
 
+#include "family/member.h"
 #include "pool/desk.h"
 #include "pool/task.h"
 
@@ -25,6 +26,18 @@ struct kin__hand {
 
 /* This thread's, if it is a worker. */
 extern _Thread_local struct kin__hand *kin__hand_mine;
+
+/* The same, but for a process that a task has forked and that is no worker, whether it has used kin yet or not. */
+static inline struct kin__hand *kin__hand_here(void)
+{
+    return kin__hand_mine && __atomic_load_n(kin__alive_page, __ATOMIC_RELAXED) ? kin__hand_mine : NULL;
+}
+
+/* This thread is none, or no more. */
+static inline void kin__hand_forget(void)
+{
+    kin__hand_mine = NULL;
+}
 
 /* Whether there may be a record to claim. */
 bool kin__hand_has_work(struct kin__hand *hand);

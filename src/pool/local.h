@@ -11,9 +11,11 @@ struct kin__local;
 /* The supervisor's knowledge of one seat. */
 struct kin__post {
     struct kin__local *local;
-    kin_process *process; /* NULL: nobody sits there */
-    _Atomic bool ended;   /* set by whoever reaped it */
-    bool idle;            /* nobody sits there until there is work: the last one died before it was ready */
+    bool taken;             /* somebody sits there */
+    kin_process *process;   /* NULL: it is a thread */
+    pthread_t thread;       /* if it is one */
+    _Atomic uint32_t ended; /* futex: set by whoever reaped it, or by a thread itself */
+    bool idle;              /* nobody sits there until there is work: the last one died before it was ready */
     /* limits of time: what was seen, and since when */
     uint64_t seen_current;
     uint32_t seen_round;
@@ -61,9 +63,11 @@ struct kin__local {
 struct kin__local *kin__local_hold(const kin_pool *pool, const char *what);
 void kin__local_release(struct kin__local *local);
 
-/* Start a worker in a seat; stop it and let go of it. Under the mutex of the posts, once there is a warden. */
-int kin__post_start(struct kin__local *local, int worker);
-void kin__post_clear(struct kin__local *local, int worker);
+/* What a process that has pools, or is a worker, needs once. */
+void kin__pool_setup(void);
+
+/* KIN_ENOTSUP: what a pool of threads was asked for takes processes. */
+int kin__refuse_threads(const char *what);
 
 /* warden.c: there is one from here on. Under the desk's mutex. And there is none. */
 int kin__warden_start(struct kin__local *local);

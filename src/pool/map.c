@@ -35,9 +35,9 @@ static int check_array(const char *which, const void *array, size_t size, size_t
     return 0;
 }
 
-static int check_limits(const kin_map_args *args)
+static int check_limits(const kin_pool *pool, const kin_map_args *args)
 {
-    int error = kin__submit_check_limits("map", &(kin_apply_args){KIN__EACH(args)});
+    int error = kin__submit_check_limits(pool, "map", &(kin_apply_args){KIN__EACH(args)});
     if (error)
         return error;
     if (args->done)
@@ -58,7 +58,7 @@ static int check_limits(const kin_map_args *args)
 
 static int check_context(const kin_pool *pool, const kin_map_args *args)
 {
-    if (!args->context || args->context_size || pool->kind == KIN_POOL_INLINE ||
+    if (!args->context || args->context_size || pool->kind != KIN_POOL_PROCESSES ||
         kin__region_holds(args->context))
         return 0;
     return kin__fail(
@@ -76,7 +76,7 @@ static int check_args(const kin_pool *pool, void (*function)(void), const kin_ma
     if (!error)
         error = check_array("out", args->out, args->out_size, args->count, args->out_room);
     if (!error)
-        error = check_limits(args);
+        error = check_limits(pool, args);
     if (!error)
         error = kin__costs_check(args->costs, args->count);
     return error ? error : check_context(pool, args);
@@ -85,7 +85,7 @@ static int check_args(const kin_pool *pool, void (*function)(void), const kin_ma
 /* What workers can see of `array`: itself if it is shared, else a copy (or, without `copy`, room). */
 static void *shared_view(struct kin__map *map, const void *array, size_t bytes, bool copy)
 {
-    if (!array || kin__region_holds(array) || map->pool->kind == KIN_POOL_INLINE)
+    if (!array || kin__region_holds(array) || map->pool->kind != KIN_POOL_PROCESSES)
         return (void *)array;
     void *view = kin_arena_malloc(map->scratch, bytes ? bytes : 1);
     if (view && copy)
@@ -229,7 +229,7 @@ void kin__map_catch_interrupt(struct kin__map *map)
 
 static void check_pointers(const kin_pool *pool, const kin_map_args *args)
 {
-    if (pool->kind == KIN_POOL_INLINE)
+    if (pool->kind != KIN_POOL_PROCESSES)
         return;
     kin__pointers_check("in of a map over pool", pool->name, args->in, args->in_size, args->count);
     if (args->context_size)
@@ -366,7 +366,7 @@ void kin__map_progress(struct kin__map *map, bool last)
     if (progress.done > progress.total)
         progress.done = progress.total;
     for (int i = 0; i < map->pool->workers; i++)
-        progress.workers += map->local->posts[i].process && !atomic_load(&map->local->posts[i].ended);
+        progress.workers += map->local->posts[i].taken && !atomic_load(&map->local->posts[i].ended);
     if (progress.done > progress.resumed && progress.elapsed > 0)
         progress.rate = (double)(progress.done - progress.resumed) / progress.elapsed;
     if (progress.rate > 0)

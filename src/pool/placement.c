@@ -4,6 +4,7 @@
 #include "base/failure.h"
 #include "os/module.h"
 #include "os/os.h"
+#include "pool/hand.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -95,9 +96,9 @@ static int check(const kin_pool_options *options)
 int kin__place_workers(kin_pool *pool, const kin_pool_options *options)
 {
     int error = check(options);
-    if (error || pool->kind != KIN_POOL_PROCESSES)
+    if (error || pool->kind == KIN_POOL_INLINE)
         return error;
-    int share = kin_cpu_count() / pool->workers;
+    int share = kin__place_budget() / pool->workers;
     pool->capped = options->threads >= 0;
     pool->threads = options->threads > 0 ? options->threads : share > 1 ? share : 1;
     pool->threads_asked = options->threads > 0;
@@ -111,6 +112,12 @@ int kin__place_workers(kin_pool *pool, const kin_pool_options *options)
                                             : pin_by_place(pool, options->pin);
 }
 
+int kin__place_budget(void)
+{
+    const struct kin__hand *hand = kin__hand_here();
+    return hand && hand->pool->kind == KIN_POOL_THREADS ? hand->pool->threads : kin_cpu_count();
+}
+
 /* ---- in the worker --------------------------------------------------------------------------- */
 
 /* Names that libraries look at when they are loaded, and what those that are there already are told by. */
@@ -118,6 +125,7 @@ static const char *const variables[] = {"OMP_NUM_THREADS",  "OPENBLAS_NUM_THREAD
                                         "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"};
 static const char *const setters[] = {"omp_set_num_threads", "openblas_set_num_threads",
                                       "MKL_Set_Num_Threads", "bli_thread_set_num_threads"};
+#define OF_THREAD "OMP_NUM_THREADS" /* its setter's number is the calling thread's, as OpenMP has it */
 static const char *const libraries[] = {"libgomp", "libomp", "libiomp", "openblas", "libmkl_rt", "libblis"};
 
 /* What is set to less already stays, unless the pool's maker has asked for a number. */
@@ -187,18 +195,21 @@ static void find_libraries(void)
 
 void kin__place_before_start(const kin_pool *pool)
 {
-    if (pool->capped && pool->start_method == KIN_START_FORK)
+    if (pool->capped && pool->kind == KIN_POOL_PROCESSES && pool->start_method == KIN_START_FORK)
         find_libraries();
 }
 
 static void tell_libraries(const kin_pool *pool)
 {
-    if (pool->start_method != KIN_START_FORK)
+    bool is_thread = pool->kind == KIN_POOL_THREADS;
+    if (is_thread || pool->start_method != KIN_START_FORK)
         find_libraries();
     size_t count = atomic_load(&found.count);
     for (size_t i = 0; i < count; i++) {
         void (*set)(int) = atomic_load(&found.libraries[i].set);
-        set(threads_for(atomic_load(&found.libraries[i].variable), pool));
+        const char *variable = atomic_load(&found.libraries[i].variable);
+        if (!is_thread || strcmp(variable, OF_THREAD) == 0)
+            set(threads_for(variable, pool));
     }
 }
 
@@ -223,7 +234,7 @@ static int set_variables(const kin_pool *pool, int worker)
 int kin__place_myself(const kin_pool *pool, int worker)
 {
     if (pool->capped) {
-        int error = set_variables(pool, worker);
+        int error = pool->kind == KIN_POOL_PROCESSES ? set_variables(pool, worker) : 0;
         if (error)
             return error;
         tell_libraries(pool);

@@ -14,6 +14,9 @@
 /* Decide for a pool that is being made: pool->threads, and pool->pins (`threads` CPUs for each worker) if it pins. */
 int kin__place_workers(kin_pool *pool, const kin_pool_options *options);
 
+/* How many CPUs pools that are made here share among their workers: in a task that a thread runs, that thread's share. */
+int kin__place_budget(void);
+
 /* In the maker, by the thread that is about to start a worker. */
 void kin__place_before_start(const kin_pool *pool);
 

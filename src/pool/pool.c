@@ -3,13 +3,14 @@
 
 #include "base/failure.h"
 #include "base/log.h"
+#include "family/guardian.h"
 #include "family/sealed.h"
 #include "os/os.h"
 #include "pool/burial.h"
+#include "pool/hand.h"
 #include "pool/map.h"
 #include "pool/placement.h"
-#include "pool/worker.h"
-#include "process/children.h"
+#include "pool/post.h"
 #include "process/limits.h"
 #include "process/output.h"
 #include "process/pointers.h"
@@ -27,6 +28,7 @@
 
 #define LOCK_PERIOD 0.1 /* seconds */
 #define LEAVE_PERIOD_NS 200000
+#define FREE_PATIENCE 5.0 /* seconds after which a task that is waited for is logged */
 
 static pthread_mutex_t locals_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kin__local *locals;
@@ -40,6 +42,7 @@ static void forked(void)
         free(locals);
         locals = next;
     }
+    kin__hand_forget(); /* it was forked by a task, and is no worker */
     kin__interrupt_forked();
 }
 
@@ -47,6 +50,12 @@ static void set_up(void)
 {
     kin__member_hooks(&(struct kin__member_hooks){.forked = forked});
     kin__interrupt_setup();
+}
+
+void kin__pool_setup(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_up);
 }
 
 int kin__pool_check(const kin_pool *pool, const char *what)
@@ -65,6 +74,11 @@ struct kin__local *kin__local_hold(const kin_pool *pool, const char *what)
 {
     if (kin__pool_check(pool, what))
         return NULL;
+    const struct kin__hand *hand = kin__hand_here();
+    if (hand && hand->pool == kin__own((void *)pool)) {
+        kin__fail(KIN_EPERM, "cannot %s in a task of pool \"%s\": that is for who made it", what, pool->name);
+        return NULL;
+    }
     if (pool->maker != kin__self_id()) {
         kin__fail(KIN_EPERM, "cannot %s: pool \"%s\" belongs to the process that made it", what, pool->name);
         return NULL;
@@ -128,65 +142,25 @@ void kin__seat_ring(struct kin__seat *seat)
     kin__os_futex_wake(&seat->bell, INT_MAX);
 }
 
-/* Called when a worker has ended, by whichever thread reaped it. */
-static void worker_ended(void *arg)
+int kin__refuse_threads(const char *what)
 {
-    struct kin__post *post = arg;
-    kin_pool *pool = post->local->pool;
-    atomic_store(&post->ended, true);
-    atomic_fetch_add(&pool->event, 1);
-    kin__os_futex_wake(&pool->event, INT_MAX);
-    kin__call_warden(pool);
+    return kin__fail(KIN_ENOTSUP,
+                     "%s: what holds for a process does not hold for one of its threads; use a pool of kind "
+                     "KIN_POOL_PROCESSES",
+                     what);
 }
 
-int kin__post_start(struct kin__local *local, int worker)
+static int check_for_threads(const kin_pool_options *options)
 {
-    kin_pool *pool = local->pool;
-    struct kin__post *post = &local->posts[worker];
-    struct kin__seat *seat = &pool->seats[worker];
-    char name[32];
-    snprintf(name, sizeof name, "%.20s/%d", pool->name, worker);
-    struct kin__worker_arg arg = {.pool = pool, .worker = worker};
-    struct kin__start start = {.fn = kin__worker_main,
-                               .arg = &arg,
-                               .arg_size = sizeof arg,
-                               .options = {.name = name,
-                                           .start_method = pool->start_method,
-                                           .daemon = true,
-                                           .limits = local->limits,
-                                           .sealed = local->sealed,
-                                           .output = local->output}};
-    atomic_store(&seat->asleep, 0);
-    atomic_store(&seat->ready, KIN__NOT_READY);
-    atomic_store(&seat->current, 0);
-    atomic_store(&seat->taken, atomic_load(&seat->doorbell) - 1);
-    atomic_store(&seat->task, 0);
-    atomic_store(&seat->told, 0);
-    atomic_fetch_and(&pool->sleepers[worker / 64], ~((uint64_t)1 << worker % 64));
-    post->killed_for = 0;
-    post->seen_current = 0;
-    post->idle = false;
-    atomic_store(&post->ended, false);
-    kin__place_before_start(pool);
-    post->process = kin__process_start(&start);
-    if (!post->process)
-        return kin_error_code();
-    int error = kin__child_notify(post->process, worker_ended, post);
-    kin__guardian_lock(); /* it ended with the last worker before this one, and would not begin for a single one */
-    if (!error)
-        error = kin__guardian_start();
-    kin__guardian_unlock();
-    return error;
-}
-
-void kin__post_clear(struct kin__local *local, int worker)
-{
-    struct kin__post *post = &local->posts[worker];
-    if (!post->process)
-        return;
-    kin__child_notify(post->process, NULL, NULL);
-    kin_process_free(post->process);
-    post->process = NULL;
+    if (kin__limits_given(&options->limits))
+        return kin__refuse_threads("cannot set limits of worker threads");
+    if (options->memory_ceiling)
+        return kin__refuse_threads("cannot measure the memory of a worker thread (memory_ceiling)");
+    if (options->sealed)
+        return kin__refuse_threads("cannot seal worker threads");
+    if (options->output != KIN_OUTPUT_DEFAULT && options->output != KIN_OUTPUT_PASS)
+        return kin__refuse_threads("cannot tell apart what worker threads print");
+    return 0;
 }
 
 static int read_options(const kin_pool_options *given, kin_pool_options *options)
@@ -197,7 +171,7 @@ static int read_options(const kin_pool_options *given, kin_pool_options *options
     if (options->workers < 0 || options->workers > KIN__WORKERS_MAX)
         return kin__fail(KIN_EINVAL, "cannot make a pool of %d workers: 1 to %d, or 0 for one a CPU",
                          options->workers, KIN__WORKERS_MAX);
-    if (options->kind != KIN_POOL_PROCESSES && options->kind != KIN_POOL_INLINE)
+    if (options->kind < KIN_POOL_PROCESSES || options->kind > KIN_POOL_THREADS)
         return kin__fail(KIN_EINVAL, "cannot make a pool of kind %d: it is not one of enum kin_pool_kind",
                          options->kind);
     if (!kin__start_method_ok(options->start_method))
@@ -208,7 +182,9 @@ static int read_options(const kin_pool_options *given, kin_pool_options *options
         return kin__fail(KIN_EINVAL, "cannot make a pool: init_arg is NULL, but init_arg_size is %zu",
                          options->init_arg_size);
     error = kin__limits_check(&options->limits, "workers");
-    return error ? error : kin__output_check(options->output, "workers");
+    if (!error)
+        error = kin__output_check(options->output, "workers");
+    return !error && options->kind == KIN_POOL_THREADS ? check_for_threads(options) : error;
 }
 
 static int fill(kin_pool *pool, const kin_pool_options *options)
@@ -251,7 +227,7 @@ static kin_pool *make(const kin_pool_options *options)
 {
     int workers = options->kind == KIN_POOL_INLINE ? 1
                   : options->workers               ? options->workers
-                                                   : kin_cpu_count();
+                                                   : kin__place_budget();
     kin_arena *arena = kin_arena_new();
     if (!arena)
         return NULL;
@@ -281,12 +257,11 @@ static void make_mutex(pthread_mutex_t *mutex)
 
 kin_pool *kin_pool_new(const kin_pool_options *given)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     static _Atomic uint64_t pools;
     kin_pool_options options;
     if (read_options(given, &options) != 0 || !kin__self() || kin__sealed_refuse("make a pool"))
         return NULL;
-    pthread_once(&once, set_up);
+    kin__pool_setup();
     kin_pool *pool = make(&options);
     if (!pool)
         return NULL;
@@ -312,7 +287,7 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
     for (int i = 0; i < pool->workers; i++)
         local->posts[i].local = local;
     enter(local);
-    for (int i = 0; pool->kind == KIN_POOL_PROCESSES && i < pool->workers; i++)
+    for (int i = 0; pool->kind != KIN_POOL_INLINE && i < pool->workers; i++)
         if (kin__post_start(local, i) != 0) {
             kin_error story;
             kin_error_get(&story);
@@ -348,32 +323,38 @@ static int lock_until(struct kin__local *local, double deadline)
     }
 }
 
-static int finish_workers(struct kin__local *local, double deadline)
+/* Each is to come to its end when it has nothing to do. */
+static void tell_to_quit(kin_pool *pool)
 {
-    kin_pool *pool = local->pool;
-    int first = 0;
-    if (pool->kind == KIN_POOL_INLINE)
-        kin__inline_finalize(local);
     for (int i = 0; i < pool->workers; i++) {
         atomic_store(&pool->seats[i].quit, 1);
         /* A worker that is about to sleep on the doorbell must find it changed, or it sleeps for ever. */
         atomic_fetch_add(&pool->seats[i].doorbell, 1);
         kin__seat_ring(&pool->seats[i]);
     }
+}
+
+static int finish_workers(struct kin__local *local, double deadline)
+{
+    kin_pool *pool = local->pool;
+    int first = 0;
+    if (pool->kind == KIN_POOL_INLINE)
+        kin__inline_finalize(local);
+    tell_to_quit(pool);
     for (int i = 0; i < pool->workers; i++) {
-        kin_process *process = local->posts[i].process;
-        if (!process)
+        const struct kin__post *post = &local->posts[i];
+        if (!post->taken)
             continue;
-        int error = kin_process_join(process, kin__os_left(deadline));
+        int error = kin__post_join(local, i, deadline);
         if (error)
             return error;
         kin_end end;
-        kin_process_end(process, &end);
+        kin__post_end(post, &end);
         /* One killed while idle has failed nothing. */
         bool finalizing = atomic_load(&pool->seats[i].ready) == KIN__FINALIZING;
         if (!first && finalizing && end.how == KIN_END_SIGNALED) {
             kin_error story;
-            kin_process_error(process, &story);
+            kin__post_story(post, &story);
             first = kin__fail_with(&story);
         }
         kin__post_clear(local, i);
@@ -436,12 +417,30 @@ static int stop_maps(struct kin__local *local)
     return 0;
 }
 
+/* Threads cannot be killed: what they run is waited for. */
+static void await_threads(struct kin__local *local)
+{
+    kin_pool *pool = local->pool;
+    double patience = kin__os_deadline(FREE_PATIENCE);
+    tell_to_quit(pool);
+    for (int i = 0; i < pool->workers; i++) {
+        if (!local->posts[i].taken || kin__post_join(local, i, patience) == 0)
+            continue;
+        kin_log(
+            KIN_LOG_WARNING,
+            "pool \"%s\" is freed, and waits for the task that its thread %d runs: a thread cannot be ended",
+            pool->name, i);
+        kin__post_await(local, i);
+    }
+}
+
 static void end_workers(struct kin__local *local)
 {
     kin_pool *pool = local->pool;
+    if (pool->kind == KIN_POOL_THREADS)
+        await_threads(local);
     for (int i = 0; i < pool->workers; i++)
-        if (local->posts[i].process)
-            kin_process_kill(local->posts[i].process); /* all first, so that they end side by side */
+        kin__post_kill(&local->posts[i]); /* all first, so that they end side by side */
     for (int i = 0; i < pool->workers; i++) {
         kin__post_clear(local, i);
         kin_arena_free(pool->seats[i].results);
@@ -472,7 +471,7 @@ void kin_pool_free(kin_pool *pool)
     struct kin__local *local = pool ? kin__local_hold(pool, "free") : NULL;
     if (!local)
         return;
-    if (local->finalizer && !atomic_load(&pool->closed))
+    if (local->finalizer && pool->kind == KIN_POOL_PROCESSES && !atomic_load(&pool->closed))
         kin_log(KIN_LOG_WARNING,
                 "pool \"%s\" was freed without kin_pool_finish: its workers end without their finalizer",
                 pool->name);

@@ -8,6 +8,7 @@
 
 #include "base/failure.h"
 #include "os/os.h"
+#include "pool/post.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -61,8 +62,8 @@ int kin_progress_worker(const kin_progress *progress, int worker, kin_progress_s
     const struct kin__post *post = &map->local->posts[worker];
     kin_progress_state state = {.size = out->size};
     pthread_mutex_lock(&map->local->posts_mutex); /* who takes no part in this map may be buried meanwhile */
-    if (post->process && !atomic_load(&post->ended))
-        state.pid = kin_process_pid(post->process);
+    if (post->taken && !atomic_load(&post->ended))
+        state.pid = kin__post_pid(post);
     pthread_mutex_unlock(&map->local->posts_mutex);
     state.done = atomic_load_explicit(&seat->done, memory_order_relaxed);
     state.failed = atomic_load_explicit(&seat->failed, memory_order_relaxed);

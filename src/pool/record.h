@@ -27,6 +27,7 @@
  *   mark             claimer             before the item's status byte        memory of an item not done goes
  *   attempts, at     claimer             after the status byte                the byte tells that it was done
  *   looked           submitter           0 to 1                               a failure is told once too often
+ *   asked            submitter           0 to 1                               it is not asked to end early
  *
  *   R1  a finished state is final until the submitter frees the record
  *   R2  RUNNING seat: the worker in that seat, and no other, runs it, or is dead and not buried
@@ -138,6 +139,7 @@ struct kin_result {
     kin_arena *memory;
     kin_arena *story; /* where the failure lies */
     struct kin__failure *_Atomic failure;
+    _Atomic uint32_t asked; /* in a pool of threads: who cancels it wants it to come to its end by itself */
     int32_t pid;
     int32_t worker; /* -1: nobody */
     int32_t attempts;

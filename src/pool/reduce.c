@@ -91,7 +91,7 @@ static int check(const kin_pool *pool, kin_task_fn fn, kin_combine_fn combine, c
     if (args->in_size && args->count > SIZE_MAX / args->in_size)
         return kin__fail(KIN_EINVAL, "cannot reduce: %zu items of %zu bytes do not fit into memory",
                          args->count, args->in_size);
-    if (pool->kind != KIN_POOL_INLINE && args->context && !kin__region_holds(args->context))
+    if (pool->kind == KIN_POOL_PROCESSES && args->context && !kin__region_holds(args->context))
         return kin__fail(KIN_ENOTSHARED, "cannot reduce with context %p: it lies in private memory",
                          args->context);
     return 0;
@@ -142,7 +142,7 @@ int kin_pool_reduce(kin_pool *pool, kin_task_fn fn, kin_combine_fn combine, cons
         return error;
     struct reduction reduction = {.own_fn = (void (*)(void))fn,
                                   .own_combine = (void (*)(void))combine,
-                                  .remote = pool->kind != KIN_POOL_INLINE,
+                                  .remote = pool->kind == KIN_POOL_PROCESSES,
                                   .in = args.in,
                                   .in_size = args.in_size,
                                   .out_size = args.out_size,

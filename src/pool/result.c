@@ -91,7 +91,7 @@ static int sleep_until(kin_result *result, double deadline)
 
 static int await(kin_result *result, double deadline)
 {
-    struct kin__hand *hand = kin__hand_mine;
+    struct kin__hand *hand = kin__hand_here();
     if (hand && hand->pool == kin__own(result->pool))
         return kin__hand_await(hand, result, deadline);
     if (result->pool->maker != kin__self_id())
@@ -287,7 +287,7 @@ int kin_result_usage(const kin_result *result, kin_usage *out)
  * task's. */
 static struct kin__desk *desk_of(const kin_result *result, const char *what, struct kin__local **local)
 {
-    struct kin__hand *hand = kin__hand_mine;
+    struct kin__hand *hand = kin__hand_here();
     *local = NULL;
     if (hand && hand->pool == kin__own(result->pool)) {
         if (result->owner == hand->desk.owner)
@@ -346,6 +346,17 @@ int kin_result_take(kin_result *result, kin_arena **out)
     return error;
 }
 
+/* A thread cannot be killed: a task that it runs is asked to come to its end. Of a map its items are, and no other
+ * begins. */
+static bool is_asked(kin_result *result)
+{
+    bool runs = KIN__WORK(kin__record_state(result)) == KIN__WORK_RUNNING;
+    if (!runs || result->batch || ((const kin_pool *)kin__own(result->pool))->kind != KIN_POOL_THREADS)
+        return false;
+    atomic_store(&result->asked, 1);
+    return true;
+}
+
 int kin_result_cancel(kin_result *result)
 {
     struct kin__local *local;
@@ -355,21 +366,36 @@ int kin_result_cancel(kin_result *result)
     struct kin__desk *desk = desk_of(result, "cancel a task", &local);
     if (!desk)
         return kin_error_code();
-    bool canceled = kin__record_cancel(result);
+    bool canceled = !is_asked(result) && kin__record_cancel(result);
     uint64_t state = kin__record_state(result);
     release(local);
+    if (!canceled && KIN__WORK(state) == KIN__WORK_RUNNING)
+        return kin__refuse_threads(
+            "cannot end a task that a thread runs; it has been told (kin_task_stopping)");
     if (canceled || KIN__WORK(state) == KIN__WORK_CANCELED)
         return 0;
     return kin__fail(KIN_EBUSY, "cannot cancel the task: it has finished before");
 }
 
 /* Who was at work on it when it was canceled is about to be killed: a moment, so that the caller's memory is left
- * alone from here on. */
+ * alone from here on. A thread comes to the task's end. */
 static void await_writers(const struct kin__desk *desk, const kin_result *result)
 {
-    double deadline = kin__os_deadline(WRITERS_PATIENCE);
+    bool by_thread = desk->pool->kind == KIN_POOL_THREADS;
+    double deadline = kin__os_deadline(by_thread ? KIN_FOREVER : WRITERS_PATIENCE);
     while (kin__desk_is_written(desk, result) && kin__os_left(deadline) > 0)
         nanosleep(&(struct timespec){.tv_nsec = WRITERS_PERIOD_NS}, NULL);
+}
+
+static bool is_under_way_here(const kin_result *result)
+{
+    const struct kin__hand *hand = kin__hand_here();
+    if (!hand || hand->pool->kind != KIN_POOL_THREADS || hand->pool != kin__own(result->pool))
+        return false;
+    for (const struct kin_task *task = hand->task; task; task = task->before)
+        if (task->record == result)
+            return true;
+    return false;
 }
 
 void kin_result_free(kin_result *result)
@@ -377,6 +403,10 @@ void kin_result_free(kin_result *result)
     struct kin__local *local;
     if (!result || check(result, "free a result") != 0)
         return;
+    if (is_under_way_here(result)) {
+        kin__fail(KIN_EBUSY, "cannot free the result of a task that this very thread runs");
+        return;
+    }
     struct kin__desk *desk = desk_of(result, "free a result", &local);
     if (!desk)
         return;

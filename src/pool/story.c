@@ -69,6 +69,15 @@ void kin__death_story(const struct kin__death_facts *facts, kin_task_error *erro
 {
     struct kin__crash report;
     char how[200];
+    if (!facts->process) {
+        error->cause = KIN_CAUSE_EXITED;
+        kin__error_fill(
+            &error->error, KIN_EDIED,
+            "%s ended its worker, a thread, by pthread_exit() or the like: a task returns, or fails by "
+            "kin_task_fail",
+            facts->what);
+        return;
+    }
     kin_end_text(&error->end, how, sizeof how);
     if (facts->time_limit > 0) {
         error->cause = KIN_CAUSE_TIME_LIMIT;

@@ -43,7 +43,7 @@ unsigned kin__retry_on(unsigned asked)
     return asked ? asked : ON_DEATH;
 }
 
-int kin__submit_check_limits(const char *what, const kin_apply_args *args)
+int kin__submit_check_limits(const kin_pool *pool, const char *what, const kin_apply_args *args)
 {
     int error = check_limit(what, "time limit", args->time_limit);
     if (!error)
@@ -61,6 +61,8 @@ int kin__submit_check_limits(const char *what, const kin_apply_args *args)
                          args->retry_on, RETRIABLE);
     if (args->priority < -1 || args->priority > 1)
         return kin__fail(KIN_EINVAL, "cannot %s with priority %d: it is -1, 0 or 1", what, args->priority);
+    if (pool->kind == KIN_POOL_THREADS && (args->time_limit > 0 || args->cpu_limit > 0 || args->memory_limit))
+        return kin__refuse_threads("threads have no limits of time, CPU time or memory");
     return 0;
 }
 
@@ -73,10 +75,10 @@ int kin__submit_check(const kin_pool *pool, const void *fn, const kin_apply_args
                          args->in ? "given" : "NULL", args->in_size);
     if (args->out && !args->out_size)
         return kin__fail(KIN_EINVAL, "cannot submit a task: out is given, but out_size is 0");
-    int bad = kin__submit_check_limits("submit a task", args);
+    int bad = kin__submit_check_limits(pool, "submit a task", args);
     if (bad)
         return bad;
-    if (pool->kind == KIN_POOL_INLINE)
+    if (pool->kind != KIN_POOL_PROCESSES)
         return 0;
     int error = check_shared("context", args->context);
     return error ? error : check_shared("out", args->out);
@@ -135,6 +137,7 @@ static int fill(struct kin__desk *desk, kin_result *common, void (*fn)(void), co
     kin_result *record = kin__own(common);
     const kin_pool *pool = desk->pool;
     record->owner = desk->owner;
+    atomic_store_explicit(&record->asked, 0, memory_order_relaxed);
     atomic_store_explicit(&record->wants, 0, memory_order_relaxed);
     atomic_store_explicit(&record->sleeper, 0, memory_order_relaxed);
     record->context = args->context;
@@ -175,7 +178,8 @@ static int fill(struct kin__desk *desk, kin_result *common, void (*fn)(void), co
 
 void kin__submit_enter_child(kin_result *common)
 {
-    struct kin_task *task = kin__hand_mine ? kin__hand_mine->task : NULL;
+    const struct kin__hand *hand = kin__hand_here();
+    struct kin_task *task = hand ? hand->task : NULL;
     if (!task)
         return;
     ((kin_result *)kin__own(common))->older = task->children;
@@ -187,10 +191,11 @@ void kin__submit_enter_child(kin_result *common)
 void kin__submit_forget(kin_result *common)
 {
     kin_result *record = kin__own(common);
+    const struct kin__hand *hand = kin__hand_here();
     if (record->younger)
         ((kin_result *)kin__own(record->younger))->older = record->older;
-    else if (kin__hand_mine)
-        for (struct kin_task *task = kin__hand_mine->task; task; task = task->before)
+    else if (hand)
+        for (struct kin_task *task = hand->task; task; task = task->before)
             if (task->children == common)
                 task->children = record->older;
     if (record->older)
@@ -249,6 +254,7 @@ void kin__submit_again(struct kin__desk *desk, kin_result *common, size_t items)
     record->batch = NULL;
     kin__record_clean_attempt(common);
     record->batch = batch;
+    atomic_store_explicit(&record->asked, 0, memory_order_relaxed);
     atomic_store_explicit(&record->wants, 0, memory_order_relaxed);
     atomic_store_explicit(&record->sleeper, 0, memory_order_relaxed);
     atomic_store_explicit(&record->began, 0, memory_order_relaxed);
@@ -294,7 +300,7 @@ void kin__submit_inline(struct kin__local *local, kin_result *record)
 
 struct kin__desk *kin__submit_enter(kin_pool *pool, struct kin__local **local)
 {
-    struct kin__hand *hand = kin__hand_mine;
+    struct kin__hand *hand = kin__hand_here();
     *local = NULL;
     if (hand && hand->pool == kin__own(pool)) {
         pthread_mutex_lock(&hand->desk.mutex);
@@ -330,7 +336,7 @@ static kin_result *apply(kin_pool *pool, kin_task_fn fn, const kin_apply_args *a
     struct kin__local *local;
     if (kin__pool_check(pool, "submit a task") != 0 || kin__submit_check(pool, (const void *)fn, args) != 0)
         return NULL;
-    if (pool->kind != KIN_POOL_INLINE)
+    if (pool->kind == KIN_POOL_PROCESSES)
         kin__pointers_check("in of a task for pool", pool->name, args->in, args->in_size, 1);
     struct kin__desk *desk = kin__submit_enter(pool, &local);
     if (!desk)

@@ -39,7 +39,7 @@ void kin__submit_leave(struct kin__desk *desk, struct kin__local *local);
 unsigned kin__retry_on(unsigned asked);
 
 /* Limits, retries and priority are as they can be; `what` is done, as in "cannot submit a task". */
-int kin__submit_check_limits(const char *what, const kin_apply_args *args);
+int kin__submit_check_limits(const kin_pool *pool, const char *what, const kin_apply_args *args);
 
 /* What is given as in kin_apply_args is as it can be; `pool` was checked. */
 int kin__submit_check(const kin_pool *pool, const void *fn, const kin_apply_args *args);

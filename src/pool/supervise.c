@@ -10,6 +10,7 @@
 #include "base/failure.h"
 #include "os/os.h"
 #include "pool/costs.h"
+#include "pool/post.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -65,7 +66,7 @@ static double cpu_used(const struct kin__map *map, int worker, uint64_t current)
 {
     const struct kin__seat *seat = &map->pool->seats[worker];
     uint64_t began = atomic_load(&seat->cpu_began);
-    uint64_t now = kin__os_cpu_time_ns(kin_process_pid(map->local->posts[worker].process));
+    uint64_t now = kin__os_cpu_time_ns(kin__post_pid(&map->local->posts[worker]));
     if (atomic_load(&seat->current) != current || now < began) /* it has moved on: that began is another's */
         return 0;
     return (double)(now - began) * 1e-9;
@@ -97,15 +98,15 @@ static void check_limits(struct kin__map *map, int worker, double now)
         return;
     post->killed_for = current;
     post->killed_cause = cause;
-    kin_process_kill(post->process);
+    kin__post_kill(post);
 }
 
 static void end_busy_workers(struct kin__map *map)
 {
     for (int i = 0; i < map->pool->job.chosen; i++)
-        if (map->local->posts[i].process && !has_answered(map, i) &&
+        if (map->local->posts[i].taken && !has_answered(map, i) &&
             atomic_load(&map->pool->seats[i].taken) == map->local->round)
-            kin_process_kill(map->local->posts[i].process);
+            kin__post_kill(&map->local->posts[i]);
 }
 
 void kin__map_check_canceled(struct kin__map *map)
@@ -131,7 +132,7 @@ static void check_able(struct kin__map *map, int worker)
 {
     struct kin__seat *seat = &map->pool->seats[worker];
     uint32_t cannot = KIN__CANNOT_WORK;
-    if (!map->local->posts[worker].process ||
+    if (!map->local->posts[worker].taken ||
         !atomic_compare_exchange_strong(&seat->ready, &cannot, KIN__READY))
         return;
     kin__fail(seat->init_error.code, "worker %d of pool \"%s\" cannot work: %s", worker, map->pool->name,
@@ -149,14 +150,14 @@ static bool look(struct kin__map *map, bool thoroughly)
     withdraw(map);
     for (int i = 0; i < map->pool->job.chosen; i++) {
         struct kin__post *post = &map->local->posts[i];
-        if (post->process && thoroughly)
-            kin_process_is_alive(post->process); /* settles it if not; `ended` follows */
-        if (post->process && atomic_load(&post->ended)) {
+        if (post->taken && thoroughly)
+            kin__post_look(post);
+        if (post->taken && atomic_load(&post->ended)) {
             pthread_mutex_lock(&map->local->posts_mutex);
             kin__handle_death(map, i);
             pthread_mutex_unlock(&map->local->posts_mutex);
         }
-        if (!post->process || has_answered(map, i)) {
+        if (!post->taken || has_answered(map, i)) {
             check_able(map, i);
             continue;
         }
@@ -214,7 +215,7 @@ void kin__map_seats(struct kin__map *map, int count)
     pthread_mutex_lock(&local->posts_mutex);
     local->mapped = count;
     for (int i = 0; i < map->pool->workers && !count; i++)
-        ended |= local->posts[i].process && atomic_load(&local->posts[i].ended);
+        ended |= local->posts[i].taken && atomic_load(&local->posts[i].ended);
     pthread_mutex_unlock(&local->posts_mutex);
     if (ended)
         kin__call_warden(map->pool);
@@ -226,10 +227,10 @@ static int man_seats(struct kin__map *map)
     for (int i = 0; i < map->pool->job.chosen; i++) {
         struct kin__post *post = &map->local->posts[i];
         /* One that has died unnoticed will be noticed in the round: no system call for each seat here. */
-        if (post->process && !atomic_load(&post->ended))
+        if (post->taken && !atomic_load(&post->ended))
             continue;
         pthread_mutex_lock(&map->local->posts_mutex);
-        if (post->process)
+        if (post->taken)
             kin__bury(map, i);
         pthread_mutex_unlock(&map->local->posts_mutex);
         if (map->outcome)

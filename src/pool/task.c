@@ -64,9 +64,11 @@ bool kin_task_stopping(const kin_task *task)
     if (task->record) {
         uint64_t state = kin__record_state(task->record);
         return atomic_load_explicit(&task->seat->told, memory_order_relaxed) == task->ref ||
+               atomic_load_explicit(&task->record->asked, memory_order_relaxed) ||
                KIN__WORK(state) != KIN__WORK_RUNNING || !kin__ref_is_of(task->ref, state);
     }
-    if (kin__hand_mine && atomic_load_explicit(&kin__hand_mine->pool->stop, memory_order_relaxed))
+    const struct kin__hand *hand = kin__hand_here();
+    if (hand && atomic_load_explicit(&hand->pool->stop, memory_order_relaxed))
         return true;
     double limit = task->job->soft_time_limit;
     return limit > 0 && (double)(kin__os_now_ns() - task->began) * 1e-9 >= limit;

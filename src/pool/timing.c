@@ -3,6 +3,7 @@
 
 #include "family/sealed.h"
 #include "os/os.h"
+#include "pool/post.h"
 
 #define CPU_PERIOD 0.01 /* seconds: a worker may have several threads */
 #define LEAST_PERIOD 0.001
@@ -16,7 +17,7 @@ static double sooner(double one, double other)
 /* Seconds of CPU time that the worker has used since the record began. */
 static double cpu_used(const struct kin__local *local, int worker, const kin_result *record)
 {
-    uint64_t now = kin__os_cpu_time_ns(kin_process_pid(local->posts[worker].process));
+    uint64_t now = kin__os_cpu_time_ns(kin__post_pid(&local->posts[worker]));
     return now > record->cpu_began ? (double)(now - record->cpu_began) * 1e-9 : 0;
 }
 
@@ -36,7 +37,7 @@ static int limit_hit(const struct kin__local *local, int worker, const kin_resul
         *next = sooner(*next, record->time_limit - age);
     if (record->soft_time_limit > age)
         *next = sooner(*next, record->soft_time_limit - age);
-    if (record->cpu_limit <= 0 || !local->posts[worker].process || age <= 0)
+    if (record->cpu_limit <= 0 || !local->posts[worker].taken || age <= 0)
         return KIN_CAUSE_NONE;
     double left = record->cpu_limit - cpu_used(local, worker, record);
     if (left <= 0)

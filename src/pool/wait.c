@@ -138,7 +138,7 @@ int kin_results_wait(kin_result *const *results, size_t count, int wait_for, dou
     if (is_over(&wait, which) || !wait.pool)
         return 0;
     double deadline = kin__os_deadline(timeout);
-    struct kin__hand *hand = kin__hand_mine;
+    struct kin__hand *hand = kin__hand_here();
     if (hand && !wait.mixed && hand->pool == wait.pool) {
         error = work_for(&wait, hand, deadline, which);
     } else {

@@ -11,6 +11,7 @@
  *     by CAS, too: one of the two is first. The doomed wait for their end.
  */
 #include "pool/burial.h"
+#include "pool/post.h"
 #include "pool/timing.h"
 
 #include "base/failure.h"
@@ -45,7 +46,7 @@ bool kin__worker_doom(struct kin__local *local, int worker, uint64_t top)
 {
     if (!atomic_compare_exchange_strong(&local->pool->seats[worker].task, &top, top | KIN__DOOMED))
         return false;
-    kin_process_kill(local->posts[worker].process);
+    kin__post_kill(&local->posts[worker]);
     return true;
 }
 
@@ -53,6 +54,8 @@ static void evict(struct kin__local *local, int worker)
 {
     kin_pool *pool = local->pool;
     uint64_t top = atomic_load(&pool->seats[worker].task);
+    if (pool->kind == KIN_POOL_THREADS) /* it comes to its end by itself */
+        return;
     if (!top || top & KIN__DOOMED || !is_evicted(worker, top))
         return;
     if (!kin__worker_doom(local, worker, top))
@@ -63,8 +66,8 @@ static void bury(struct kin__local *local, int worker)
 {
     struct kin__post *post = &local->posts[worker];
     kin_end end;
-    kin__await_worker(local, worker);
-    kin_process_end(post->process, &end);
+    kin__post_await(local, worker);
+    kin__post_end(post, &end);
     kin__records_bury(local, worker, &end);
     uint32_t ready = atomic_load(&local->pool->seats[worker].ready);
     post->idle = ready != KIN__READY && ready != KIN__FINALIZING;
@@ -73,7 +76,7 @@ static void bury(struct kin__local *local, int worker)
         local->unready_deaths = 0;
     }
     kin_log(KIN_LOG_INFO, "worker %d of pool \"%s\" (pid %d) ended", worker, local->pool->name,
-            kin_process_pid(post->process));
+            kin__post_pid(post));
     kin__post_clear(local, worker);
 }
 
@@ -99,7 +102,7 @@ static bool some_work_waits(struct kin__local *local)
 static bool some_worker_lives(const struct kin__local *local)
 {
     for (int i = 0; i < local->pool->workers; i++)
-        if (local->posts[i].process)
+        if (local->posts[i].taken)
             return true;
     return false;
 }
@@ -112,7 +115,7 @@ static double man_seats(struct kin__local *local, double next)
     uint32_t empty = 0;
     for (int i = 0; i < pool->workers; i++) {
         struct kin__post *post = &local->posts[i];
-        if (post->process || i < local->mapped || atomic_load(&pool->seats[i].quit))
+        if (post->taken || i < local->mapped || atomic_load(&pool->seats[i].quit))
             continue;
         if (!looked)
             work = some_work_waits(local);
@@ -148,10 +151,10 @@ static double look(struct kin__local *local, bool thoroughly)
             next = least;
     for (int i = 0; i < pool->workers; i++) {
         struct kin__post *post = &local->posts[i];
-        if (!post->process || atomic_load(&pool->seats[i].quit))
+        if (!post->taken || atomic_load(&pool->seats[i].quit))
             continue;
         if (thoroughly)
-            kin_process_is_alive(post->process);
+            kin__post_look(post);
         next = kin__limits_look(local, i, next);
         evict(local, i);
         if (i >= local->mapped && atomic_load(&post->ended))

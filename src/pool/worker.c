@@ -13,6 +13,7 @@
 #include "family/sealed.h"
 #include "os/os.h"
 #include "pool/hand.h"
+#include "pool/local.h"
 #include "pool/memory_limit.h"
 #include "process/child.h"
 #include "process/printed.h"
@@ -190,36 +191,26 @@ static void do_round(struct kin__hand *hand)
     kin__memory_limit_begin(hand->seat, job->memory_limit);
     work(hand, &task, function);
     kin__memory_limit_end(job->memory_limit);
-    kin__os_flush_output(); /* who waits for the map may print next; and a pool that is freed kills its workers */
+    if (hand->pool->kind == KIN_POOL_PROCESSES)
+        kin__os_flush_output(); /* who waits for the map may print next; and a pool that is freed kills its workers */
     hand->task = NULL;
     kin__task_end(&task);
 }
 
-static int initialize(struct kin__hand *hand)
+static int initialize(struct kin__hand *hand, kin_initializer_fn initializer)
 {
-    kin_pool *pool = hand->pool;
-    void (*function)(void);
-    int error = 0;
-    if (pool->initializer.module) {
+    if (initializer) {
         kin_error_clear();
-        error = kin__function_resolve(&pool->initializer, &function);
-        if (!error)
-            error = ((kin_initializer_fn)function)(&hand->state, pool->init_arg);
+        int error = initializer(&hand->state, hand->pool->init_arg);
+        if (error) {
+            cannot_work(hand->seat, error);
+            return error;
+        }
     }
-    if (error) {
-        cannot_work(hand->seat, error);
-        return error;
-    }
-    hand->seat->data_ready = kin__os_private_data();
+    if (hand->pool->kind == KIN_POOL_PROCESSES)
+        hand->seat->data_ready = kin__os_private_data();
     atomic_store_explicit(&hand->seat->ready, KIN__READY, memory_order_release);
     return 0;
-}
-
-static void finalize(struct kin__hand *hand)
-{
-    void (*function)(void);
-    if (hand->pool->finalizer.module && kin__function_resolve(&hand->pool->finalizer, &function) == 0)
-        ((kin_finalizer_fn)function)(hand->state);
 }
 
 static bool round_is_over(const struct kin__hand *hand)
@@ -251,28 +242,59 @@ static void loop(struct kin__hand *hand)
     }
 }
 
-int kin__worker_main(void *arg)
+/* Its process's, if what it prints is captured. */
+static const kin_process *captured(const kin_pool *pool)
 {
-    const struct kin__worker_arg *given = arg;
-    struct kin__hand hand = {
-        .pool = kin__own(given->pool), .chunk = 1, .number = given->worker, .pid = (int)getpid()};
-    hand.seat = &hand.pool->seats[given->worker];
-    const kin_process *process = kin__self()->process;
-    if (process->printed && process->printed->mode == KIN_OUTPUT_CAPTURE)
-        hand.captured = process;
-    kin__os_be_killed_first(); /* a worker is replaced; its caller is not */
-    int error = kin__place_myself(hand.pool, given->worker);
+    const kin_process *process = pool->kind == KIN_POOL_PROCESSES ? kin__self()->process : NULL;
+    return process && process->printed && process->printed->mode == KIN_OUTPUT_CAPTURE ? process : NULL;
+}
+
+int kin__worker_run(kin_pool *pool, int worker, kin_initializer_fn initializer, kin_finalizer_fn finalizer)
+{
+    struct kin__hand hand = {.pool = kin__own(pool),
+                             .chunk = 1,
+                             .number = worker,
+                             .pid = (int)getpid(),
+                             .captured = captured(pool)};
+    hand.seat = &hand.pool->seats[worker];
+    int error = kin__place_myself(hand.pool, worker);
     if (error) {
         cannot_work(hand.seat, error);
         return 1;
     }
-    if (initialize(&hand) != 0)
+    if (initialize(&hand, initializer) != 0)
         return 1;
-    kin__desk_open_seat(&hand.desk, given->pool, given->worker);
+    kin__desk_open_seat(&hand.desk, pool, worker);
     kin__hand_mine = &hand;
     loop(&hand);
     kin__hand_mine = NULL;
     atomic_store_explicit(&hand.seat->ready, KIN__FINALIZING, memory_order_release);
-    finalize(&hand);
+    if (finalizer)
+        finalizer(hand.state);
     return 0;
+}
+
+static int find(const struct kin__function *function, void (**out)(void))
+{
+    *out = NULL;
+    return function->module ? kin__function_resolve(function, out) : 0;
+}
+
+int kin__worker_main(void *arg)
+{
+    const struct kin__worker_arg *given = arg;
+    const kin_pool *pool = given->pool;
+    void (*initializer)(void), (*finalizer)(void);
+    kin__pool_setup();         /* by spawn, nothing has been set up yet */
+    kin__os_be_killed_first(); /* a worker is replaced; its caller is not */
+    kin_error_clear();
+    int error = find(&pool->initializer, &initializer);
+    if (!error)
+        error = find(&pool->finalizer, &finalizer);
+    if (error) {
+        cannot_work(&((kin_pool *)kin__own(given->pool))->seats[given->worker], error);
+        return 1;
+    }
+    return kin__worker_run(given->pool, given->worker, (kin_initializer_fn)initializer,
+                           (kin_finalizer_fn)finalizer);
 }
