@@ -224,11 +224,26 @@ static void child_may_call_kin_init_again(void)
     kin_process_free(process);
 }
 
+/* Libc keeps a list of those that a thread holds, and looks at it. */
+static void use_a_robust_lock(void)
+{
+    pthread_mutexattr_t how;
+    pthread_mutex_t mutex;
+    ck_assert_int_eq(pthread_mutexattr_init(&how), 0);
+    ck_assert_int_eq(pthread_mutexattr_setrobust(&how, PTHREAD_MUTEX_ROBUST), 0);
+    ck_assert_int_eq(pthread_mutex_init(&mutex, &how), 0);
+    ck_assert_int_eq(pthread_mutex_lock(&mutex), 0);
+    ck_assert_int_eq(pthread_mutex_unlock(&mutex), 0);
+    pthread_mutex_destroy(&mutex);
+    pthread_mutexattr_destroy(&how);
+}
+
 static void init_that_failed_may_be_tried_again(void)
 {
     ck_assert_int_lt(kin_init_with(&test_argc, &test_argv, KIN_INIT_OPTIONS(.heap_limit = 1)), 0);
     ck_assert_ptr_null(kin_malloc(10));
     ck_assert_int_eq(kin_error_code(), KIN_ENOINIT);
+    use_a_robust_lock();
     ck_assert_int_lt(kin_init_with(&test_argc, &test_argv, KIN_INIT_OPTIONS(.start_method = 99)), 0);
     test_init();
     kin_process *process = start(return_three, NULL);
@@ -363,11 +378,53 @@ static void *start_cancelled(void *started)
     return NULL;
 }
 
+static void *log_cancelled(void *unused)
+{
+    pthread_cancel(pthread_self());
+    kin_log(KIN_LOG_ERROR, "a thread that is about to end");
+    pthread_testcancel();
+    return unused;
+}
+
+static void *join_for_ever(void *process)
+{
+    int error = kin_process_join(process, KIN_FOREVER);
+    ck_assert_int_eq(error, 0);
+    return NULL;
+}
+
+static int sleep_while_preparing(void *arg)
+{
+    (void)arg;
+    for (;;)
+        pause();
+    return 0;
+}
+
+static void *prepare_in_vain(void *unused)
+{
+    ck_assert_int_eq(kin_forkserver_prepare(sleep_while_preparing, NULL, 0, 0.3), KIN_ETIMEDOUT);
+    pthread_testcancel();
+    return unused;
+}
+
 static void must_be_cancelled(void *(*body)(void *), void *arg)
 {
     pthread_t thread;
     void *result;
     ck_assert_int_eq(pthread_create(&thread, NULL, body, arg), 0);
+    ck_assert_int_eq(pthread_join(thread, &result), 0);
+    ck_assert_ptr_eq(result, PTHREAD_CANCELED);
+}
+
+/* In the midst of a call that takes longer; if it has not come to that, it is cancelled all the same. */
+static void must_be_cancelled_in(void *(*body)(void *), void *arg)
+{
+    pthread_t thread;
+    void *result;
+    ck_assert_int_eq(pthread_create(&thread, NULL, body, arg), 0);
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    pthread_cancel(thread);
     ck_assert_int_eq(pthread_join(thread, &result), 0);
     ck_assert_ptr_eq(result, PTHREAD_CANCELED);
 }
@@ -384,6 +441,64 @@ static void cancelled_thread_leaves_nothing_held(void)
     kin_process_free(process);
     kin_process_free(started);
     process = start(return_three, NULL);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    kin_process_free(process);
+}
+
+static void thread_that_is_cancelled_while_it_logs_holds_up_no_other(void)
+{
+    must_be_cancelled(log_cancelled, NULL);
+    kin_log(KIN_LOG_ERROR, "another one goes on");
+}
+
+static int print_a_line(void *arg)
+{
+    (void)arg;
+    puts("a line");
+    return 0;
+}
+
+/* A stdout that takes nothing more. Returns what it was. */
+static int fill_stdout(int ends[2])
+{
+    static char bytes[4096];
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+    fflush(stdout);
+    int before = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    ck_assert_int_ge(before, 0);
+    ck_assert_int_eq(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    while (write(ends[1], bytes, sizeof bytes) > 0)
+        continue;
+    fcntl(ends[1], F_SETFL, 0);
+    return before;
+}
+
+static void thread_that_is_cancelled_while_output_is_owed_holds_up_no_other(void)
+{
+    int ends[2];
+    test_init();
+    kin_log_set_level(KIN_LOG_ERROR);
+    int before = fill_stdout(ends);
+    kin_process *process =
+        kin_process_start(print_a_line, NULL, 0,
+                          KIN_PROCESS_OPTIONS(.start_method = test_method(), .output = KIN_OUTPUT_LINES));
+    ck_assert_msg(process != NULL, "%s", kin_error_message());
+    must_be_cancelled_in(join_for_ever, process);
+    ck_assert_int_eq(dup2(before, STDOUT_FILENO), STDOUT_FILENO);
+    close(before);
+    close(ends[0]);
+    close(ends[1]);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    kin_process_free(process);
+}
+
+static void thread_that_is_cancelled_while_it_prepares_holds_up_no_start(void)
+{
+    test_init();
+    kin_log_set_level(KIN_LOG_ERROR);
+    must_be_cancelled_in(prepare_in_vain, NULL);
+    kin_process *process = start(return_three, NULL);
     ck_assert_int_eq(kin_process_join(process, TOP), 0);
     kin_process_free(process);
 }
@@ -467,6 +582,13 @@ static const struct test tests[] = {
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},
     {"cancelled_thread_leaves_nothing_held", cancelled_thread_leaves_nothing_held, 20,
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},
+    {"thread_that_is_cancelled_while_it_logs_holds_up_no_other",
+     thread_that_is_cancelled_while_it_logs_holds_up_no_other, 10, TEST_NOT_VALGRIND},
+    {"thread_that_is_cancelled_while_output_is_owed_holds_up_no_other",
+     thread_that_is_cancelled_while_output_is_owed_holds_up_no_other, 20,
+     TEST_EACH_METHOD | TEST_NOT_VALGRIND},
+    {"thread_that_is_cancelled_while_it_prepares_holds_up_no_start",
+     thread_that_is_cancelled_while_it_prepares_holds_up_no_start, 20, TEST_BY_FORKSERVER},
     {"plain_fork_of_a_child_is_no_orphan", plain_fork_of_a_child_is_no_orphan, 20,
      TEST_EACH_METHOD | TEST_NOT_VALGRIND},
     {"collected_child_is_not_waited_for", collected_child_is_not_waited_for, 30, TEST_NOT_VALGRIND},

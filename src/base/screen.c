@@ -24,6 +24,19 @@ struct bar {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct bar *bar; /* by the mutex */
 
+/* A thread that is cancelled while it writes would leave the mutex locked. */
+static void lock(int *cancel_before)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, cancel_before);
+    pthread_mutex_lock(&mutex);
+}
+
+static void unlock(int cancel_before)
+{
+    pthread_mutex_unlock(&mutex);
+    pthread_setcancelstate(cancel_before, NULL);
+}
+
 static int write_all(int fd, const char *text, size_t length)
 {
     while (length > 0) {
@@ -84,8 +97,8 @@ static int write_above(int fd, const char *text, size_t length)
 
 int kin__screen_write(int fd, const char *text, size_t length)
 {
-    int error = 0;
-    pthread_mutex_lock(&mutex);
+    int error = 0, cancel_before;
+    lock(&cancel_before);
     bool above = bar && bar->length && terminal_of(fd) == bar->terminal;
     while (length > 0 && !error) {
         size_t now = portion(text, length);
@@ -93,16 +106,17 @@ int kin__screen_write(int fd, const char *text, size_t length)
         text += now;
         length -= now;
     }
-    pthread_mutex_unlock(&mutex);
+    unlock(cancel_before);
     return error;
 }
 
 void kin__screen_bar(const char *text, size_t length, bool last)
 {
     char whole[sizeof away + BAR_MAX + 1];
+    int cancel_before;
     if (length > BAR_MAX)
         length = BAR_MAX;
-    pthread_mutex_lock(&mutex);
+    lock(&cancel_before);
     if (!bar && !last)
         bar = calloc(1, sizeof *bar);
     if (bar) {
@@ -119,7 +133,7 @@ void kin__screen_bar(const char *text, size_t length, bool last)
     if (last)
         whole[at++] = '\n';
     write_all(STDERR_FILENO, whole, at); /* a bar that cannot be drawn is no failure of the map */
-    pthread_mutex_unlock(&mutex);
+    unlock(cancel_before);
 }
 
 void kin__screen_after_fork(void)

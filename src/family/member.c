@@ -213,6 +213,8 @@ int kin__member_found(void)
 
 void kin__member_leave(void)
 {
+    if (self) /* libc has a list of such locks, which must not lead into memory that is gone */
+        kin__lock_release(&self->life);
     if (kin__alive_page)
         memset(kin__alive_page, 0, 2 * sizeof *kin__alive_page);
     self = NULL;

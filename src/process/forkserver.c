@@ -435,7 +435,7 @@ static int check_preparation(kin_process_fn fn, const void *arg, size_t arg_size
     return kin__spawn_possible();
 }
 
-int kin_forkserver_prepare(kin_process_fn fn, const void *arg, size_t arg_size, double timeout)
+static int prepare_template(kin_process_fn fn, const void *arg, size_t arg_size, double timeout)
 {
     int error = check_preparation(fn, arg, arg_size, timeout);
     struct kin__function function = {0};
@@ -463,4 +463,14 @@ int kin_forkserver_prepare(kin_process_fn fn, const void *arg, size_t arg_size, 
     drop(before);
     free(earlier);
     return 0;
+}
+
+/* A thread that is cancelled in it would leave the mutex locked. */
+int kin_forkserver_prepare(kin_process_fn fn, const void *arg, size_t arg_size, double timeout)
+{
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    int error = prepare_template(fn, arg, arg_size, timeout);
+    pthread_setcancelstate(before, NULL);
+    return error;
 }

@@ -577,35 +577,54 @@ static bool owes(kin__id id)
     return false;
 }
 
-static bool wait_until_told(kin__id id, double deadline)
+/* For callers whose thread may be cancelled: that waits while the mutex is held. */
+static void lock_relay(int *cancel_before)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, cancel_before);
+    pthread_mutex_lock(&relay.mutex);
+}
+
+static void unlock_relay(int cancel_before)
+{
+    pthread_mutex_unlock(&relay.mutex);
+    pthread_setcancelstate(cancel_before, NULL);
+}
+
+/* By who has it by lock_relay: cancelled between two periods, if at all. */
+static bool wait_until_told(kin__id id, double deadline, int *cancel_before)
 {
     bool owed;
     while ((owed = owes(id)) && kin__os_left(deadline) > 0) {
         double left = kin__os_left(deadline);
         struct timespec until = kin__os_moment_in((uint64_t)((left < PERIOD ? left : PERIOD) * 1e9));
         pthread_cond_timedwait(&relay.told, &relay.mutex, &until);
+        unlock_relay(*cancel_before);
+        pthread_testcancel();
+        lock_relay(cancel_before);
     }
     return !owed;
 }
 
 bool kin__output_wait(kin__id id, double deadline)
 {
-    pthread_mutex_lock(&relay.mutex);
+    int cancel_before;
+    lock_relay(&cancel_before);
     ask_last(id); /* whoever settled its end may have been somebody else */
-    bool told = wait_until_told(id, deadline);
-    pthread_mutex_unlock(&relay.mutex);
+    bool told = wait_until_told(id, deadline, &cancel_before);
+    unlock_relay(cancel_before);
     return told;
 }
 
 bool kin__output_sync(double deadline)
 {
-    pthread_mutex_lock(&relay.mutex);
+    int cancel_before;
+    lock_relay(&cancel_before);
     for (struct stream *stream = relay.first; stream; stream = stream->next)
         if (stream->of)
             stream->asked++;
     poke();
-    bool told = wait_until_told(0, deadline);
-    pthread_mutex_unlock(&relay.mutex);
+    bool told = wait_until_told(0, deadline, &cancel_before);
+    unlock_relay(cancel_before);
     return told;
 }
 
@@ -623,6 +642,8 @@ static bool is_kept(kin__id id)
 
 void kin__output_drop(kin__id id)
 {
+    int cancel_before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_before);
     kin__output_wait(id, kin__os_deadline(DROP_PATIENCE));
     pthread_mutex_lock(&relay.mutex);
     while (is_kept(id)) /* the relay copies, which waits for nobody */
@@ -632,15 +653,17 @@ void kin__output_drop(kin__id id)
             stream->of = 0; /* what is in its pipe yet is told all the same */
     pthread_mutex_unlock(&relay.mutex);
     stop_relay(false);
+    pthread_setcancelstate(cancel_before, NULL);
 }
 
 KIN__IN_CHILD void kin__output_finish(void)
 {
     if (!kin__output_runs())
         return;
-    pthread_mutex_lock(&relay.mutex);
-    wait_until_told(0, KIN_FOREVER);
-    pthread_mutex_unlock(&relay.mutex);
+    int cancel_before;
+    lock_relay(&cancel_before);
+    wait_until_told(0, KIN_FOREVER, &cancel_before);
+    unlock_relay(cancel_before);
     stop_relay(true);
 }
 
