@@ -1,6 +1,8 @@
 /* manager_types_test.c - the types of managers that keep values. What CPython's cases test is marked so. */
 #include "manager_common.h"
 
+#include "manager/client.h"
+
 static int64_t int_of(kin_proxy *proxy, const char *method, const kin_any *args, size_t count)
 {
     kin_any value;
@@ -252,6 +254,35 @@ static void objects_lie_in_objects(void)
     kin_manager_free(manager);
 }
 
+/* It holds itself, and lets go of that in the middle of a method. */
+static void list_that_holds_itself_may_let_go(void)
+{
+    kin_manager *manager = start_manager(NULL);
+    for (int i = 0; i < 3; i++) {
+        kin_proxy *list = make(manager, "list");
+        kin_token token;
+        kin_any answer, number, object = kin_any_object(list);
+        OK(kin_proxy_append(list, object));
+        OK(kin_proxy_append(list, KIN_ANY("more")));
+        OK(kin_proxy_token(list, 0, &token));
+        kin_batch *batch = kin_batch_new(manager);
+        number = kin_any_uint(token.object);
+        list->object = 0; /* what a client may send: the call, then a number that he has no reference of */
+        OK(kin_batch_add(batch, list, "unrefer", &number, 1));
+        list->object = token.object;
+        kin_any args[] = {KIN_ANY(0), KIN_ANY(7)};
+        static const char *const methods[] = {"clear", "delete", "set"};
+        OK(kin_batch_add(batch, list, methods[i], args, (size_t)i));
+        OK(kin_batch_run(batch, test_time_left()));
+        OK(kin_batch_result(batch, 1, &answer));
+        kin_any_clear(&answer);
+        kin_batch_free(batch);
+        kin_proxy_free(list); /* refused: it has no reference any more */
+        expect_nothing_left(manager);
+    }
+    kin_manager_free(manager);
+}
+
 static int use_token(void *arg)
 {
     struct shared *shared = arg;
@@ -385,6 +416,7 @@ static const struct test tests[] = {
     {"containers_are_changed_by_another_process", containers_are_changed_by_another_process, 10,
      TEST_EACH_METHOD},
     {"objects_lie_in_objects", objects_lie_in_objects, 10, TEST_EACH_METHOD},
+    {"list_that_holds_itself_may_let_go", list_that_holds_itself_may_let_go, 10, TEST_NOT_VALGRIND},
     {"tokens_go_anywhere", tokens_go_anywhere, 10, TEST_EACH_METHOD},
     {"change_of_a_key_is_waited_for", change_of_a_key_is_waited_for, 10, TEST_EACH_METHOD},
     {"batches_go_and_come_together", batches_go_and_come_together, 20, TEST_NOT_VALGRIND},

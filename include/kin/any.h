@@ -31,7 +31,8 @@ typedef enum kin_any_type {
     KIN_ANY_OBJECT, /* data, size: a CBOR item that stands for an object of a manager: kin_proxy_of opens it */
     /* data: memory that the family shares; for containers of the family only (kin/dict.h, kin/list.h) */
     KIN_ANY_POINTER,
-    KIN_ANY_NOTHING /* no value at all, where containers are asked for one that is not there */
+    KIN_ANY_NOTHING, /* no value at all, where containers are asked for one that is not there */
+    KIN_ANY_FUNCTION /* integer, natural: a function, for Pools of managers (kin_any_function); it only goes there */
 } kin_any_type;
 
 typedef struct kin_any {

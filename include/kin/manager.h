@@ -22,6 +22,7 @@
 
 #include "kin/any.h"
 #include "kin/api.h"
+#include "kin/pool.h"
 #include "kin/process.h"
 
 KIN_BEGIN
@@ -219,6 +220,29 @@ KIN_API int kin_call_text(kin_call *call, size_t index, const char **out) KIN_CH
  */
 KIN_API int kin_call_return(kin_call *call, kin_any value);
 KIN_API int kin_call_return_object(kin_call *call, const char *type, void *object);
+
+/* ---- functions for Pools ----------------------------------------------------------------------------- */
+
+/*
+ * What workers of a Pool run (kin/proxy.h): it reads arguments from the call and returns a value to it, as a method does,
+ * and fails likewise; but in a process of its own, whose death fails this call alone.
+ */
+typedef int (*kin_call_fn)(kin_call *call);
+
+/*
+ * Clients may have workers of Pools run that function, by its name, from now on. Members of the server's family may name any function by
+ * itself (kin_any_function); who is none may make Pools only if some function is registered. The name must stay. Before the server
+ * serves, or within `setup`. KIN_EINVAL: no name, no function, a name twice; KIN_ENOINIT: no kin_init.
+ */
+KIN_API int kin_server_register_function(kin_server *server, const char *name, kin_call_fn function);
+
+/* Within such a function: the task that runs it (kin/pool.h: kin_task_stopping, kin_task_random, ...); else NULL. */
+KIN_API kin_task *kin_call_task(const kin_call *call);
+/* Within such a function: a word of the worker's, NULL at first, which a Pool's initializer sets; else NULL. */
+KIN_API void **kin_call_state(const kin_call *call);
+/* The manager, if it was started by kin_manager_start, with which objects among the arguments are opened (kin_proxy_of) from within
+ * functions of Pools; NULL in methods, where a call to one's own server would wait for itself. */
+KIN_API kin_manager *kin_call_manager(const kin_call *call);
 
 KIN_END_DECLS
 

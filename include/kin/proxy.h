@@ -41,7 +41,7 @@ KIN_API void kin_proxy_free(kin_proxy *proxy);
 
 /*
  * Make an object: "dict", "list", "set", "Namespace", "Value", "Array", "Queue", "JoinableQueue", "Lock", "RLock",
- * "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier", or a type that was registered. Arguments
+ * "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier", "Pool", or a type that was registered. Arguments
  * are those of Python: Queue takes maxsize, Semaphore its value, Barrier its parties, Value the value, Array a list or
  * length, dict and list what they begin with. NULL: KIN_ENOTFOUND, there is no such type; KIN_EINVAL, arguments;
  * KIN_EDIED.
@@ -148,6 +148,53 @@ KIN_API int kin_proxy_notify(kin_proxy *proxy, size_t count);
 KIN_API int kin_proxy_notify_all(kin_proxy *proxy);
 KIN_API int kin_proxy_event_set(kin_proxy *proxy);
 KIN_API int kin_proxy_event_clear(kin_proxy *proxy);
+
+/* ---- Pool, AsyncResult, Iterator --------------------------------------------------------------------- */
+
+/*
+ * A Pool of worker processes that the server starts: kin_proxy_new(manager, "Pool", args, count) with, as in Python, the number of
+ * workers (none or null: as many as there are CPUs), an initializer, a list of its arguments, and how many tasks a worker does before
+ * another takes its place. A function is one that the server has registered, by its name (KIN_ANY("square")), or any function
+ * of this program or its libraries (kin_any_function(square)), for members of the server's family (KIN_EPERM for others).
+ *
+ * Order     Items are begun in the order of the calls, some for each worker ahead; results come as the method says.
+ * Failures  A function's failure reaches who asked for its result, with code, message, and the worker's process; so does a worker's death
+ *           (KIN_EDIED), which fails its item alone. A map ends with its first failure; what is under way by then goes on.
+ * Death     A client that dies in apply or map: what has not begun of it is not begun. What it had asked for by apply_async and
+ *           the like goes on to its end, as in Python. With the last reference the Pool goes, when all is done. The server's death ends the
+ *           workers.
+ */
+
+/* A function as a value, for apply and its like. Null, with the error, for what is none: see kin_process_start. */
+KIN_API kin_any kin_any_function(kin_call_fn function);
+
+/* Call it with these arguments in a worker, and wait for what it returns. KIN_ECLOSED: the Pool is closed. */
+KIN_API int kin_proxy_apply(kin_proxy *pool, kin_any function, const kin_any *args, size_t count,
+                            kin_any *out);
+/* The same, without waiting: an AsyncResult. kin_proxy_take waits for the value, kin_proxy_wait until it is there; methods "ready" and
+ * "successful" ask. */
+KIN_API kin_proxy *kin_proxy_apply_async(kin_proxy *pool, kin_any function, const kin_any *args,
+                                         size_t count) KIN_CHECKED KIN_FREED_BY(kin_proxy_free);
+
+/* Call it with each item, and wait for all: values go to out[0] to out[count - 1], to be cleared; if it fails, none. ("starmap", whose items
+ * are lists of arguments, is called by its name.) */
+KIN_API int kin_proxy_map(kin_proxy *pool, kin_any function, const kin_any *items, size_t count,
+                          kin_any *out);
+/* An AsyncResult whose value is a list: kin_proxy_take_all gives its items. */
+KIN_API kin_proxy *kin_proxy_map_async(kin_proxy *pool, kin_any function, const kin_any *items,
+                                       size_t count) KIN_CHECKED KIN_FREED_BY(kin_proxy_free);
+KIN_API int kin_proxy_take_all(kin_proxy *result, kin_any *out, size_t count, double timeout);
+
+/* An Iterator over what it returns for each item, in their order, or as they come; kin_proxy_next takes one after the other.
+ * KIN_ECLOSED: there are no more; KIN_ETIMEDOUT; another code: that item has failed, and the next one is next. */
+KIN_API kin_proxy *kin_proxy_imap(kin_proxy *pool, kin_any function, const kin_any *items, size_t count,
+                                  bool unordered) KIN_CHECKED KIN_FREED_BY(kin_proxy_free);
+KIN_API int kin_proxy_next(kin_proxy *iterator, kin_any *out, double timeout);
+
+/* Nothing more is begun after what was asked for by now. Then kin_proxy_join waits until all is done and the workers have ended. */
+KIN_API int kin_proxy_close(kin_proxy *pool);
+/* Workers are killed; what is not done fails with KIN_ECANCELED. */
+KIN_API int kin_proxy_terminate(kin_proxy *pool);
 
 /* ---- many calls at once ------------------------------------------------------------------------------ */
 

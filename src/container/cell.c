@@ -119,6 +119,8 @@ int kin__form_make(struct kin__form *form, const kin_any *any, const char *what)
         return make_pointer(form, any->data, what);
     case KIN_ANY_NOTHING:
         return kin__fail(KIN_EINVAL, "cannot %s: the value is nothing", what);
+    case KIN_ANY_FUNCTION:
+        return kin__fail(KIN_EINVAL, "cannot %s: a function is no value but for Pools of managers", what);
     }
     return kin__fail(KIN_EINVAL, "cannot %s: a value of type %d", what, (int)any->type);
 }
@@ -363,10 +365,10 @@ void kin__any_drop(kin_any *any)
 const char *kin__any_kind(kin_any_type type)
 {
     static const char *const names[] = {
-        [KIN_ANY_NULL] = "null",       [KIN_ANY_BOOL] = "bool",      [KIN_ANY_INT] = "int",
-        [KIN_ANY_UINT] = "uint",       [KIN_ANY_REAL] = "real",      [KIN_ANY_TEXT] = "text",
-        [KIN_ANY_BYTES] = "bytes",     [KIN_ANY_PACKED] = "packed",  [KIN_ANY_OBJECT] = "object",
-        [KIN_ANY_POINTER] = "pointer", [KIN_ANY_NOTHING] = "nothing"};
+        [KIN_ANY_NULL] = "null",       [KIN_ANY_BOOL] = "bool",       [KIN_ANY_INT] = "int",
+        [KIN_ANY_UINT] = "uint",       [KIN_ANY_REAL] = "real",       [KIN_ANY_TEXT] = "text",
+        [KIN_ANY_BYTES] = "bytes",     [KIN_ANY_PACKED] = "packed",   [KIN_ANY_OBJECT] = "object",
+        [KIN_ANY_POINTER] = "pointer", [KIN_ANY_NOTHING] = "nothing", [KIN_ANY_FUNCTION] = "function"};
     return (unsigned)type < sizeof names / sizeof *names ? names[type] : "unknown type";
 }
 

@@ -36,7 +36,7 @@ static void put_failure(kin_call *call, struct kin__buffer *out, int error, cons
     kin__put_int(out, error);
     kin__put_text(out, record.message);
     kin__put_text(out, where);
-    kin__put_int(out, getpid());
+    kin__put_int(out, record.code == error ? record.pid : getpid());
 }
 
 /* Into the connection's `out`, from `at` on, where the frame has been begun. */
@@ -129,14 +129,19 @@ void kin__call_run(struct kin_server *server, struct kin__connection *connection
     size_t at = begin_answer(&call, &connection->out);
     int error = server->ending ? kin__fail(KIN_ECLOSED, "the manager is shutting down")
                                : read_body(&call, (struct kin__reader){body, body + frame->size}, &method);
-    if (!error && call.entity)
-        error = call.entity->busy ? kin__call_park(&call, call.entity, 0, (double)INFINITY)
-                                  : kin__call_method(&call).run(&call, call.entity);
+    struct kin__entity *entity = call.entity;
+    if (entity) /* its method may let go of the last that holds it: a list that has been in itself, for instance */
+        kin__entity_hold(server, entity);
+    if (!error && entity)
+        error = entity->busy ? kin__call_park(&call, entity, 0, (double)INFINITY)
+                             : kin__call_method(&call).run(&call, entity);
     if (error == KIN__PARKED)
         connection->out.size = at;
     else
         end_answer(&call, &connection->out, at, error, method);
     kin__own_free_texts(&call);
+    if (entity)
+        kin__entity_drop(server, entity);
     if (!kin__link_alone(&server->dirty))
         kin__calls_settle(server);
 }

@@ -3,6 +3,7 @@
 
 #include "base/failure.h"
 #include "base/log.h"
+#include "family/hooks.h"
 #include "manager/hello.h"
 #include "manager/near.h"
 #include "os/os.h"
@@ -91,9 +92,11 @@ static void end_connection(struct kin_server *server, struct kin__connection *co
     kin__calls_withdraw(server, connection);
     if (connection->session)
         kin__session_leave(server, connection->session);
-    kin__socket_close(&connection->stream);
+    shutdown(connection->stream.fd, SHUT_RDWR); /* told to the other end, even if a child has a copy */
+    kin__tls_free(connection->stream.tls);
+    kin__server_close(server, connection->stream.fd);
     if (connection->pidfd >= 0)
-        close(connection->pidfd);
+        kin__server_close(server, connection->pidfd);
     kin__buffer_free(&connection->in);
     kin__buffer_free(&connection->out);
     server->connection_count--;
@@ -342,6 +345,18 @@ static void turn_away(const struct kin_server *server, int fd, enum kin__verdict
     close(fd);
 }
 
+/* Of our own family, and of the same user: it may name any function of ours. */
+static bool is_member(pid_t pid, uid_t user)
+{
+    if (!pid || user != geteuid() || !kin__self())
+        return false;
+    const struct kin__member *table = kin__members();
+    for (uint32_t i = 1; i < KIN__MEMBERS_MAX; i++)
+        if (kin__member_state(&table[i]) == KIN__ALIVE && atomic_load(&table[i].pid) == pid)
+            return true;
+    return false;
+}
+
 static struct kin__connection *new_connection(int fd, const struct kin__os_address *peer)
 {
     struct kin__connection *connection = calloc(1, sizeof *connection);
@@ -359,8 +374,8 @@ static struct kin__connection *new_connection(int fd, const struct kin__os_addre
     connection->local = peer->storage.ss_family == AF_UNIX;
     if (connection->local) {
         pid_t pid = 0;
-        uid_t user;
-        kin__os_peer(fd, &pid, &user);
+        uid_t user = 0;
+        connection->member = kin__os_peer(fd, &pid, &user) && is_member(pid, user);
         connection->peer_pid = pid;
         snprintf(connection->peer, sizeof connection->peer, "process %d", pid);
     } else {
@@ -387,6 +402,7 @@ static void welcome(struct kin_server *server, int fd, const struct kin__os_addr
     server->connection_count++;
     connection->events = EPOLLIN;
     kin__link_append(&server->connections, &connection->link);
+    kin__server_own(fd);
     memcpy(connection->hello, &hello, sizeof hello);
     if (kin__server_watch(server, fd, &connection->watch, EPOLLIN) ||
         kin__timer_set(&server->timers, &connection->timer, kin__os_now() + HELLO_TIME)) {
@@ -447,6 +463,7 @@ int kin__connections_listen(struct kin_server *server, const kin_manager_options
                  : kin__os_listen(&address, 0, BACKLOG, &server->listener);
     if (error)
         return error;
+    kin__server_own(server->listener);
     kin__os_socket_name(server->listener, &address);
     kin__address_write(&address, text);
     snprintf(server->address, sizeof server->address, "%.*s", (int)sizeof server->address - 1, text);
@@ -458,7 +475,7 @@ int kin__connections_listen(struct kin_server *server, const kin_manager_options
 void kin__connections_stop(struct kin_server *server)
 {
     if (server->listener >= 0)
-        close(server->listener);
+        kin__server_close(server, server->listener);
     server->listener = -1;
     if (server->path[0])
         unlink(server->path);

@@ -362,29 +362,40 @@ static int each_object(struct kin_server *server, struct kin__reader item, enum 
     return 0;
 }
 
+int kin__charge(struct kin_server *server, size_t bytes)
+{
+    if (server->memory_limit &&
+        (server->bytes > server->memory_limit || bytes > server->memory_limit - server->bytes))
+        return kin__fail(KIN_EMEMLIMIT, "the manager keeps %zu bytes, and may keep %zu", server->bytes,
+                         server->memory_limit);
+    server->bytes += bytes;
+    return 0;
+}
+
 int kin__keep(struct kin_server *server, struct kin__reader item, struct kin__kept *out)
 {
     struct kin__reader check = item;
     size_t size = (size_t)(item.end - item.at), held = 0, dropped = 0;
     *out = (struct kin__kept){0};
-    if (server->memory_limit &&
-        (server->bytes > server->memory_limit || size + OVERHEAD > server->memory_limit - server->bytes))
-        return kin__fail(KIN_EMEMLIMIT, "the manager keeps %zu bytes, and may keep %zu", server->bytes,
-                         server->memory_limit);
     bool objects = false;
     if (kin__check(&check, &objects))
         return kin__fail(KIN_EINVAL, "malformed value");
+    int error = kin__charge(server, size + OVERHEAD);
+    if (error)
+        return error;
     uint8_t *data = malloc(size);
-    if (!data)
+    if (!data) {
+        kin__discharge(server, size + OVERHEAD);
         return kin__fail(KIN_ENOMEM, "cannot keep a value of %zu bytes: out of memory in the manager", size);
+    }
     if (objects && each_object(server, item, HOLD, &held, SIZE_MAX)) {
         each_object(server, item, DROP, &dropped, held);
+        kin__discharge(server, size + OVERHEAD);
         free(data);
         return KIN_ENOTFOUND;
     }
     memcpy(data, item.at, size);
     *out = (struct kin__kept){.data = data, .size = (uint32_t)size, .objects = objects};
-    server->bytes += size + OVERHEAD;
     return 0;
 }
 
@@ -393,7 +404,7 @@ void kin__let_go(struct kin_server *server, struct kin__kept *kept)
     if (!kept->data)
         return;
     size_t dropped = 0;
-    server->bytes -= kept->size + OVERHEAD;
+    kin__discharge(server, kept->size + OVERHEAD);
     if (kept->objects)
         each_object(server, kin__kept_reader(kept), DROP, &dropped, SIZE_MAX);
     free(kept->data);

@@ -12,7 +12,7 @@ static const struct kin__kind *const built_in[] = {
     &kin__kind_dict,      &kin__kind_list,  &kin__kind_set,       &kin__kind_namespace,
     &kin__kind_value,     &kin__kind_array, &kin__kind_queue,     &kin__kind_joinable_queue,
     &kin__kind_lock,      &kin__kind_rlock, &kin__kind_semaphore, &kin__kind_bounded_semaphore,
-    &kin__kind_condition, &kin__kind_event, &kin__kind_barrier,
+    &kin__kind_condition, &kin__kind_event, &kin__kind_barrier,   &kin__kind_pool,
 };
 
 const struct kin__kind *kin__kind_find(const struct kin_server *server, const uint8_t *name, size_t size)

@@ -68,6 +68,8 @@ static int server_main(void *arg)
     signal(SIGINT, SIG_IGN); /* Ctrl-C ends who uses it; then it ends, too */
     int error = resolve_setup(start, &options);
     kin_server *server = error ? NULL : kin_server_new(&options);
+    if (server)
+        server->manager = manager;
     if (server && kin__server_set_near(server, manager->near)) {
         kin_server_free(server);
         server = NULL;

@@ -375,6 +375,8 @@ int kin_call_return_object(kin_call *call, const char *type, void *object)
 {
     if (!call || !type || !object)
         return kin__fail(KIN_EINVAL, "cannot return an object: no call, type or object");
+    if (!call->server)
+        return kin__fail(KIN_ENOTSUP, "cannot return an object: the function runs in a Pool's worker");
     const struct kin__kind *kind = kin__kind_find(call->server, (const uint8_t *)type, strlen(type));
     if (!kind || !kind->own)
         return kin__fail(KIN_ENOTFOUND, "cannot return an object: no type \"%s\" is registered", type);

@@ -3,6 +3,7 @@
 
 #include "base/failure.h"
 #include "base/log.h"
+#include "family/member.h"
 #include "manager/hello.h"
 #include "manager/near.h"
 #include "manager/own.h"
@@ -15,12 +16,90 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define EVENTS 64
 #define MESSAGE_LIMIT ((size_t)64 << 20)
 #define CONNECTION_LIMIT 4096u
 #define THREADS 4
+
+/* ---- descriptors ----------------------------------------------------------------------------------- */
+
+#define OWNED_MOST 65536
+
+static _Atomic uint64_t owned[OWNED_MOST / 64]; /* sockets of this process's servers */
+
+void kin__server_own(int fd)
+{
+    if (fd >= 0 && fd < OWNED_MOST)
+        atomic_fetch_or(&owned[fd / 64], UINT64_C(1) << fd % 64);
+}
+
+static void disown(int fd)
+{
+    if (fd >= 0 && fd < OWNED_MOST)
+        atomic_fetch_and(&owned[fd / 64], ~(UINT64_C(1) << fd % 64));
+}
+
+/* In a child, a Pool's worker for instance: servers are its parent's. What the number leads to may be another thing by now, if
+ * the program had forked by itself. */
+static void forked(void)
+{
+    for (int word = 0; word < OWNED_MOST / 64; word++)
+        for (uint64_t bits = atomic_exchange(&owned[word], 0); bits; bits &= bits - 1) {
+            int fd = word * 64 + __builtin_ctzll(bits);
+            struct stat status;
+            if (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode))
+                close(fd);
+        }
+}
+
+__attribute__((constructor)) static void set_up(void)
+{
+    kin__member_hooks(&(struct kin__member_hooks){.forked = forked});
+}
+
+void kin__server_close(struct kin_server *server, int fd)
+{
+    epoll_ctl(server->epoll, EPOLL_CTL_DEL, fd, NULL);
+    disown(fd);
+    close(fd);
+}
+
+struct kin__bell *kin__bell_new(struct kin_server *server, int fd,
+                                void (*ready)(struct kin_server *server, struct kin__watch *watch,
+                                              unsigned events),
+                                void *owner)
+{
+    struct kin__bell *bell = malloc(sizeof *bell);
+    if (!bell) {
+        kin__fail(KIN_ENOMEM, "cannot watch a descriptor in the manager: out of memory");
+        return NULL;
+    }
+    *bell = (struct kin__bell){.watch.ready = ready, .fd = fd, .owner = owner};
+    if (kin__server_watch(server, fd, &bell->watch, EPOLLIN) == 0)
+        return bell;
+    free(bell);
+    return NULL;
+}
+
+void kin__bell_end(struct kin_server *server, struct kin__bell *bell)
+{
+    epoll_ctl(server->epoll, EPOLL_CTL_DEL, bell->fd, NULL);
+    bell->owner = NULL;
+    bell->next = server->spent_bells;
+    server->spent_bells = bell;
+}
+
+static void free_spent_bells(struct kin_server *server)
+{
+    while (server->spent_bells) {
+        struct kin__bell *bell = server->spent_bells;
+        server->spent_bells = bell->next;
+        free(bell);
+    }
+}
 
 int kin__server_watch(struct kin_server *server, int fd, struct kin__watch *watch, unsigned events)
 {
@@ -116,6 +195,7 @@ static void free_server(struct kin_server *server)
         timer->fire(server, timer);
     }
     kin__entities_end(server);
+    free_spent_bells(server);
     if (server->epoll >= 0)
         close(server->epoll);
     if (server->doorbell >= 0)
@@ -125,6 +205,7 @@ static void free_server(struct kin_server *server)
     free(server->key);
     kin__tls_context_free(server->tls);
     free(server->own);
+    free(server->functions);
     free(server->slots);
     free(server->timers.heap);
     kin__buffer_free(&server->scratch);
@@ -200,6 +281,7 @@ static int one_turn(struct kin_server *server)
         watch->ready(server, watch, events[i].events);
     }
     kin__connections_sweep(server);
+    free_spent_bells(server);
     return 0;
 }
 

@@ -17,6 +17,7 @@
 #include "manager/table.h"
 #include "manager/wire.h"
 #include "message/gate.h"
+#include "process/function.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -98,6 +99,9 @@ struct kin_call {
     struct kin__timer timer;
     /* Own types only (own.c). */
     struct kin__job *job; /* a thread is at it */
+    /* Functions of Pools only (tasks.c). */
+    kin_task *task;
+    kin_manager *manager;
     struct kin__text *texts;
     struct {
         const struct kin__kind *kind; /* NULL: none */
@@ -137,9 +141,23 @@ struct kin__connection {
     char peer[64];
     int peer_pid;
     bool local;
+    bool member;             /* a process of our own family */
     struct kin__timer timer; /* of the handshake */
     int slot;                /* near.h; -1: none */
     bool near_call;          /* the call in it is not answered yet */
+};
+
+/* A watch whose owner may end while events are looked at: it is NULL then, and the bell goes at the end of the turn. */
+struct kin__bell {
+    struct kin__watch watch;
+    struct kin__bell *next;
+    int fd;
+    void *owner;
+};
+
+struct kin__named_function {
+    const char *name;
+    struct kin__function function;
 };
 
 struct kin__failures {
@@ -175,6 +193,10 @@ struct kin_server {
     uint64_t call_count;
     struct kin__kind *own;
     size_t own_count;
+    struct kin__named_function *functions;
+    size_t function_count;
+    kin_manager *manager; /* of which it is the server; NULL: it was not started by that */
+    struct kin__bell *spent_bells;
     struct kin__failures failures[KIN__FAILURES];
     struct kin__workers *workers;
     struct kin__near *near; /* NULL: it has none */
@@ -190,6 +212,16 @@ struct kin_server {
 /* Members of the family are served through that, too. KIN_ENOMEM. */
 int kin__server_set_near(kin_server *server, struct kin__near *near);
 int kin__server_watch(struct kin_server *server, int fd, struct kin__watch *watch, unsigned events);
+/* A socket of the server's from now on: a child that this process forks closes it, as otherwise the socket's end would be the child's. */
+void kin__server_own(int fd);
+/* Stop watching, and close. A fork's copy would keep its place in epoll, if that were left to the close. */
+void kin__server_close(struct kin_server *server, int fd);
+/* NULL: KIN_ENOMEM, KIN_ESYSTEM. The descriptor stays who gave it. */
+struct kin__bell *kin__bell_new(struct kin_server *server, int fd,
+                                void (*ready)(struct kin_server *server, struct kin__watch *watch,
+                                              unsigned events),
+                                void *owner);
+void kin__bell_end(struct kin_server *server, struct kin__bell *bell);
 
 /* ---- connections.c ------------------------------------------------------------------------------------ */
 
@@ -270,6 +302,12 @@ void kin__session_leave(struct kin_server *server, struct kin__session *session)
 int kin__session_take(struct kin_server *server, struct kin__session *session, struct kin__entity *entity);
 void kin__session_give(struct kin_server *server, struct kin__session *session, struct kin__entity *entity);
 
+/* Bytes more are kept, and are not any more. KIN_EMEMLIMIT: there would be too many. */
+int kin__charge(struct kin_server *server, size_t bytes);
+static inline void kin__discharge(struct kin_server *server, size_t bytes)
+{
+    server->bytes -= bytes;
+}
 /* Keep a copy of a checked item, counted, with the objects in it held; free it. KIN_ENOMEM, KIN_EMEMLIMIT, KIN_ENOTFOUND. */
 int kin__keep(struct kin_server *server, struct kin__reader item, struct kin__kept *out);
 void kin__let_go(struct kin_server *server, struct kin__kept *kept);
@@ -299,6 +337,6 @@ extern const struct kin__kind kin__kind_root;
 extern const struct kin__kind kin__kind_dict, kin__kind_namespace, kin__kind_set, kin__kind_list,
     kin__kind_array, kin__kind_value, kin__kind_queue, kin__kind_joinable_queue, kin__kind_lock,
     kin__kind_rlock, kin__kind_semaphore, kin__kind_bounded_semaphore, kin__kind_condition, kin__kind_event,
-    kin__kind_barrier;
+    kin__kind_barrier, kin__kind_pool, kin__kind_async_result, kin__kind_iterator;
 
 #endif

@@ -281,6 +281,12 @@ int kin_proxy_take(kin_proxy *proxy, kin_any *out, double timeout)
     return call(proxy, "get", &wait, 1, timeout, out);
 }
 
+int kin_proxy_next(kin_proxy *iterator, kin_any *out, double timeout)
+{
+    kin_any wait = seconds(timeout);
+    return call(iterator, "next", &wait, 1, timeout, out);
+}
+
 int kin_proxy_task_done(kin_proxy *proxy)
 {
     return call(proxy, "task_done", NULL, 0, KIN__UNTIMED, NULL);

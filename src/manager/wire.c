@@ -201,6 +201,12 @@ int kin__put_any(struct kin__buffer *buffer, const kin_any *any)
     case KIN_ANY_PACKED:
     case KIN_ANY_OBJECT:
         return put_packed(buffer, any);
+    case KIN_ANY_FUNCTION:
+        kin__put_head(buffer, KIN__TAG, KIN__FUNCTION_TAG);
+        kin__put_head(buffer, KIN__LIST, 2);
+        kin__put_head(buffer, KIN__UINT, (uint64_t)any->integer);
+        kin__put_head(buffer, KIN__UINT, any->natural);
+        return 0;
     case KIN_ANY_POINTER:
     case KIN_ANY_NOTHING:
         break;

@@ -91,6 +91,8 @@ int kin__put_any(struct kin__buffer *buffer, const kin_any *any);
 /* An object of a manager, as an item: this tag, with [server (16 bytes), object, type]. */
 #define KIN__OBJECT_TAG 0x6b696e01u
 #define KIN__SERVER_ID 16u
+/* A function of the family's, as an item: this tag, with [module, offset] of struct kin__function. */
+#define KIN__FUNCTION_TAG 0x6b696e02u
 
 /* ---- reading items ----------------------------------------------------------------------------- */
 
