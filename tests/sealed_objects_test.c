@@ -141,6 +141,11 @@ static int look_at_locks(void *arg)
     child_assert(kin_barrier_parties(world->barrier) == 1 && !kin_barrier_is_broken(world->barrier));
     child_assert(kin_queue_size(world->queue) == 0 && kin_queue_empty(world->queue));
     child_assert(!kin_queue_full(world->queue) && !kin_queue_closed(world->queue));
+    for (size_t i = 0; i < 3; i++) {
+        kin_queue *queues[] = {world->queue, world->redelivering, world->counted};
+        kin_waitable item = {.object = queues[i]};
+        refused(kin_wait(&item, 1, NULL, 1));
+    }
     child_assert(kin_broadcast_readers(world->broadcast) == 1 && kin_reader_lost(world->reader) == 0);
     return 0;
 }

@@ -23,6 +23,7 @@
  *           anybody.
  * Ends      A queue that is waited for is in use: to free it is KIN_EBUSY, if it is the first of the queues among the items.
  *           Another one that is freed meanwhile counts as ready.
+ * Sealed    In a sealed process (kin/process.h) to wait for a queue is KIN_EPERM.
  * Threads   Any thread may wait for anything. While it waits for queues and descriptors at once, a thread of kin's
  *           stands by it, with all signals blocked. One that is cancelled meanwhile (pthread_cancel) ends once the wait has.
  * Signals   A handler that runs meanwhile does not end a wait.

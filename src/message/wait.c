@@ -94,6 +94,9 @@ static int look_at(struct waiting *waiting, const kin_waitable *item, struct loo
     if (kin__object_is(object, KIN__PROCESS_MAGIC))
         return look_at_process((kin_process *)object, look);
     if (kin__object_is(object, KIN__QUEUE_MAGIC)) {
+        int error = kin__sync_check(object, KIN__QUEUE_MAGIC, "wait for a queue"); /* that writes to it */
+        if (error)
+            return error;
         look->queue = (kin_queue *)object;
         waiting->queues++;
         return 0;
