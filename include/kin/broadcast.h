@@ -40,8 +40,10 @@ typedef enum kin_slow {
 
 typedef struct kin_broadcast_options {
     size_t size;
-    size_t
-        capacity; /* bytes of messages that are kept for slow readers; 0: 1 MiB. One larger than that is kept alone */
+    /* Bytes of messages that are kept for slow readers; 0: 1 MiB. Those of up to 32 KiB and an eighth of the ring lie, with 16
+     * bytes each for their heads, in a ring of the next power of two, of at most 16 MiB; larger ones, and what is given, count for
+     * themselves: one larger than capacity is kept alone. */
+    size_t capacity;
     int readers; /* the most at a time; 0: 64 */
     kin_slow slow;
     const char *name; /* copied, up to 23 bytes, for messages and reports; NULL: "" */
