@@ -2,6 +2,7 @@
 #include "message/broadcast_shared.h"
 
 #include "base/failure.h"
+#include "family/checked.h"
 #include "family/heap.h"
 #include "family/journal.h"
 #include "family/sealed.h"
@@ -91,7 +92,8 @@ void kin__broadcast_drop(kin_broadcast *broadcast)
         memcpy(&block, record + 1, 8);
         broadcast->held -= word & KIN__SPREAD_SIZE;
     }
-    if (kind == KIN__SPREAD_COPY) {
+    bool checked = kind == KIN__SPREAD_GIVEN && kin__checks_heap(); /* it has guards, and a history */
+    if (block && !checked) {
         broadcast->kept_at = floor;
         kin__crash_fence();
         kin__poke(&broadcast->kept, block);
@@ -103,9 +105,9 @@ void kin__broadcast_drop(kin_broadcast *broadcast)
     atomic_store_explicit(&broadcast->floor, floor + kin__spread_bytes(word), memory_order_relaxed);
     /* What is given free is written after that. Partner: the fence in untouched(), broadcast_read.c. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (kind == KIN__SPREAD_COPY)
+    if (block && !checked)
         free_named(&broadcast->kept);
-    else if (kind == KIN__SPREAD_GIVEN)
+    else if (checked)
         kin_free((void *)(uintptr_t)block);
 }
 

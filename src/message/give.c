@@ -168,7 +168,8 @@ void kin__queue_drop(kin_queue *queue)
     if (kind != KIN__INLINE)
         read_reference(queue, record, &word, &second);
     bool ours = kind == KIN__ARENA && take_arena(queue, word) == 0;
-    if (kind == KIN__COPY) {
+    bool checked = kind == KIN__GIVEN && kin__checks_heap(), freed = kind == KIN__COPY || kind == KIN__GIVEN;
+    if (freed && !checked) {
         queue->kept_at = atomic_load(&queue->head);
         kin__crash_fence();
         kin__poke(&queue->kept, word);
@@ -176,11 +177,11 @@ void kin__queue_drop(kin_queue *queue)
     }
     atomic_store(&queue->head, kin__point_after(at, 1, kin__record_bytes(queue, head)));
     kin__crash_fence();
-    if (kind == KIN__COPY)
+    if (freed && !checked)
         kin__queue_mend_get(queue); /* as if who moved head had died: the block is freed once */
     kin__poke(&queue->kept, 0);
     if (ours)
         kin_arena_free((kin_arena *)(uintptr_t)word);
-    else if (kind == KIN__GIVEN)
+    else if (checked)
         kin_free((void *)(uintptr_t)word);
 }

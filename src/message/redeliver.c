@@ -244,12 +244,12 @@ static void pass_floor(kin_queue *queue, const unsigned char *record)
     kin__point floor = atomic_load(&queue->floor), next = after(queue, floor);
     uint64_t kind = head_of(record) >> KIN__RECORD_SHIFT;
     const void *block = NULL;
-    bool ours = false;
+    bool ours = false, checked = kind == KIN__GIVEN && kin__checks_heap(); /* it has guards, and a history */
     if (kind == KIN__COPY || kind == KIN__GIVEN || kind == KIN__ARENA)
         contents(record, &block);
     queue->kept_at = floor;
     kin__crash_fence();
-    if (kind == KIN__COPY)
+    if (kind == KIN__COPY || (kind == KIN__GIVEN && !checked))
         kin__poke(&queue->kept, (uint64_t)(uintptr_t)block);
     else if (kind == KIN__ARENA)
         ours = kin__arena_set_owner_and((kin_arena *)(uintptr_t)block, kin__self_id(), &queue->kept,
@@ -257,11 +257,11 @@ static void pass_floor(kin_queue *queue, const unsigned char *record)
     kin__crash_fence();
     atomic_store_explicit(&queue->floor, next, memory_order_release); /* partner: the acquire in put.c */
     kin__crash_fence();
-    if (kind == KIN__COPY || kind == KIN__ARENA)
+    if (queue->kept)
         kin__queue_mend_kept(queue);
     if (ours)
         kin_arena_free((kin_arena *)(uintptr_t)block);
-    else if (kind == KIN__GIVEN)
+    else if (checked)
         kin_free((void *)(uintptr_t)block);
 }
 

@@ -126,6 +126,31 @@ static void fill_ring(void *arg)
     filled(3);
 }
 
+/* As many large ones as are kept, and more: each one that is given makes another go. */
+static char *to_give;
+
+static void give_large(void *arg)
+{
+    must(kin_broadcast_give(broadcast_of(arg), to_give, LARGE, 1) == 0);
+}
+
+static void have_large(void)
+{
+    to_give = kin_malloc(LARGE);
+    must(to_give != NULL);
+    memset(to_give, 1, LARGE);
+}
+
+static void be_giver(void *arg)
+{
+    heap_be_member(arg);
+    for (int i = 0; i < 2; i++) {
+        have_large();
+        give_large(arg);
+    }
+    have_large();
+}
+
 static void run_write(void *arg)
 {
     must(write_number(broadcast_of(arg), 2));
@@ -241,6 +266,19 @@ static void what_is_kept_can_be_read(struct heap_world *world, const struct step
     size_t all = kin_reader_lost(survivors) + (size_t)count;
     if (error != KIN_ECLOSED || all < 200 || all > 201)
         wrong(world, "the count of what it has missed is wrong");
+    end_broadcast(world);
+}
+
+/* One given block was dropped for the last: it has missed one at least. */
+static void given_block_is_dropped(struct heap_world *world, const struct step_end *end)
+{
+    (void)end;
+    static char message[LARGE];
+    int error;
+    while ((error = kin_reader_read(survivors, message, sizeof message, NULL, 0)) == 0 || error == KIN_ELOST)
+        continue;
+    if (error != KIN_ECLOSED)
+        wrong(world, "who reads is not told of the end");
     end_broadcast(world);
 }
 
@@ -642,7 +680,18 @@ static void read_that_sleeps_survives(void)
                                                      .settle = others_have_read_all});
 }
 
+static void drop_of_a_given_block_survives(void)
+{
+    heap_survive((struct heap_plan){.name = "broadcast_give, where a given block is dropped",
+                                    .size = 48,
+                                    .arrange = have_one_that_drops,
+                                    .prepare = be_giver,
+                                    .run = give_large,
+                                    .settle = given_block_is_dropped});
+}
+
 static const struct test tests[] = {
+    {"drop_of_a_given_block_survives", drop_of_a_given_block_survives, 600, 0},
     {"write_survives", write_survives, 600, 0},
     {"write_of_a_block_survives", write_of_a_block_survives, 600, 0},
     {"write_that_drops_survives", write_that_drops_survives, 600, 0},

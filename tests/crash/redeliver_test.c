@@ -61,6 +61,20 @@ static void have(struct heap_world *world)
     }
 }
 
+/* The same in blocks that are the queue's from then on. */
+static void have_given(struct heap_world *world)
+{
+    kin_queue *queue = kin_queue_new(KIN_QUEUE_OPTIONS(.redeliver = true));
+    world->object = queue;
+    world->object_size = sizeof *queue + 1024;
+    for (int i = 0; queue && i < COUNT; i++) {
+        void *block = kin_malloc(size_of(i));
+        memset(block, i, size_of(i));
+        if (kin_queue_give(queue, block, size_of(i), 0))
+            wrong(world, "could not give");
+    }
+}
+
 static _Atomic int got, may_end;
 
 static void *get_two(void *queue)
@@ -266,7 +280,19 @@ static void task_done_survives(void)
                                     .points = 100}); /* all */
 }
 
+static void done_with_given_blocks_survives(void)
+{
+    heap_survive((struct heap_plan){.name = "queue_task_done, given blocks",
+                                    .size = 48,
+                                    .arrange = have_given,
+                                    .prepare = have_all,
+                                    .run = run_done,
+                                    .settle = what_is_not_done_comes,
+                                    .points = 60});
+}
+
 static const struct test tests[] = {
+    {"done_with_given_blocks_survives", done_with_given_blocks_survives, 600, 0},
     {"get_survives", get_survives, 600, 0},
     {"get_of_what_comes_again_survives", get_of_what_comes_again_survives, 600, 0},
     {"take_survives", take_survives, 600, 0},
