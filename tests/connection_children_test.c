@@ -304,6 +304,42 @@ static void message_that_was_left_stays_with_who_left_it(void)
     }
 }
 
+struct many_given {
+    kin_connection *mine[8];
+};
+
+static int receive_from_the_first(void *arg)
+{
+    const struct many_given *given = arg;
+    recv_text(given->mine[0], "for the second");
+    return 0;
+}
+
+/* They go to the template in several messages: what had gone when a start failed must not come to the next child. */
+static void child_has_none_of_those_whose_start_failed(void)
+{
+    struct ends ends[9];
+    struct many_given given = {{NULL}};
+    test_init();
+    for (int i = 0; i < 9; i++)
+        ends[i] = pair(PIPE);
+    for (int i = 0; i < 8; i++) {
+        given.mine[i] = ends[i].other;
+        send_ok(ends[i].own, "for the first", 13);
+    }
+    send_ok(ends[8].own, "for the second", 14);
+    int fd = kin_connection_fd(ends[6].other), copy = dup(fd);
+    close(fd); /* as a program may by mistake */
+    ck_assert_ptr_null(kin_process_start(receive_from_the_first, &given, sizeof given,
+                                         KIN_PROCESS_OPTIONS(.start_method = test_method())));
+    ck_assert_int_eq(kin_error_code(), KIN_ESYSTEM);
+    ck_assert_int_eq(dup2(copy, fd), fd);
+    close(copy);
+    join(start_with(receive_from_the_first, &ends[8].other, sizeof ends[8].other), 0);
+    for (int i = 0; i < 9; i++)
+        close_both(ends[i]);
+}
+
 static const struct test tests[] = {
     {"child_has_what_its_argument_names", child_has_what_its_argument_names, 10, TEST_EACH_METHOD},
     {"child_has_what_the_block_names_that_it_is_passed", child_has_what_the_block_names_that_it_is_passed, 10,
@@ -315,6 +351,8 @@ static const struct test tests[] = {
     {"child_has_many", child_has_many, 20, TEST_EACH_METHOD},
     {"message_that_was_left_stays_with_who_left_it", message_that_was_left_stays_with_who_left_it, 10,
      TEST_EACH_METHOD},
+    {"child_has_none_of_those_whose_start_failed", child_has_none_of_those_whose_start_failed, 20,
+     TEST_BY_FORKSERVER},
     {"sealed_child_sends_and_receives", sealed_child_sends_and_receives, 20, TEST_EACH_METHOD},
 };
 TEST_MAIN("connection_children", tests)

@@ -44,6 +44,7 @@ struct preparation {
 static struct preparation *_Atomic preparation;
 static kin_process *template; /* by the mutex */
 static int channel = -1;      /* by the mutex: to the template */
+static uint32_t parcels;      /* by the mutex: the last number under which descriptors were sent there */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static struct preparation *new_preparation(const struct kin__function *function, const void *arg, size_t size,
@@ -96,21 +97,21 @@ static int prepare(struct kin__template *own)
 static int arrived[KIN__CARRIED_MOST];
 
 /* All of them, which were sent before the request: 0, or errno. What is left of a request that came to nothing goes. */
-static int receive_arrivals(const struct kin__template *own, uint32_t turn)
+static int receive_arrivals(const struct kin__template *own)
 {
     for (uint32_t got = 0; got < own->coming;) {
         int fds[KIN__OS_FDS_MOST];
         size_t count = 0;
-        uint32_t of_turn = 0;
-        struct iovec part = {&of_turn, sizeof of_turn};
+        uint32_t parcel = 0;
+        struct iovec part = {&parcel, sizeof parcel};
         ssize_t size = kin__os_recv(SOCKET, &part, 1, fds, &count, NULL, true);
-        bool ours = size == sizeof of_turn && of_turn == turn && count && got + count <= own->coming;
+        bool ours = size == sizeof parcel && parcel == own->parcel && count && got + count <= own->coming;
         for (size_t i = 0; i < count; i++)
             if (ours)
                 arrived[got++] = fds[i];
             else
                 close(fds[i]);
-        if (size < 0 || (of_turn == turn && !ours)) {
+        if (size < 0 || (parcel == own->parcel && !ours)) {
             while (got)
                 close(arrived[--got]);
             return size < 0 && size != -EAGAIN ? (int)-size : EMFILE;
@@ -124,12 +125,12 @@ void kin__forkserver_arrived(int *fds)
     memcpy(fds, arrived, sizeof arrived);
 }
 
-static void make_child(struct kin__template *own, uint32_t turn)
+static void make_child(struct kin__template *own)
 {
     kin__id id = own->wanted;
     pid_t parent = kin__child_parent();
     sigset_t all, before;
-    own->error = receive_arrivals(own, turn);
+    own->error = receive_arrivals(own);
     if (own->error)
         return;
     sigfillset(&all);
@@ -168,7 +169,7 @@ static int serve(void *arg)
             kin__os_futex_wait(&own->asked, asked, KIN_FOREVER); /* its parent's death ends it by a signal */
             continue;
         }
-        make_child(own, asked);
+        make_child(own);
         atomic_store_explicit(&own->answered, asked, memory_order_release); /* pairs with ask() */
         kin__os_futex_wake(&own->answered, INT_MAX);
     }
@@ -333,7 +334,7 @@ static void await_answer(kin_process *process, struct kin__template *its, uint32
 }
 
 /* The descriptors of what the child is to have. KIN_EDIED: the template is dead. */
-static int send_carried(const struct kin__carried *carried, uint32_t turn)
+static int send_carried(const struct kin__carried *carried, uint32_t parcel)
 {
     for (uint32_t sent = 0; sent < carried->count;) {
         int fds[KIN__OS_FDS_MOST];
@@ -342,7 +343,7 @@ static int send_carried(const struct kin__carried *carried, uint32_t turn)
             fds[count] = carried->each[sent + count].fd;
             count++;
         }
-        struct iovec part = {&turn, sizeof turn};
+        struct iovec part = {&parcel, sizeof parcel};
         ssize_t size = kin__os_send(channel, &part, 1, fds, count, true);
         if (size == -EPIPE || size == -ECONNRESET)
             return KIN_EDIED;
@@ -362,10 +363,11 @@ static pid_t ask(kin_process *process, const struct kin__member *member)
     its->error = 0;
     its->coming = 0;
     if (member->process->carried) {
-        int error = send_carried(member->process->carried, turn);
+        int error = send_carried(member->process->carried, ++parcels);
         if (error && error != KIN_EDIED)
             return error;
         its->coming = member->process->carried->count; /* of a dead template its end is seen below */
+        its->parcel = parcels;
     }
     atomic_store(&its->pid, 0);
     atomic_store_explicit(&its->asked, turn, memory_order_release); /* pairs with serve() */

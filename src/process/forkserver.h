@@ -19,8 +19,8 @@
  *   error      template     before answered                       not answered
  *   answered   template     = asked, release, wake                its end is seen: pid tells
  *   quit       requester    0 to 1, before asked                  the template ends with it
- *   coming     requester    before asked; descriptors are in      not asked; the template ends with it
- *                           the socket before, each with asked
+ *   coming,    requester    before asked; descriptors are in      not asked; the template ends with it
+ *   parcel                  the socket before, each with parcel
  *
  *   F1  one request at a time: asked - answered is 0 or 1
  *   F2  the template is dead: pid is final
@@ -38,7 +38,8 @@ struct kin__template {
     _Atomic uint32_t quit;
     _Atomic int32_t pid;
     int32_t error;   /* errno, if pid is 0 */
-    uint32_t coming; /* descriptors for the child, through the template's socket */
+    uint32_t coming; /* descriptors for the child, through the template's socket, */
+    uint32_t parcel; /* under this number, which those of a start that failed do not have */
     kin__id wanted;
     struct kin__function prepare; /* all zero: nothing to prepare */
     double patience;              /* seconds; for templates that the children make */
