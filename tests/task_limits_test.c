@@ -159,10 +159,10 @@ static int grow(kin_task *task, const void *in, void *out)
                           ? kin_task_malloc(task, step)
                           : mmap(NULL, step, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (!block || block == MAP_FAILED)
+            // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is to take all
             return kin_error_set(KIN_EMEMLIMIT, "no more after %zu MiB", got / MIB);
         memset(block, 1, step);
-        atomic_fetch_add(&meter->reached[index],
-                         step); // NOLINT(clang-analyzer-unix.Malloc): it is to take all
+        atomic_fetch_add(&meter->reached[index], step);
     }
     return 0;
 }

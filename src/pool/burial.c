@@ -26,6 +26,7 @@ struct burial {
     struct kin__local *local;
     int worker;
     const kin_end *end;
+    int pid;
     uint64_t task; /* what the seat said */
     kin_result *found[STACK_MAX];
     int count;
@@ -201,6 +202,17 @@ static void recount(kin_result *record, void *arg)
     kin__batch_check(batch);
 }
 
+/* What the dead one had finished, and perhaps told nobody of. */
+static void tell_again(kin_result *record, void *arg)
+{
+    const struct burial *burial = arg;
+    const struct kin__batch *batch = record->batch;
+    bool its = record->pid == burial->pid || (batch && batch->whole == record);
+    if (its && atomic_load(&record->wants) | atomic_load(&record->sleeper) &&
+        kin__work_finished(kin__record_state(record)))
+        kin__record_tell(record, NULL);
+}
+
 static void cancel(kin_result *record, void *arg)
 {
     (void)arg;
@@ -213,7 +225,11 @@ void kin__records_bury(struct kin__local *local, int worker, const kin_end *end)
 {
     kin_pool *pool = local->pool;
     struct kin__seat *seat = &pool->seats[worker];
-    struct burial burial = {.local = local, .worker = worker, .end = end, .task = atomic_load(&seat->task)};
+    struct burial burial = {.local = local,
+                            .worker = worker,
+                            .end = end,
+                            .pid = kin_process_pid(local->posts[worker].process),
+                            .task = atomic_load(&seat->task)};
     if (!local->warden.runs)
         return; /* there are no records */
     pthread_mutex_lock(&local->desk.mutex);
@@ -225,6 +241,7 @@ void kin__records_bury(struct kin__local *local, int worker, const kin_end *end)
             settle(&burial, burial.found[i], culprit);
     kin__each_record_of(atomic_load(&pool->slabs), post_again, &burial);
     kin__each_record(pool, recount, NULL);
+    kin__each_record(pool, tell_again, &burial);
     atomic_store(&pool->delayed, 1); /* it may have died before it could say so */
     kin__call_warden(pool);
     atomic_store(&seat->task, 0);

@@ -35,6 +35,7 @@
  *       or it was submitted by a task, which runs it itself when it waits for it
  *   R4  nobody writes a finished record but, where the state tells a cause, a worker on whose stack it is; such a
  *       one is freed when it no longer is
+ *   R5  who waits for a finished record is told by who finished it, or by who buries that one
  */
 #ifndef KIN_POOL_RECORD_H
 #define KIN_POOL_RECORD_H

@@ -51,6 +51,7 @@ struct plan {
     bool again;  /* it is tried again, and does not fail then */
     enum { MAP, TASKS, PIECES } how;
     bool nested;         /* the victim's items submit tasks and wait for them */
+    bool polls;          /* the owner waits for the pool's descriptor, and for nothing else */
     uint32_t stop_after; /* over when the victim has begun so many items */
 };
 
@@ -204,18 +205,40 @@ static unsigned causes(void)
     return scene->plan.again ? 1u << KIN_CAUSE_RETURNED | 1u << KIN_CAUSE_SIGNALED : 0;
 }
 
+static void count_done(kin_result *result, void *arg)
+{
+    (void)result;
+    ++*(uint32_t *)arg;
+}
+
+/* Nothing but the descriptor tells of ends. */
+static bool poll_till_done(const uint32_t *done)
+{
+    struct pollfd poller = {.fd = kin_pool_fd(scene->pool), .events = POLLIN};
+    for (double deadline = now() + PATIENCE; *done < scene->plan.items;) {
+        if (poll(&poller, 1, (int)((deadline - now()) * 1e3)) != 1)
+            return false;
+        child_assert(kin_pool_dispatch(scene->pool, NULL) == 0);
+    }
+    return true;
+}
+
 /* The same items as tasks, each for itself. */
 static int apply_all(const uint64_t *in, struct output *out, kin_task_error *errors, kin_arena **arenas)
 {
     kin_result *results[ITEMS] = {NULL};
     int error = 0;
+    uint32_t done = 0;
     for (size_t i = 0; i < scene->plan.items; i++) {
         results[i] = kin_pool_apply_async(
             scene->pool, (kin_task_fn)work,
             KIN_APPLY_ARGS(.in = &in[i], .in_size = sizeof in[i], .index = i, .out_size = sizeof *out,
-                           .retries = scene->plan.retries, .retry_on = causes()));
+                           .retries = scene->plan.retries, .retry_on = causes(),
+                           .done = scene->plan.polls ? count_done : NULL, .done_arg = &done));
         child_assert(results[i]);
     }
+    if (scene->plan.polls && !poll_till_done(&done))
+        wrong("the descriptor tells of %u ends of %u", done, scene->plan.items);
     for (size_t i = 0; i < scene->plan.items; i++) {
         memset(&out[i], 0, sizeof out[i]);
         int failed = kin_result_get(results[i], &out[i], sizeof out[i], PATIENCE);
@@ -338,7 +361,8 @@ static void arrange(void *arg)
     tell_owner('w');
     if (!owner_answered(PATIENCE))
         wrong("the pool's owner does not answer");
-    scene->gate = scene->waiting = scene->over = scene->victim_begun = 0;
+    scene->waiting = scene->over = scene->victim_begun = 0;
+    scene->gate = scene->plan.polls; /* so that nobody's end comes after the victim's */
     scene->hold = 1;
     scene->baited = scene->plan.wake;
     scene->victim_worker = 0;
@@ -568,6 +592,16 @@ static void failing_task_is_tried_again(void)
                           .stop_after = 2});
 }
 
+static void end_of_a_task_is_told_by_the_descriptor(void)
+{
+    survive((struct plan){.name = "finish a task that is polled for",
+                          .how = TASKS,
+                          .items = 2,
+                          .polls = true,
+                          .retries = 1,
+                          .stop_after = 99});
+}
+
 static void failing_item_stops_the_map(void)
 {
     survive((struct plan){.name = "finish of a failing item, which stops the map",
@@ -682,6 +716,7 @@ static const struct test tests[] = {
     {"failing_item_fails_once", failing_item_fails_once, 240, 0},
     {"failing_item_is_tried_again", failing_item_is_tried_again, 240, 0},
     {"failing_task_is_tried_again", failing_task_is_tried_again, 240, 0},
+    {"end_of_a_task_is_told_by_the_descriptor", end_of_a_task_is_told_by_the_descriptor, 240, 0},
     {"failing_item_stops_the_map", failing_item_stops_the_map, 120, 0},
     {"last_item_is_finished_and_answered", last_item_is_finished_and_answered, 120, 0},
 };
