@@ -137,6 +137,54 @@ static void note_done(kin_result *result, void *arg)
     kin_result_free(result);
 }
 
+/* Its child, which no other worker is there to run. */
+static int wait_for_child(kin_task *task, const void *in, void *out)
+{
+    (void)in, (void)out;
+    kin_result *child = kin_pool_apply_async(kin_task_context(task), nothing, NULL);
+    kin_waitable item = {.object = child};
+    int error = kin_wait(&item, 1, NULL, 10);
+    kin_result_free(child);
+    return error ? kin_task_fail(task, "%s", kin_error_message()) : 0;
+}
+
+/* With a queue alone, then with descriptors too. */
+static void results_are_waited_for_beside_queues_and_connections(void)
+{
+    test_init();
+    kin_pool *pool = new_pool(1);
+    struct gate *gate = kin_calloc(1, sizeof *gate);
+    kin_queue *queue = kin_queue_new(NULL);
+    kin_connection *ends[2];
+    size_t ready = 0;
+    ck_assert_int_eq(kin_pipe(ends, true), 0);
+    for (size_t count = 1; count <= 3; count++) {
+        atomic_store(&gate->open, 0);
+        kin_result *result = submit(pool, wait_at, KIN_APPLY_ARGS(.context = gate));
+        kin_waitable items[3] = {{.object = result}, {.object = queue}, {.object = ends[0]}};
+        ck_assert_int_eq(kin_wait(items, count, &ready, 0.02), KIN_ETIMEDOUT);
+        if (count == 2) {
+            ck_assert_int_eq(kin_queue_put(queue, "x", 1, TOP), 0);
+            ck_assert_int_eq(kin_wait(items, count, &ready, TOP), 0);
+            ck_assert(!items[0].ready && items[1].ready);
+            ck_assert_int_eq(kin_queue_get(queue, &(char){0}, 1, NULL, TOP), 0);
+        }
+        atomic_store(&gate->open, 1);
+        ck_assert_int_eq(kin_wait(items, count, &ready, TOP), 0);
+        ck_assert_uint_eq(ready, 1);
+        ck_assert(items[0].ready && kin_result_ready(result));
+        kin_result_free(result);
+    }
+    kin_result *nested = submit(pool, wait_for_child, KIN_APPLY_ARGS(.context = pool));
+    ck_assert_msg(kin_result_get(nested, NULL, 0, TOP) == 0, "%s", kin_error_message());
+    kin_result_free(nested);
+    kin_connection_close(ends[0]);
+    kin_connection_close(ends[1]);
+    ck_assert_int_eq(kin_queue_free(queue), 0);
+    kin_pool_free(pool);
+    kin_free(gate);
+}
+
 static int fail_odd(kin_task *task, const void *in, void *out)
 {
     (void)out;
@@ -649,6 +697,8 @@ static void pool_is_closed_with_more_to_do_than_its_workers_live(void)
 }
 
 static const struct test tests[] = {
+    {"results_are_waited_for_beside_queues_and_connections",
+     results_are_waited_for_beside_queues_and_connections, 20, TEST_EACH_METHOD},
     {"worker_that_leaks_is_renewed", worker_that_leaks_is_renewed, 20,
      TEST_EACH_METHOD | TEST_NOT_ASAN /* its blocks are larger */},
     {"workers_end_after_so_many_tasks", workers_end_after_so_many_tasks, 30, TEST_EACH_METHOD},

@@ -1,5 +1,5 @@
 /*
- * kin/wait.h - waiting for several things at once: connections, listeners, queues, processes, descriptors.
+ * kin/wait.h - waiting for several things at once: connections, listeners, queues, processes, results, descriptors.
  *
  *     kin_waitable for_what[] = {{.object = queue}, {.object = worker}, {.fd = STDIN_FILENO}};
  *     size_t ready;
@@ -11,6 +11,8 @@
  *     kin_listener     kin_listener_accept may have something to do
  *     kin_queue        there is a message to get, or it is closed
  *     kin_process      it has ended
+ *     kin_result       it is finished, or never will be as its pool's maker has ended (a task that waits for one which has
+ *                      not begun runs it itself, as in kin_result_wait)
  *     NULL             the descriptor .fd can be read, or is at its end; with .write: can be written. So pools can
  *                      be waited for by their descriptors, and whatever else has one
  *

@@ -14,6 +14,7 @@
 #include "kin/listener.h"
 #include "message/connection_private.h"
 #include "message/queue_shared.h"
+#include "message/wait.h"
 #include "os/os.h"
 #include "process/process_shared.h"
 
@@ -30,9 +31,11 @@
 
 /* What an item comes down to. */
 struct look {
-    kin_queue *queue;           /* or */
+    kin_queue *queue;                  /* or */
+    const struct kin__wait_kind *kind; /* of what an upper floor has; or */
+    const void *object;
     kin_connection *connection; /* in use meanwhile; and */
-    int fd;                     /* -1: it is a queue */
+    int fd;                     /* -1: it is a queue, or of that kind */
     bool opened;                /* the descriptor is of this wait only */
 };
 
@@ -40,9 +43,19 @@ struct waiting {
     kin_waitable *items;
     struct look *looks;
     struct pollfd *polls; /* one more than there are items */
-    size_t count, queues;
+    size_t count, queues; /* and what sleeps at words as they do */
     kin__id me;
 };
+
+static const struct kin__wait_kind *kinds[4];
+
+void kin__wait_register(const struct kin__wait_kind *kind)
+{
+    size_t i = 0;
+    while (kinds[i])
+        i++;
+    kinds[i] = kind;
+}
 
 /* ---- what an item is ------------------------------------------------------------------------- */
 
@@ -101,9 +114,17 @@ static int look_at(struct waiting *waiting, const kin_waitable *item, struct loo
         waiting->queues++;
         return 0;
     }
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && kinds[i]; i++)
+        if (kin__object_is(object, kinds[i]->magic)) {
+            look->kind = kinds[i];
+            look->object = object;
+            waiting->queues++;
+            return 0;
+        }
     return kin__fail(
         KIN_EINVAL,
-        "cannot wait for %p: it is not a connection, listener, queue or process that this process has",
+        "cannot wait for %p: it is not a connection, listener, queue, process or result that this process "
+        "has",
         object);
 }
 
@@ -129,6 +150,13 @@ static bool queue_is_ready(kin_queue *queue, kin__id me)
     return pending;
 }
 
+/* What has no descriptor. */
+static bool is_ready(const struct waiting *waiting, const struct look *look)
+{
+    return look->queue ? queue_is_ready(look->queue, waiting->me)
+                       : look->kind && look->kind->ready(look->object);
+}
+
 /* Fill in what is ready after a poll: how many. */
 static size_t tell(struct waiting *waiting)
 {
@@ -136,8 +164,8 @@ static size_t tell(struct waiting *waiting)
     for (size_t i = 0; i < waiting->count; i++) {
         struct look *look = &waiting->looks[i];
         kin_waitable *item = &waiting->items[i];
-        if (look->queue)
-            item->ready = queue_is_ready(look->queue, waiting->me);
+        if (look->queue || look->kind)
+            item->ready = is_ready(waiting, look);
         else
             item->ready = waiting->polls[i].revents != 0 ||
                           (look->connection && !item->write && kin__connection_waiting(look->connection));
@@ -173,7 +201,7 @@ static int look_now(struct waiting *waiting, size_t *ready)
 static bool any_queue_is_ready(const struct waiting *waiting)
 {
     for (size_t i = 0; i < waiting->count; i++)
-        if (waiting->looks[i].queue && queue_is_ready(waiting->looks[i].queue, waiting->me))
+        if (is_ready(waiting, &waiting->looks[i]))
             return true;
     return false;
 }
@@ -195,10 +223,16 @@ static void sleep_at_queues(const struct waiting *waiting, const _Atomic uint32_
     size_t count = 0;
     bool fenced = true;
     for (size_t i = 0; i < waiting->count && count < WORDS_MOST; i++) {
-        if (!waiting->looks[i].queue || !is_there(waiting->looks[i].queue))
+        const struct look *look = &waiting->looks[i];
+        if (look->kind) {
+            words[count] = look->kind->ask(look->object);
+            seen[count] = atomic_load(words[count]);
+            count++;
+        }
+        if (!look->queue || !is_there(look->queue))
             continue;
-        struct kin__nap nap = kin__event_prepare(&waiting->looks[i].queue->items);
-        words[count] = &waiting->looks[i].queue->items.signal;
+        struct kin__nap nap = kin__event_prepare(&look->queue->items);
+        words[count] = &look->queue->items.signal;
         seen[count++] = nap.seen;
         fenced = fenced && nap.fenced;
     }
@@ -210,9 +244,10 @@ static void sleep_at_queues(const struct waiting *waiting, const _Atomic uint32_
         return;
     double left = kin__os_left(deadline),
            most = fenced && waiting->queues <= WORDS_MOST ? kin__look_again : 1e-3;
-    struct kin__thread *thread = kin__sync_thread();
+    kin_queue *first = first_queue(waiting);
+    struct kin__thread *thread = first ? kin__sync_thread() : NULL;
     if (thread)
-        kin__waits_begin(thread, first_queue(waiting), &first_queue(waiting)->items.signal);
+        kin__waits_begin(thread, first, &first->items.signal);
     kin__os_futex_wait_many(words, seen, count, left < most ? left : most);
     if (thread)
         kin__waits_end(thread);
@@ -326,9 +361,10 @@ static int wait_with(struct waiting *waiting, size_t *ready, double timeout)
             (struct pollfd){.fd = waiting->looks[known].fd, .events = item->write ? POLLOUT : POLLIN};
         known += !error;
     }
-    struct kin__thread *thread = !error && waiting->queues ? kin__sync_thread() : NULL;
+    kin_queue *first = !error ? first_queue(waiting) : NULL;
+    struct kin__thread *thread = first ? kin__sync_thread() : NULL;
     if (thread)
-        kin__use_begin(thread, first_queue(waiting));
+        kin__use_begin(thread, first);
     if (!error)
         error = wait_until(waiting, ready, deadline);
     if (thread)

@@ -1,4 +1,5 @@
 /* pool/wait.c - waiting for several results. */
+#include "message/wait.h"
 #include "base/failure.h"
 #include "family/sealed.h"
 #include "os/os.h"
@@ -153,4 +154,31 @@ int kin_results_wait(kin_result *const *results, size_t count, int wait_for, dou
             kin__local_release(local);
     }
     return error == KIN_ETIMEDOUT ? tell_in_vain(&wait, which) : error;
+}
+
+/* ---- kin_wait -------------------------------------------------------------------------------- */
+
+/* Nothing becomes of it when its maker has ended. In a task: one that has not begun is run. */
+static bool is_ready(const void *object)
+{
+    kin_result *result = (kin_result *)object;
+    struct kin__hand *hand = kin__hand_here();
+    if (!kin__object_is(result, KIN__RESULT_MAGIC) || kin__work_finished(kin__record_state(result)) ||
+        kin__pool_check_maker(result->pool) != 0)
+        return true;
+    return hand && hand->pool == kin__own(result->pool) && kin__hand_run(hand, result) &&
+           kin__work_finished(kin__record_state(result));
+}
+
+static const _Atomic uint32_t *ask(const void *object)
+{
+    kin_result *result = kin__own(object);
+    atomic_fetch_or(&result->wants, KIN__WANTS_CHIME); /* partner in kin__record_tell */
+    return &((kin_pool *)kin__own(result->pool))->chime;
+}
+
+__attribute__((constructor)) static void set_up(void)
+{
+    static const struct kin__wait_kind results = {KIN__RESULT_MAGIC, is_ready, ask};
+    kin__wait_register(&results);
 }
