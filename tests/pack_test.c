@@ -405,6 +405,8 @@ static void malformed_messages_are_refused(void)
         "64f4908080",
         "9b7fffffffffffffff",
         "9bffffffffffffffff",
+        "9bffffffffffffffff01ff",
+        "bbffffffffffffffff0102ff",
         "bb7fffffffffffffff00",
         "bbffffffffffffffff0000",
         "bb8000000000000000",

@@ -393,46 +393,63 @@ static void producers_are_heard_in_their_order(void)
     free_queue(queue);
 }
 
-#define TURNS 2000
+#define SHARE 125
+#define CONSUMERS 4
+
+struct turns {
+    kin_queue *queue;
+    _Atomic int *got; /* by each consumer */
+    int me;
+};
 
 static int take_turns(void *arg)
 {
-    kin_queue **queues = arg;
-    int value, got = 0, error = kin_queue_put(queues[1], &got, sizeof got, 20); /* it is there */
-    child_assert(error == 0);
-    while ((error = kin_queue_get(queues[0], &value, sizeof value, NULL, 20)) == 0) {
-        got++;
+    struct turns *turns = arg;
+    int value, error;
+    while ((error = kin_queue_get(turns->queue, &value, sizeof value, NULL, 20)) == 0) {
+        atomic_fetch_add(&turns->got[turns->me], 1);
         usleep(100); /* it works on it: meanwhile it is another's turn */
     }
     child_assert(error == KIN_ECLOSED);
-    return kin_queue_put(queues[1], &got, sizeof got, 20);
+    return 0;
 }
 
-/* None starves, and none has most of them. */
+static bool all_have_their_share(_Atomic int *got)
+{
+    for (int i = 0; i < CONSUMERS; i++)
+        if (atomic_load(&got[i]) < SHARE)
+            return false;
+    return true;
+}
+
+/* None starves: each has its share before all have got 40 times that, however the machine lets them run. */
 static void consumers_get_their_share(void)
 {
-    enum { CONSUMERS = 4 };
     test_init();
-    kin_queue *queues[2] = {new_queue(10), new_queue(0)};
+    struct turns turns = {new_queue(10), kin_calloc(CONSUMERS, sizeof(_Atomic int)), 0};
     kin_process *processes[CONSUMERS];
-    int sum = 0;
-    for (int i = 0; i < CONSUMERS; i++)
-        processes[i] = start(take_turns, queues, 2);
-    for (int i = 0; i < CONSUMERS; i++)
-        ck_assert_int_eq(get_int(queues[1]), 0);
-    for (int i = 0; i < TURNS; i++)
-        put_int(queues[0], i);
-    ck_assert_int_eq(kin_queue_close(queues[0]), 0);
-    for (int i = 0; i < CONSUMERS; i++) {
-        int got = get_int(queues[1]);
-        ck_assert_msg(got >= TURNS / CONSUMERS / 4, "one has got %d of %d", got, TURNS);
-        sum += got;
+    int puts = 0, sum = 0;
+    for (; turns.me < CONSUMERS; turns.me++)
+        processes[turns.me] = kin_process_start(take_turns, &turns, sizeof turns,
+                                                KIN_PROCESS_OPTIONS(.start_method = test_method()));
+    for (int i = 0; i < CONSUMERS; i++) { /* all are there */
+        ck_assert_msg(processes[i] != NULL, "%s", kin_error_message());
+        while (atomic_load(&turns.got[i]) == 0)
+            put_int(turns.queue, puts++);
     }
-    ck_assert_int_eq(sum, TURNS);
+    for (int most = puts + 40 * CONSUMERS * SHARE; puts < most && !all_have_their_share(turns.got); puts++)
+        put_int(turns.queue, puts);
+    for (int i = 0; i < CONSUMERS; i++)
+        ck_assert_msg(atomic_load(&turns.got[i]) >= SHARE, "one has got %d of %d", atomic_load(&turns.got[i]),
+                      puts);
+    ck_assert_int_eq(kin_queue_close(turns.queue), 0);
     for (int i = 0; i < CONSUMERS; i++)
         join(processes[i]);
-    free_queue(queues[0]);
-    free_queue(queues[1]);
+    for (int i = 0; i < CONSUMERS; i++)
+        sum += atomic_load(&turns.got[i]);
+    ck_assert_int_eq(sum, puts);
+    kin_free((void *)turns.got);
+    free_queue(turns.queue);
 }
 
 static int echo(void *arg)

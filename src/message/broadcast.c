@@ -183,8 +183,7 @@ static int free_it(kin_broadcast *broadcast, kin__id me)
         kin__broadcast_drop(broadcast);
     for (uint32_t i = 0; i < broadcast->readers_most; i++)
         atomic_store(&broadcast->readers[i].sync.head.magic, 0);
-    atomic_store(&broadcast->sync.head.magic, 0);
-    kin__heap_drop(broadcast);
+    kin__sync_free(broadcast);
     return 0;
 }
 

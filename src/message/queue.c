@@ -136,7 +136,7 @@ static void free_contents(kin_queue *queue)
         kin__queue_drop(queue);
 }
 
-/* It is empty. Should we die afterwards, only the queue itself is left behind. */
+/* It is empty. Should we die afterwards, the queue itself is left, and can be freed. */
 static void free_ring(kin_queue *queue)
 {
     struct kin__thread *thread = kin__thread_mine;
@@ -166,8 +166,7 @@ int kin_queue_free(kin_queue *queue)
     free_contents(queue);
     if (queue->ring != queue->first_ring)
         free_ring(queue);
-    atomic_store(&queue->sync.head.magic, 0);
-    kin__heap_drop(queue);
+    kin__sync_free(queue);
     return kin__queue_leave(0);
 }
 

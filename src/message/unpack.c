@@ -118,26 +118,31 @@ static void on_string_start(void *context)
     ((struct head *)context)->pieces = true;
 }
 
+static void on_entries(void *context, kin_item_type type, size_t count)
+{
+    ((struct head *)context)->item.type = type;
+    ((struct head *)context)->item.count = count;
+}
+
+/* One that claims so many entries that it would pass for an open one claims one less: too many all the same. */
 static void on_list(void *context, size_t count)
 {
-    ((struct head *)context)->item.type = KIN_ITEM_LIST;
-    ((struct head *)context)->item.count = count;
+    on_entries(context, KIN_ITEM_LIST, count == KIN_PACK_OPEN ? count - 1 : count);
 }
 
 static void on_map(void *context, size_t count)
 {
-    ((struct head *)context)->item.type = KIN_ITEM_MAP;
-    ((struct head *)context)->item.count = count;
+    on_entries(context, KIN_ITEM_MAP, count == KIN_PACK_OPEN ? count - 1 : count);
 }
 
 static void on_open_list(void *context)
 {
-    on_list(context, KIN_PACK_OPEN);
+    on_entries(context, KIN_ITEM_LIST, KIN_PACK_OPEN);
 }
 
 static void on_open_map(void *context)
 {
-    on_map(context, KIN_PACK_OPEN);
+    on_entries(context, KIN_ITEM_MAP, KIN_PACK_OPEN);
 }
 
 static void on_tag(void *context, uint64_t tag)

@@ -2,6 +2,9 @@
 #include "sync/wait.h"
 
 #include "base/failure.h"
+#include "family/checked.h"
+#include "family/heap.h"
+#include "family/journal.h"
 #include "family/sealed.h"
 #include "kin/heap.h"
 #include "kin/process.h"
@@ -112,11 +115,21 @@ void *kin__sync_publish(void *object, enum kin__object_magic magic)
     return object;
 }
 
+/* As one: whoever dies in it leaves an object that can be freed, or nothing. */
 void kin__sync_free(void *object)
 {
     struct kin__object *head = object;
-    atomic_store(&head->magic, 0);
-    kin_free(object);
+    struct kin__thread *thread = kin__sync_thread();
+    if (!thread || kin__checks_heap()) { /* the latter has guards, and a history */
+        atomic_store(&head->magic, 0);
+        kin_free(object);
+        return;
+    }
+    kin__journal_begin();
+    kin__journal_set32((void *)&head->magic, 0);
+    kin__heap_free_in(thread, object);
+    kin__journal_end();
+    kin__heap_free_finish(thread);
 }
 
 struct kin__title kin__title(const void *object)
