@@ -161,7 +161,7 @@ static void failure_is_told_with_its_cause(void)
         ck_assert_str_eq(error.function, "fail_it");
         ck_assert_int_eq(error.worker, 0);
         ck_assert_int_eq(error.attempts, 1);
-        ck_assert_int_ne(error.pid, getpid());
+        ck_assert_int_eq(error.pid == getpid(), test_kind() == KIN_POOL_THREADS);
         kin_result_free(result);
     }
     ck_assert_int_eq(kin_pool_finish(pool, TOP), 0);
@@ -497,21 +497,26 @@ static void bad_calls_are_told(void)
 }
 
 static const struct test tests[] = {
-    {"apply_returns_what_the_task_wrote", apply_returns_what_the_task_wrote, 20, TEST_EACH_METHOD},
+    {"apply_returns_what_the_task_wrote", apply_returns_what_the_task_wrote, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"many_results_at_once", many_results_at_once, 20, TEST_NOT_VALGRIND},
-    {"result_is_not_ready_before_it_is", result_is_not_ready_before_it_is, 20, TEST_EACH_METHOD},
-    {"failure_is_told_with_its_cause", failure_is_told_with_its_cause, 20, TEST_EACH_METHOD},
+    {"result_is_not_ready_before_it_is", result_is_not_ready_before_it_is, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"failure_is_told_with_its_cause", failure_is_told_with_its_cause, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"death_fails_its_task_alone", death_fails_its_task_alone, 20, TEST_EACH_METHOD},
     {"random_numbers_go_by_seed_and_index", random_numbers_go_by_seed_and_index, 20, TEST_NOT_VALGRIND},
     {"large_input_and_output_go_through", large_input_and_output_go_through, 20, TEST_NOT_VALGRIND},
-    {"result_of_variable_size_is_taken", result_of_variable_size_is_taken, 20, TEST_EACH_METHOD},
+    {"result_of_variable_size_is_taken", result_of_variable_size_is_taken, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"queued_task_is_canceled_and_never_starts", queued_task_is_canceled_and_never_starts, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"running_task_is_canceled_at_once", running_task_is_canceled_at_once, 20, TEST_EACH_METHOD},
-    {"tasks_wait_for_tasks_on_one_worker", tasks_wait_for_tasks_on_one_worker, 20, TEST_EACH_METHOD},
+    {"tasks_wait_for_tasks_on_one_worker", tasks_wait_for_tasks_on_one_worker, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"maps_and_tasks_take_turns", maps_and_tasks_take_turns, 20, TEST_NOT_VALGRIND},
     {"finish_waits_for_what_is_queued_and_tells_what_nobody_read",
-     finish_waits_for_what_is_queued_and_tells_what_nobody_read, 20, TEST_EACH_METHOD},
+     finish_waits_for_what_is_queued_and_tells_what_nobody_read, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
     {"pool_is_freed_with_tasks_under_way", pool_is_freed_with_tasks_under_way, 20, TEST_EACH_METHOD},
     {"bad_calls_are_told", bad_calls_are_told, 20, TEST_NOT_VALGRIND},
 };

@@ -25,6 +25,7 @@
 #include "kin/api.h"
 #include "kin/error.h"
 #include "kin/init.h"
+#include "kin/pool.h"
 #include "kin/start_method.h"
 
 /* Tests of the floors below "process" are linked without it. */
@@ -49,6 +50,7 @@ char **test_argv;
 struct run {
     const struct test *test;
     int method;
+    bool threads;
     char name[300];
 };
 
@@ -59,6 +61,7 @@ static struct {
     bool long_form;
     /* in the test's own process */
     int method;
+    bool threads;
     double deadline; /* a moment */
     struct descriptors before;
     /* shared by the three processes */
@@ -101,6 +104,11 @@ void test_surroundings_changed(void)
         return;
     int err = kin_forkserver_prepare(NULL, NULL, 0, test_time_left());
     ck_assert_msg(err == 0, "forkserver: %d: %s", err, kin_error_message());
+}
+
+int test_kind(void)
+{
+    return the.threads ? KIN_POOL_THREADS : KIN_POOL_PROCESSES;
 }
 
 int test_method(void)
@@ -174,6 +182,7 @@ static void set_up_process(const struct run *run)
     setenv(RUNNING, "1", 1);
     setenv("KIN_START_METHOD", methods[run->method], 1);
     the.method = run->method;
+    the.threads = run->threads;
     the.deadline = now() + stretched(run->test->deadline);
 }
 
@@ -300,6 +309,15 @@ static bool run_one(size_t index, int number)
     return passed;
 }
 
+static void add_run_by_threads(const struct test *test)
+{
+    struct run *run = &the.runs[the.count++];
+    run->test = test;
+    run->method = KIN_START_FORK;
+    run->threads = true;
+    snprintf(run->name, sizeof run->name, "%s_(threads)", test->name);
+}
+
 /* `method` 0: it is not run once for each. */
 static void add_run(const struct test *test, int method)
 {
@@ -312,7 +330,7 @@ static void add_run(const struct test *test, int method)
 static void make_runs(const struct test *tests, size_t count)
 {
     the.count = 0;
-    the.runs = calloc(3 * count + 1, sizeof *the.runs);
+    the.runs = calloc(4 * count + 1, sizeof *the.runs);
     if (!the.runs)
         abort();
     for (size_t i = 0; i < count; i++) {
@@ -321,6 +339,8 @@ static void make_runs(const struct test *tests, size_t count)
         if (tests[i].flags & TEST_EACH_METHOD) {
             for (int method = KIN_START_FORK; method <= KIN_START_FORKSERVER; method++)
                 add_run(&tests[i], method);
+            if (tests[i].flags & TEST_AND_THREADS)
+                add_run_by_threads(&tests[i]);
         } else {
             add_run(&tests[i], 0);
             if (tests[i].flags & TEST_BY_FORKSERVER)

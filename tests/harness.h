@@ -51,6 +51,7 @@ enum test_flags {
     TEST_NOT_VALGRIND = 8,      /* skipped under valgrind: 3.19 has no pidfd_open, so it starts no children.
                                    TEST_EACH_METHOD implies it */
     TEST_BY_FORKSERVER = 32,    /* run it under forkserver alone. Implies TEST_NOT_VALGRIND too */
+    TEST_AND_THREADS = 64,      /* beside TEST_EACH_METHOD: also with a pool of threads, see test_kind() */
     TEST_NOT_ASAN = 16          /* skipped under AddressSanitizer (say why at the table's entry) */
 };
 
@@ -72,6 +73,9 @@ extern char **test_argv;
 /* The start method (enum kin_start_method) that a test with TEST_EACH_METHOD is to use; it is also what
  * KIN_START_METHOD says meanwhile, so that the default will do. Otherwise KIN_START_FORK. */
 int test_method(void);
+
+/* The kind of pool (enum kin_pool_kind) that a test with TEST_AND_THREADS is to use: processes, but in its run of that name. */
+int test_kind(void);
 
 /* Under forkserver, children have the streams, environment, directory and limits that the template was started with: call
  * this after a change of them. It does nothing under other methods. */

@@ -356,15 +356,15 @@ static void bad_calls_are_told(void)
 
 static const struct test tests[] = {
     {"results_come_in_order_from_a_bounded_window", results_come_in_order_from_a_bounded_window, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"unordered_results_come_as_they_are_finished", unordered_results_come_as_they_are_finished, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"failed_items_are_told_and_the_rest_goes_on", failed_items_are_told_and_the_rest_goes_on, 20,
      TEST_EACH_METHOD},
     {"input_comes_from_a_queue_until_it_is_closed", input_comes_from_a_queue_until_it_is_closed, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"endless_input_takes_constant_memory", endless_input_takes_constant_memory, 120, TEST_NOT_VALGRIND},
-    {"tasks_iterate_within_tasks", tasks_iterate_within_tasks, 20, TEST_EACH_METHOD},
+    {"tasks_iterate_within_tasks", tasks_iterate_within_tasks, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
     {"reduction_repeats_to_the_last_bit", reduction_repeats_to_the_last_bit, 30, TEST_NOT_VALGRIND},
     {"bad_calls_are_told", bad_calls_are_told, 20, TEST_NOT_VALGRIND},
 };

@@ -302,14 +302,15 @@ static void workers_are_killed_at_random(void)
 
 static const struct test tests[] = {
     {"each_item_is_done_once_and_in_its_place", each_item_is_done_once_and_in_its_place, 30,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"failures_are_told_in_order_and_the_rest_is_done", failures_are_told_in_order_and_the_rest_is_done, 20,
      TEST_EACH_METHOD},
-    {"first_failure_stops_the_rest", first_failure_stops_the_rest, 20, TEST_EACH_METHOD},
+    {"first_failure_stops_the_rest", first_failure_stops_the_rest, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
     {"map_is_canceled_as_a_whole", map_is_canceled_as_a_whole, 20, TEST_NOT_VALGRIND},
     {"time_limit_is_each_items", time_limit_is_each_items, 20, TEST_NOT_VALGRIND},
-    {"what_items_made_is_taken_together", what_items_made_is_taken_together, 20, TEST_EACH_METHOD},
-    {"tasks_map_within_tasks", tasks_map_within_tasks, 20, TEST_EACH_METHOD},
+    {"what_items_made_is_taken_together", what_items_made_is_taken_together, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"tasks_map_within_tasks", tasks_map_within_tasks, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
     {"workers_are_killed_at_random", workers_are_killed_at_random, 60, TEST_EACH_METHOD},
 };
 TEST_MAIN("map_async", tests)

@@ -132,7 +132,8 @@ static void pool_that_cannot_be_started_leaves_no_process(void)
     limit = before;
     limit.rlim_cur = (rlim_t)next + 6;
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 30, .start_method = test_method()));
+    kin_pool *pool =
+        kin_pool_new(KIN_POOL_OPTIONS(.workers = 30, .start_method = test_method(), .kind = test_kind()));
     int code = kin_error_code();
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
     ck_assert_ptr_null(pool);
@@ -161,8 +162,8 @@ static void pool_that_was_not_finished_is_warned_of(void)
 {
     test_init();
     kin_log_set_callback(count_warning, NULL);
-    kin_pool_free(
-        kin_pool_new(KIN_POOL_OPTIONS(.workers = 1, .start_method = test_method(), .finalizer = do_nothing)));
+    kin_pool_free(kin_pool_new(KIN_POOL_OPTIONS(.workers = 1, .start_method = test_method(),
+                                                .kind = test_kind(), .finalizer = do_nothing)));
     kin_log_set_callback(NULL, NULL);
     ck_assert_int_eq(warnings, 1);
 }
@@ -172,23 +173,24 @@ static void pool_of_no_workers_is_refused(void)
     test_init();
     static const int counts[] = {-1, -2, 100000};
     for (int i = 0; i < 3; i++) {
-        ck_assert_ptr_null(
-            kin_pool_new(KIN_POOL_OPTIONS(.workers = counts[i], .start_method = test_method())));
+        ck_assert_ptr_null(kin_pool_new(
+            KIN_POOL_OPTIONS(.workers = counts[i], .start_method = test_method(), .kind = test_kind())));
         ck_assert_int_eq(kin_error_code(), KIN_EINVAL);
     }
 }
 
 static const struct test tests[] = {
-    {"several_arguments_are_a_struct", several_arguments_are_a_struct, 20, TEST_EACH_METHOD},
-    {"empty_input_is_no_error", empty_input_is_no_error, 20, TEST_EACH_METHOD},
+    {"several_arguments_are_a_struct", several_arguments_are_a_struct, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"empty_input_is_no_error", empty_input_is_no_error, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
     {"input_that_fails_is_told_after_the_results", input_that_fails_is_told_after_the_results, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"what_tasks_were_given_is_released_with_their_results",
-     what_tasks_were_given_is_released_with_their_results, 20, TEST_EACH_METHOD},
+     what_tasks_were_given_is_released_with_their_results, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
     {"pool_that_cannot_be_started_leaves_no_process", pool_that_cannot_be_started_leaves_no_process, 20,
      TEST_EACH_METHOD},
     {"pool_that_was_not_finished_is_warned_of", pool_that_was_not_finished_is_warned_of, 20,
      TEST_EACH_METHOD},
-    {"pool_of_no_workers_is_refused", pool_of_no_workers_is_refused, 20, TEST_EACH_METHOD},
+    {"pool_of_no_workers_is_refused", pool_of_no_workers_is_refused, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
 };
 TEST_MAIN("pool_cases", tests)

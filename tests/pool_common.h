@@ -10,7 +10,8 @@
 
 static inline kin_pool *new_pool(int workers)
 {
-    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = workers, .start_method = test_method()));
+    kin_pool *pool = kin_pool_new(
+        KIN_POOL_OPTIONS(.workers = workers, .start_method = test_method(), .kind = test_kind()));
     ck_assert_msg(pool != NULL, "%s", kin_error_message());
     return pool;
 }

@@ -431,13 +431,13 @@ static int dying_initializer(void **state, const void *arg)
 static void pool_that_cannot_start_says_why(void)
 {
     test_init();
-    kin_pool *pool = kin_pool_new(
-        KIN_POOL_OPTIONS(.workers = 2, .initializer = failing_initializer, .start_method = test_method()));
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 2, .initializer = failing_initializer,
+                                                   .start_method = test_method(), .kind = test_kind()));
     ck_assert_int_eq(kin_pool_for(pool, hang_at_two, KIN_MAP_ARGS(.count = 10)), KIN_EFAILED);
     ck_assert_ptr_nonnull(strstr(kin_error_message(), "no licence for the solver"));
     kin_pool_free(pool);
-    pool = kin_pool_new(
-        KIN_POOL_OPTIONS(.workers = 2, .initializer = dying_initializer, .start_method = test_method()));
+    pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 2, .initializer = dying_initializer,
+                                         .start_method = test_method(), .kind = test_kind()));
     ck_assert_int_eq(kin_pool_for(pool, hang_at_two, KIN_MAP_ARGS(.count = 10)), KIN_EDIED);
     ck_assert_ptr_nonnull(strstr(kin_error_message(), "before they are ready"));
     kin_pool_free(pool);
@@ -714,13 +714,15 @@ static void pool_leaves_nothing_in_the_heap(void)
 }
 
 static const struct test tests[] = {
-    {"map_over_private_arrays", map_over_private_arrays, 20, TEST_EACH_METHOD},
-    {"map_over_shared_arrays_copies_nothing", map_over_shared_arrays_copies_nothing, 10, TEST_EACH_METHOD},
+    {"map_over_private_arrays", map_over_private_arrays, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"map_over_shared_arrays_copies_nothing", map_over_shared_arrays_copies_nothing, 10,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"for_runs_each_index_once_over_windows", for_runs_each_index_once_over_windows, 60, 0},
     {"empty_map_succeeds", empty_map_succeeds, 5, 0},
-    {"failures_are_collected_in_order", failures_are_collected_in_order, 10, TEST_EACH_METHOD},
-    {"first_failure_stops_the_map", first_failure_stops_the_map, 20, TEST_EACH_METHOD},
-    {"own_error_codes_arrive", own_error_codes_arrive, 5, TEST_EACH_METHOD},
+    {"failures_are_collected_in_order", failures_are_collected_in_order, 10,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"first_failure_stops_the_map", first_failure_stops_the_map, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"own_error_codes_arrive", own_error_codes_arrive, 5, TEST_EACH_METHOD | TEST_AND_THREADS},
     {"a_death_fails_only_its_own_item", a_death_fails_only_its_own_item, 10, TEST_EACH_METHOD},
     {"exit_in_a_task_fails_it", exit_in_a_task_fails_it, 10, TEST_EACH_METHOD},
     {"a_death_is_retried", a_death_is_retried, 10, TEST_EACH_METHOD},
@@ -733,13 +735,16 @@ static const struct test tests[] = {
     {"pool_that_cannot_start_says_why", pool_that_cannot_start_says_why, 10, TEST_EACH_METHOD},
     {"context_is_shared_or_copied_or_refused", context_is_shared_or_copied_or_refused, 10, TEST_EACH_METHOD},
     {"results_of_variable_size_come_back", results_of_variable_size_come_back, 10, TEST_EACH_METHOD},
-    {"progress_is_told_in_the_caller", progress_is_told_in_the_caller, 20, TEST_EACH_METHOD},
+    {"progress_is_told_in_the_caller", progress_is_told_in_the_caller, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"interrupt_ends_the_map_and_the_workers", interrupt_ends_the_map_and_the_workers, 10, TEST_EACH_METHOD},
     {"inline_pool_runs_in_the_caller", inline_pool_runs_in_the_caller, 10, 0},
     {"misuse_is_told", misuse_is_told, 10, 0},
     {"map_within_a_map_of_the_same_pool_is_refused", map_within_a_map_of_the_same_pool_is_refused, 10, 0},
-    {"workers_may_have_pools_of_their_own", workers_may_have_pools_of_their_own, 20, TEST_EACH_METHOD},
-    {"pool_leaves_nothing_in_the_heap", pool_leaves_nothing_in_the_heap, 20, TEST_EACH_METHOD},
+    {"workers_may_have_pools_of_their_own", workers_may_have_pools_of_their_own, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"pool_leaves_nothing_in_the_heap", pool_leaves_nothing_in_the_heap, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
 };
 
 TEST_MAIN("pool", tests)

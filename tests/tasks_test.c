@@ -527,8 +527,8 @@ static int refuse(void **state, const void *arg)
 static void pool_that_cannot_start_workers_says_why(void)
 {
     test_init();
-    kin_pool *pool =
-        kin_pool_new(KIN_POOL_OPTIONS(.workers = 2, .start_method = test_method(), .initializer = refuse));
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 2, .start_method = test_method(),
+                                                   .kind = test_kind(), .initializer = refuse));
     ck_assert_ptr_nonnull(pool);
     for (int i = 0; i < 3; i++) {
         kin_task_error error;
@@ -613,10 +613,10 @@ static void workers_end_after_so_many_tasks(void)
     enum { TASKS = 60, EACH = 10 };
     test_init();
     _Atomic uint32_t *ends = kin_calloc(1, sizeof *ends);
-    kin_pool *pool =
-        kin_pool_new(KIN_POOL_OPTIONS(.workers = 3, .start_method = test_method(), .tasks_per_worker = EACH,
-                                      .initializer = get_counter, .finalizer = count_end, .init_arg = &ends,
-                                      .init_arg_size = sizeof ends));
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 3, .start_method = test_method(),
+                                                   .kind = test_kind(), .tasks_per_worker = EACH,
+                                                   .initializer = get_counter, .finalizer = count_end,
+                                                   .init_arg = &ends, .init_arg_size = sizeof ends));
     ck_assert_ptr_nonnull(pool);
     for (int way = 0; way < 3; way++) {
         int pids[TASKS], in[TASKS] = {0};
@@ -663,8 +663,8 @@ static void worker_that_leaks_is_renewed(void)
 {
     enum { TASKS = 40 };
     test_init();
-    kin_pool *pool = kin_pool_new(
-        KIN_POOL_OPTIONS(.workers = 1, .start_method = test_method(), .memory_ceiling = (size_t)8 << 20));
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 1, .start_method = test_method(),
+                                                   .kind = test_kind(), .memory_ceiling = (size_t)8 << 20));
     int before = 0, renewed = 0, in_a_row = 0;
     for (int i = 0; i < TASKS; i++) {
         int pid;
@@ -686,8 +686,8 @@ static void pool_is_closed_with_more_to_do_than_its_workers_live(void)
     test_init();
     double a_while = 0.02;
     kin_result *results[TASKS];
-    kin_pool *pool =
-        kin_pool_new(KIN_POOL_OPTIONS(.workers = 3, .start_method = test_method(), .tasks_per_worker = 1));
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 3, .start_method = test_method(),
+                                                   .kind = test_kind(), .tasks_per_worker = 1));
     for (int i = 0; i < TASKS; i++)
         results[i] = submit(pool, sleep_for, KIN_APPLY_ARGS(.in = &a_while, .in_size = sizeof a_while));
     ck_assert_msg(kin_pool_finish(pool, TOP) == 0, "%s", kin_error_message());
@@ -703,10 +703,12 @@ static const struct test tests[] = {
      TEST_EACH_METHOD | TEST_NOT_ASAN /* its blocks are larger */},
     {"workers_end_after_so_many_tasks", workers_end_after_so_many_tasks, 30, TEST_EACH_METHOD},
     {"pool_is_closed_with_more_to_do_than_its_workers_live",
-     pool_is_closed_with_more_to_do_than_its_workers_live, 20, TEST_EACH_METHOD},
-    {"wait_for_first_all_and_first_failure", wait_for_first_all_and_first_failure, 20, TEST_EACH_METHOD},
-    {"task_waits_for_several", task_waits_for_several, 20, TEST_EACH_METHOD},
-    {"done_functions_run_in_dispatch_alone", done_functions_run_in_dispatch_alone, 20, TEST_EACH_METHOD},
+     pool_is_closed_with_more_to_do_than_its_workers_live, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"wait_for_first_all_and_first_failure", wait_for_first_all_and_first_failure, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"task_waits_for_several", task_waits_for_several, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"done_functions_run_in_dispatch_alone", done_functions_run_in_dispatch_alone, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"descriptor_tells_of_deaths_and_cancels", descriptor_tells_of_deaths_and_cancels, 20, TEST_NOT_VALGRIND},
     {"time_limit_kills_soon_and_alone", time_limit_kills_soon_and_alone, 20, TEST_EACH_METHOD},
     {"cpu_limit_counts_cpu_time_only", cpu_limit_counts_cpu_time_only, 20, TEST_NOT_VALGRIND},
@@ -719,7 +721,7 @@ static const struct test tests[] = {
     {"task_that_kills_its_workers_is_set_aside", task_that_kills_its_workers_is_set_aside, 20,
      TEST_EACH_METHOD},
     {"pool_that_cannot_start_workers_says_why", pool_that_cannot_start_workers_says_why, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"tasks_of_higher_priority_begin_first", tasks_of_higher_priority_begin_first, 20, TEST_NOT_VALGRIND},
 };
 TEST_MAIN("tasks", tests)

@@ -91,8 +91,12 @@ static int add_slab(struct kin__desk *desk)
     uintptr_t first = ((uintptr_t)(common + 1) + align - 1) & ~(uintptr_t)(align - 1);
     slab->records = (kin_result *)first;
     memset(kin__own(slab->records), 0, KIN__SLAB_RECORDS * sizeof(kin_result));
-    for (int i = KIN__SLAB_RECORDS - 1; i >= 0; i--)
+    for (int i = KIN__SLAB_RECORDS - 1; i >= 0; i--) {
+        kin_result *record = kin__own(&slab->records[i]);
+        record->pool =
+            (kin_pool *)kin__common((uintptr_t)desk->pool); /* for good: who has finished it still asks */
         put_on(&desk->free, &slab->records[i]);
+    }
     slab->next = atomic_load_explicit(desk->slabs, memory_order_relaxed);
     /* Release: partner is the acquire in kin__each_record. */
     atomic_store_explicit(desk->slabs, common, memory_order_release);

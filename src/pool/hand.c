@@ -177,7 +177,7 @@ static bool claim_and_run(struct kin__hand *hand, kin_result *common, uint64_t s
         leave(hand, ref, outer, false);
         return false;
     }
-    record->outer = outer;
+    atomic_store_explicit(&record->outer, outer, memory_order_relaxed);
     run(hand, common, running, outer);
     return true;
 }

@@ -18,7 +18,7 @@ void kin__run_inline(struct kin__map *map)
 {
     kin_pool *pool = map->pool;
     struct kin__seat *seat = &pool->seats[0];
-    pool->job.chosen = 1;
+    pool->chosen = 1;
     if (atomic_load(&seat->ready) != KIN__READY && kin__inline_initialize(map->local) != 0) {
         kin__map_break(map);
         return;

@@ -3,7 +3,6 @@
 
 #include "base/failure.h"
 #include "base/log.h"
-#include "family/guardian.h"
 #include "family/sealed.h"
 #include "os/os.h"
 #include "pool/burial.h"

@@ -132,7 +132,6 @@ struct kin__job {
     uint32_t retry_on; /* 1 << enum kin_cause */
     int32_t priority;  /* as the lanes have it: tasks of a lower one wait while there are items to claim */
     uint64_t seed;     /* of the tasks' random numbers */
-    int32_t chosen;    /* how many seats take part */
     bool stop_on_failure;
     bool journaled;
 };
@@ -159,6 +158,7 @@ struct kin_pool {
     _Atomic uint32_t canceled; /* it is being freed: a map under way is to end */
 
     struct kin__job job;
+    _Atomic int32_t chosen;              /* how many seats take part in the round */
     _Alignas(128) _Atomic uint64_t next; /* claimed so far; on a line of its own */
     _Alignas(128) _Atomic uint32_t stop; /* no further item is to start */
     _Atomic uint32_t again;              /* items of this round are to be tried again */

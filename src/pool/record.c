@@ -75,7 +75,7 @@ static void clean_item(const struct kin__batch *batch, size_t at, size_t end)
 void kin__record_clean_attempt(kin_result *common)
 {
     kin_result *record = kin__own(common);
-    record->outer = 0;
+    atomic_store_explicit(&record->outer, 0, memory_order_relaxed);
     if (record->memory) /* of a piece, what was done is kept */
         kin__arena_rollback(record->memory, record->batch ? record->mark : 0);
     if (record->batch) {

@@ -135,8 +135,8 @@ struct kin_result {
     size_t mark;            /* a piece: of memory, what belongs to items that are done */
     size_t hit_at;          /* where it was then */
     _Atomic uint32_t
-        hit;        /* enum kin_cause: the limit for which its worker is being killed, and it tried again */
-    uint64_t outer; /* a reference: what its worker runs it on top of; 0: nothing */
+        hit; /* enum kin_cause: the limit for which its worker is being killed, and it tried again */
+    _Atomic uint64_t outer; /* a reference: what its worker runs it on top of; 0: nothing */
     kin_arena *memory;
     kin_arena *story; /* where the failure lies */
     struct kin__failure *_Atomic failure;

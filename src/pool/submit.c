@@ -141,7 +141,6 @@ static int fill(struct kin__desk *desk, kin_result *common, void (*fn)(void), co
     atomic_store_explicit(&record->wants, 0, memory_order_relaxed);
     atomic_store_explicit(&record->sleeper, 0, memory_order_relaxed);
     record->context = args->context;
-    record->pool = (kin_pool *)kin__common((uintptr_t)pool);
     record->out_size = args->out_size;
     record->index = args->index;
     record->seed = args->seed;
@@ -149,7 +148,7 @@ static int fill(struct kin__desk *desk, kin_result *common, void (*fn)(void), co
     set_limits(record, args);
     atomic_store_explicit(&record->began, 0, memory_order_relaxed);
     record->wall = 0;
-    record->outer = 0;
+    atomic_store_explicit(&record->outer, 0, memory_order_relaxed);
     record->pid = 0;
     record->worker = -1;
     record->attempts = 0;

@@ -44,7 +44,7 @@ static bool has_answered(const struct kin__map *map, int worker)
 
 static bool all_answered(const struct kin__map *map)
 {
-    for (int i = 0; i < map->pool->job.chosen; i++)
+    for (int i = 0; i < map->pool->chosen; i++)
         if (!has_answered(map, i))
             return false;
     return true;
@@ -56,7 +56,7 @@ static void withdraw(const struct kin__map *map)
     kin_pool *pool = map->pool;
     if (atomic_load(&pool->next) < pool->job.total && !atomic_load(&pool->stop))
         return;
-    for (int i = 0; i < pool->job.chosen; i++)
+    for (int i = 0; i < pool->chosen; i++)
         if (!has_answered(map, i) && kin__seat_take(&pool->seats[i], map->local->round))
             atomic_store(&pool->seats[i].answered, map->local->round);
 }
@@ -103,7 +103,7 @@ static void check_limits(struct kin__map *map, int worker, double now)
 
 static void end_busy_workers(struct kin__map *map)
 {
-    for (int i = 0; i < map->pool->job.chosen; i++)
+    for (int i = 0; i < map->pool->chosen; i++)
         if (map->local->posts[i].taken && !has_answered(map, i) &&
             atomic_load(&map->pool->seats[i].taken) == map->local->round)
             kin__post_kill(&map->local->posts[i]);
@@ -148,7 +148,7 @@ static bool look(struct kin__map *map, bool thoroughly)
     check_interrupt(map);
     kin__map_check_canceled(map);
     withdraw(map);
-    for (int i = 0; i < map->pool->job.chosen; i++) {
+    for (int i = 0; i < map->pool->chosen; i++) {
         struct kin__post *post = &map->local->posts[i];
         if (post->taken && thoroughly)
             kin__post_look(post);
@@ -180,7 +180,7 @@ static double tick(const struct kin__map *map)
 /* Only where a CPU is left for it: with all of them at work, spinning delays the work. */
 static void spin(const struct kin__map *map)
 {
-    if (map->pool->job.chosen >= map->pool->cpus)
+    if (map->pool->chosen >= map->pool->cpus)
         return;
     double until = kin__os_now() + SPIN;
     while (!all_answered(map) && kin__os_now() < until) {
@@ -224,7 +224,7 @@ void kin__map_seats(struct kin__map *map, int count)
 /* Workers that died between rounds fail nothing; seats 0 to chosen-1 must be taken. */
 static int man_seats(struct kin__map *map)
 {
-    for (int i = 0; i < map->pool->job.chosen; i++) {
+    for (int i = 0; i < map->pool->chosen; i++) {
         struct kin__post *post = &map->local->posts[i];
         /* One that has died unnoticed will be noticed in the round: no system call for each seat here. */
         if (post->taken && !atomic_load(&post->ended))
@@ -246,10 +246,10 @@ static int man_seats(struct kin__map *map)
 static void ring_seats(struct kin__map *map)
 {
     kin_pool *pool = map->pool;
-    for (int i = 0; i < pool->job.chosen; i++)
+    for (int i = 0; i < pool->chosen; i++)
         atomic_store_explicit(&pool->seats[i].current, 0, memory_order_relaxed);
     map->local->round++;
-    for (int i = 0; i < pool->job.chosen; i++) {
+    for (int i = 0; i < pool->chosen; i++) {
         /* Publishes the job. Sequentially consistent: partner in wait_for_doorbell. */
         atomic_store(&pool->seats[i].doorbell, map->local->round);
         kin__seat_ring(&pool->seats[i]);
@@ -261,11 +261,11 @@ static void run_round(struct kin__map *map, const uint32_t *list, size_t total)
     kin_pool *pool = map->pool;
     pool->job.list = list;
     pool->job.total = total;
-    pool->job.chosen = total < (size_t)pool->workers ? (int)total : pool->workers;
+    pool->chosen = total < (size_t)pool->workers ? (int)total : pool->workers;
     atomic_store(&pool->next, 0);
     atomic_store(&pool->again, 0);
     map->undone = false;
-    kin__map_seats(map, pool->job.chosen);
+    kin__map_seats(map, pool->chosen);
     if (man_seats(map) != 0) {
         kin__map_break(map);
         return;

@@ -93,7 +93,7 @@ static size_t next_chunk(const struct kin__hand *hand, size_t claimed)
     if (job->chunk)
         return job->chunk;
     size_t left = claimed < job->total ? job->total - claimed : 0;
-    size_t share = left / (2 * (size_t)job->chosen) + 1;
+    size_t share = left / (2 * (size_t)hand->pool->chosen) + 1;
     size_t chunk = (size_t)hand->chunk;
     return chunk < share ? chunk : share;
 }
@@ -155,7 +155,7 @@ static void answer(struct kin__hand *hand, uint32_t round)
     kin__windows_close(hand->seat->results);
     kin__windows_close(hand->seat->notes);
     atomic_store(&hand->seat->answered, round);
-    for (int i = 0; i < pool->job.chosen; i++)
+    for (int i = 0; i < pool->chosen; i++)
         if (atomic_load(&pool->seats[i].taken) == round && atomic_load(&pool->seats[i].answered) != round)
             return;
     atomic_fetch_add(&pool->event, 1);
