@@ -205,6 +205,17 @@ size_t kin__os_modules_named(bool (*is_wanted)(const char *name), char (*names)[
     return wanted.count;
 }
 
+void kin__os_module_symbols(const char *name, const char *const *symbols, size_t count, void **out)
+{
+    pthread_mutex_lock(&looking);
+    void *module = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
+    for (size_t i = 0; i < count; i++)
+        out[i] = module ? dlsym(module, symbols[i]) : NULL;
+    if (module)
+        dlclose(module);
+    pthread_mutex_unlock(&looking);
+}
+
 void kin__os_keep_module(uintptr_t address)
 {
     Dl_info about;

@@ -49,6 +49,9 @@ uint64_t kin__os_module_unloads(void);
 /* What the loader calls those modules of whose names `is_wanted` says so, up to `capacity`. How many they are. */
 size_t kin__os_modules_named(bool (*is_wanted)(const char *name), char (*names)[PATH_MAX], size_t capacity);
 
+/* The addresses, or NULL, of `count` symbols of a module that is loaded, by the loader's name for it. */
+void kin__os_module_symbols(const char *name, const char *const *symbols, size_t count, void **out);
+
 /* Around fork(), and in a child: no other thread looks at modules by kin meanwhile, or its child could never. */
 void kin__os_modules_before_fork(void);
 void kin__os_modules_after_fork(void);

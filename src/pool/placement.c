@@ -5,8 +5,8 @@
 #include "os/module.h"
 #include "os/os.h"
 #include "pool/hand.h"
+#include "process/child.h"
 
-#include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,21 +166,22 @@ static bool is_threaded(const char *path)
 
 static size_t find_setters(const char *name, struct loaded *out, size_t count)
 {
-    void *library = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
-    for (size_t i = 0; library && i < sizeof setters / sizeof *setters && count < LOADED_MAX; i++) {
-        struct loaded *loaded = &out[count];
-        *(void **)&loaded->set = dlsym(library, setters[i]);
-        loaded->variable = variables[i];
-        count += loaded->set != NULL;
-    }
-    if (library)
-        dlclose(library);
+    enum { SETTERS = sizeof setters / sizeof *setters };
+    void *addresses[SETTERS];
+    kin__os_module_symbols(name, setters, SETTERS, addresses);
+    for (size_t i = 0; i < SETTERS && count < LOADED_MAX; i++)
+        if (addresses[i]) {
+            *(void **)&out[count].set = addresses[i];
+            out[count++].variable = variables[i];
+        }
     return count;
 }
 
 static void find_libraries(void)
 {
     char names[LOADED_MAX][PATH_MAX];
+    if (kin__child_forked_beside_threads()) /* it has what its maker had found */
+        return;
     size_t count = kin__os_modules_named(is_threaded, names, LOADED_MAX);
     struct loaded libraries_found[LOADED_MAX];
     size_t setters_found = 0;

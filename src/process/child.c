@@ -36,6 +36,8 @@
 #define DAEMON_PATIENCE 1.0 /* seconds between SIGTERM and SIGKILL for daemons at exit */
 
 bool kin__flushed_all;
+static bool beside_threads,
+    were_beside_threads; /* see kin__child_forked_beside_threads; and before the last fork */
 _Atomic bool kin__exiting;
 bool kin__start_warned;
 
@@ -155,6 +157,11 @@ void kin__at_exit(int status, void *unused)
     tell_end(me, status);
 }
 
+bool kin__child_forked_beside_threads(void)
+{
+    return beside_threads;
+}
+
 bool kin__child_alone(void)
 {
     return __libc_single_threaded || kin__os_thread_count() == 1 + kin__own_threads();
@@ -250,6 +257,8 @@ static void install_carried(const kin_process *process)
 void kin__child_run_forked(kin__id id, pid_t parent)
 {
     kin__os_drop_output();
+    if (kin__flushed_all) /* its starter has looked: there were kin's own threads at most */
+        beside_threads = were_beside_threads;
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     kin__os_reset_signals(kin__os_fatal_catch() | KIN__SIGNAL_BIT(parent_died));
     kin__member_forked();
@@ -310,6 +319,8 @@ static void forked(void)
 static void after_fork_in_child(void)
 {
     /* The rest is done when the child first calls kin, or by kin__child_run_forked. */
+    were_beside_threads = beside_threads;
+    beside_threads |= !__libc_single_threaded;
     kin__guardian_unlock_in_child();
     kin__os_modules_forked();
     kin__handles_forked();

@@ -30,6 +30,10 @@ extern _Atomic bool kin__exiting;
 /* It has been told that a fork beside threads is a danger. (Beside the others: in a child this page is written anyway.) */
 extern bool kin__start_warned;
 
+/* Whether this process, or one that it was forked from, was forked while threads of the program's may have been in the loader or the
+ * like: locks of libc's may be held in it for ever. */
+bool kin__child_forked_beside_threads(void);
+
 /* Whether the program has no threads but the calling one. */
 bool kin__child_alone(void);
 

@@ -269,6 +269,41 @@ static int submit_one(kin_task *task, const void *in, void *out)
         KIN_APPLY_ARGS(.in = in, .in_size = sizeof(int), .out = out, .out_size = sizeof(int)));
 }
 
+/* A pool of the task's own, whose workers are forked again. */
+static int add_by_a_pool_of_its_own(kin_task *task, const void *in, void *out)
+{
+    (void)task;
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 1, .start_method = KIN_START_FORK));
+    if (!pool)
+        return kin_error_code();
+    int error = kin_pool_apply(
+        pool, add_one, KIN_APPLY_ARGS(.in = in, .in_size = sizeof(int), .out = out, .out_size = sizeof(int)));
+    kin_pool_free(pool);
+    return error;
+}
+
+static void pools_in_tasks_start_while_a_thread_has_the_loaders_lock(void)
+{
+    test_init();
+    pthread_t looker;
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 1, .start_method = KIN_START_FORK));
+    atomic_store(&looks, true);
+    ck_assert_int_eq(pthread_create(&looker, NULL, look_at_modules, NULL), 0);
+    for (int i = 0; i < 20; i++) {
+        int out = 0;
+        ck_assert_int_eq(kin_pool_apply(pool, die, NULL),
+                         KIN_EDIED); /* the next worker is forked beside the looker */
+        ck_assert_msg(kin_pool_apply(pool, add_by_a_pool_of_its_own,
+                                     KIN_APPLY_ARGS(.in = &i, .in_size = sizeof i, .out = &out,
+                                                    .out_size = sizeof out)) == 0,
+                      "%s", kin_error_message());
+        ck_assert_int_eq(out, i + 1);
+    }
+    atomic_store(&looks, false);
+    pthread_join(looker, NULL);
+    kin_pool_free(pool);
+}
+
 static void workers_start_while_a_thread_has_the_loaders_lock(void)
 {
     test_init();
@@ -399,6 +434,8 @@ static const struct test tests[] = {
      TEST_EACH_METHOD | TEST_NOT_ASAN},
     {"founder_goes_on_without_its_main_thread", founder_goes_on_without_its_main_thread, 10,
      TEST_NOT_VALGRIND | TEST_NOT_ASAN},
+    {"pools_in_tasks_start_while_a_thread_has_the_loaders_lock",
+     pools_in_tasks_start_while_a_thread_has_the_loaders_lock, 60, TEST_NOT_VALGRIND},
     {"workers_start_while_a_thread_has_the_loaders_lock", workers_start_while_a_thread_has_the_loaders_lock,
      60, 0},
     {"processes_start_amid_busy_threads", processes_start_amid_busy_threads, 30, TEST_EACH_METHOD},
