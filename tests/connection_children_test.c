@@ -1,6 +1,7 @@
 /* connection_children_test.c - kin/connection.h: connections that children are given, by each start method. */
 #include "connection_common.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "message/transit.h"
@@ -286,6 +287,33 @@ static int receive_nothing(void *arg)
     return 0;
 }
 
+static int count_open(void *arg)
+{
+    int count = 0;
+    (void)arg;
+    for (int fd = 0; fd < 1024; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+/* What is on its way meanwhile is the parent's alone. */
+static void child_has_no_descriptor_of_a_message_under_way(void)
+{
+    static unsigned char bytes[LARGE];
+    test_init();
+    struct ends ends = pair(PIPE);
+    kin_process *before = start_with(count_open, NULL, 0);
+    kin_end end;
+    ck_assert_int_eq(kin_process_join(before, TOP), 0);
+    ck_assert_int_eq(kin_process_end(before, &end), 0);
+    send_ok(ends.own, bytes, LARGE);
+    ck_assert_int_eq(kin_connection_recv(ends.other, bytes, 5, NULL, TOP), KIN_ETOOLARGE);
+    join(start_with(count_open, NULL, 0), end.exit_code);
+    ck_assert_int_eq(kin_connection_recv(ends.other, bytes, LARGE, NULL, TOP), 0);
+    kin_process_free(before);
+    close_both(ends);
+}
+
 /* Small, and by reference. */
 static void message_that_was_left_stays_with_who_left_it(void)
 {
@@ -311,7 +339,10 @@ struct many_given {
 static int receive_from_the_first(void *arg)
 {
     const struct many_given *given = arg;
-    recv_text(given->mine[0], "for the second");
+    char text[20];
+    size_t size = 0;
+    child_assert(kin_connection_recv(given->mine[0], text, sizeof text, &size, 10) == 0);
+    child_assert(size == 14 && memcmp(text, "for the second", 14) == 0);
     return 0;
 }
 
@@ -349,6 +380,8 @@ static const struct test tests[] = {
     {"grandchild_has_it_too", grandchild_has_it_too, 20, TEST_EACH_METHOD},
     {"end_of_a_killed_child_is_told", end_of_a_killed_child_is_told, 10, TEST_EACH_METHOD},
     {"child_has_many", child_has_many, 20, TEST_EACH_METHOD},
+    {"child_has_no_descriptor_of_a_message_under_way", child_has_no_descriptor_of_a_message_under_way, 10,
+     TEST_EACH_METHOD},
     {"message_that_was_left_stays_with_who_left_it", message_that_was_left_stays_with_who_left_it, 10,
      TEST_EACH_METHOD},
     {"child_has_none_of_those_whose_start_failed", child_has_none_of_those_whose_start_failed, 20,

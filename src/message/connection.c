@@ -74,13 +74,6 @@ kin_connection *kin_connection_from_fd(int fd)
     return kin__connection_new(fd, KIN__READS | KIN__WRITES);
 }
 
-void kin__held_free(struct kin__held *held)
-{
-    for (size_t i = 0; held && i < held->fd_count; i++)
-        close(held->fds[i]);
-    free(held);
-}
-
 int kin_connection_close(kin_connection *connection)
 {
     KIN__UNCANCELLED;
@@ -91,13 +84,14 @@ int kin_connection_close(kin_connection *connection)
     if (error)
         return error;
     struct kin__held *held = connection->held;
+    bool own = kin__connection_waiting(connection);
     unsigned char *kept = connection->in.kept;
     error = kin__handle_free(connection, "close a connection", &fd);
     if (error) {
         kin__handle_leave(connection);
         return error;
     }
-    kin__held_free(held);
+    kin__held_free(held, own);
     free(kept);
     close(fd);
     kin__transit_sweep(); /* what was under way in it, if we were the last that could receive it */

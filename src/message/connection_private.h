@@ -130,7 +130,7 @@ static inline bool kin__connection_waiting(kin_connection *connection)
 /* The time is over; for all waits of a connection. */
 int kin__connection_late(bool send);
 
-/* Let a packet go, with what it has. */
-void kin__held_free(struct kin__held *held);
+/* Let a packet go, with what it has: in a child that has but a copy of it, its descriptors are closed already. */
+void kin__held_free(struct kin__held *held, bool own);
 
 #endif

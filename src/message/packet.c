@@ -77,6 +77,7 @@ static int send_file(kin_connection *connection, const unsigned char *message, s
         error = kin__os_memfd_new("kin-message", size, &fd);
     if (error)
         return error;
+    kin__passing_note(fd);
     for (size_t done = 0; done < size && !error;) {
         ssize_t wrote = pwrite(fd, message + done, size - done, (off_t)done);
         if (wrote > 0)
@@ -87,7 +88,7 @@ static int send_file(kin_connection *connection, const unsigned char *message, s
     struct kin__packet head = {.kind = KIN__PACKET_FILE, .size = size};
     if (!error)
         error = send_packet(connection, &head, NULL, 0, fd, deadline);
-    close(fd);
+    kin__passing_close(fd);
     return error;
 }
 
@@ -151,7 +152,14 @@ int kin__packet_send_fd(kin_connection *connection, const struct kin__packet *he
 static void close_fds(struct kin__held *with)
 {
     while (with->fd_count)
-        close(with->fds[--with->fd_count]);
+        kin__passing_close(with->fds[--with->fd_count]);
+}
+
+void kin__held_free(struct kin__held *held, bool own)
+{
+    if (held && own)
+        close_fds(held);
+    free(held);
 }
 
 /* The next packet, into head, buffer and spare: its length goes to *got. */
@@ -162,6 +170,8 @@ static int next_packet(kin_connection *connection, struct iovec parts[3], struct
         bool cut;
         ssize_t bytes =
             kin__os_recv(connection->handle.fd, parts, 3, with->fds, &with->fd_count, &cut, !isinf(deadline));
+        for (size_t i = 0; bytes > 0 && i < with->fd_count; i++)
+            kin__passing_note(with->fds[i]);
         if (bytes >= (ssize_t)sizeof with->head && !cut && with->head.kind >= KIN__PACKET_BYTES &&
             with->head.kind <= KIN__PACKET_CONNECTION) {
             *got = (size_t)bytes - sizeof with->head;
@@ -238,9 +248,10 @@ static int read_file(int fd, unsigned char *to, size_t size)
 static void let_go(kin_connection *connection)
 {
     struct kin__held *held = connection->held;
+    bool own = kin__connection_waiting(connection);
     connection->held = NULL; /* first: another thread may fork meanwhile */
     atomic_store(&connection->waiting, 0);
-    kin__held_free(held);
+    kin__held_free(held, own);
 }
 
 /* What waits here. What a process forked with is its parent's, who still gets it. */
@@ -364,8 +375,9 @@ int kin__packet_recv_fd(kin_connection *connection, enum kin__packet_kind kind, 
                          kind == KIN__PACKET_FD ? "descriptor" : "connection", name_of(held));
     if (held->fd_count) {
         *fd = held->fds[0];
+        kin__passing_forget(*fd);
         *flags = held->head.slot;
-        held->fd_count = 0;
+        held->fds[0] = held->fds[--held->fd_count]; /* more than one are none of kin's, and go */
     } else {
         error = kin__fail(KIN_ELIMIT, "a %s is lost: this process has too many open files", name_of(held));
     }

@@ -9,6 +9,7 @@
 #include "family/sealed.h"
 #include "os/os.h"
 #include "os/token.h"
+#include "process/handle.h"
 
 #include <limits.h>
 #include <string.h>
@@ -207,7 +208,12 @@ int kin__transit_reserve(uint32_t pipe, size_t size, double deadline, struct kin
             return KIN_ETIMEDOUT;
         kin__os_futex_wait(&transit->freed, seen, left < LOOK_AGAIN ? left : LOOK_AGAIN);
     }
-    if (kin__os_token_new(kin__region_fd, out->number, &out->token) != 0) {
+    kin__handles_before_fork();
+    int error = kin__os_token_new(kin__region_fd, out->number, &out->token);
+    if (!error)
+        kin__passing_note(out->token);
+    kin__handles_after_fork();
+    if (error) {
         free_slot(slot_of(out));
         return KIN_ENOTSUP;
     }
@@ -221,7 +227,7 @@ int kin__transit_copy(const struct kin__ticket *ticket, const void *data, size_t
     struct slot *slot = slot_of(ticket);
     void *block = kin__heap_open(size, &slot->block);
     if (!block) {
-        close(ticket->token);
+        kin__passing_close(ticket->token);
         free_slot(slot);
         return kin_error_code();
     }
@@ -243,7 +249,7 @@ void kin__transit_give(const struct kin__ticket *ticket, void *block)
 
 void kin__transit_sent(const struct kin__ticket *ticket)
 {
-    close(ticket->token);
+    kin__passing_close(ticket->token);
 }
 
 void kin__transit_cancel(const struct kin__ticket *ticket, bool given)
@@ -254,7 +260,7 @@ void kin__transit_cancel(const struct kin__ticket *ticket, bool given)
             kin__poke(&slot->block, 0);
         drop_slot(slot);
     }
-    close(ticket->token);
+    kin__passing_close(ticket->token);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define CLOSING (INT_MIN / 2)
 
@@ -195,9 +196,44 @@ void kin__handles_after_fork(void)
     pthread_mutex_unlock(&mutex);
 }
 
+/* As many as threads may be at it at once; of more, children keep their copies. 0: none, as descriptors of kin are high ones. */
+static _Atomic int passing[64];
+#define PASSING (sizeof passing / sizeof *passing)
+
+void kin__passing_note(int fd)
+{
+    for (size_t i = 0; i < PASSING; i++) {
+        int none = 0;
+        if (atomic_compare_exchange_strong(&passing[i], &none, fd))
+            return;
+    }
+}
+
+void kin__passing_forget(int fd)
+{
+    for (size_t i = 0; i < PASSING; i++) {
+        int its = fd;
+        if (atomic_compare_exchange_strong(&passing[i], &its, 0))
+            return;
+    }
+}
+
+void kin__passing_close(int fd)
+{
+    pthread_mutex_lock(&mutex); /* no fork in between */
+    kin__passing_forget(fd);
+    close(fd);
+    pthread_mutex_unlock(&mutex);
+}
+
 /* The calls of the parent's other threads are not this process's. */
 void kin__handles_forked(void)
 {
+    for (size_t i = 0; i < PASSING; i++) {
+        int fd = atomic_exchange(&passing[i], 0);
+        if (fd)
+            close(fd);
+    }
     if (area)
         for (struct kin__handle *handle = used; handle; handle = handle->next) {
             pthread_mutex_init(&handle->locks[0], NULL);

@@ -71,6 +71,12 @@ void *kin__handle_at(uint32_t place);
 /* One that comes from another process, at its place there. KIN_EBUSY: it is taken here. */
 int kin__handle_put(uint32_t place, enum kin__object_magic magic, uint32_t flags, int fd);
 
+/* A descriptor that lies here for a moment, on its way: a child that is forked meanwhile closes its copy. Until it is closed, or
+ * forgotten as it is the user's now. */
+void kin__passing_note(int fd);
+void kin__passing_forget(int fd);
+void kin__passing_close(int fd);
+
 /* Around a fork. Between the first two no other thread of this process forks. */
 void kin__handles_before_fork(void);
 void kin__handles_after_fork(void);
