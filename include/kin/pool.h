@@ -157,6 +157,10 @@ typedef struct kin_pool_options {
     size_t
         memory_ceiling; /* bytes: a worker that has more private memory than this after a task, beyond what it had when it was
                               ready, ends in order, and another takes its place: for libraries that leak. 0: none */
+    int workers_max; /* as many as kin_pool_resize() may ask for; 0: `workers`. Each takes some 2 KiB from the start */
+    double
+        idle_time; /* seconds after which a worker that has nothing to do ends in order; when there is something, another
+                         takes its place, by itself. 0: never */
 } kin_pool_options;
 
 #define KIN_POOL_OPTIONS(...) (&(kin_pool_options){.size = sizeof(kin_pool_options), ##__VA_ARGS__})
@@ -170,8 +174,17 @@ KIN_API void kin_pool_free(kin_pool *pool);
 /* A pool with its workers started. NULL: KIN_EINVAL, KIN_ENOINIT, KIN_ENOMEM, KIN_ELIMIT, KIN_ESYSTEM. */
 KIN_API kin_pool *kin_pool_new(const kin_pool_options *options) KIN_CHECKED KIN_FREED_BY(kin_pool_free);
 
-/* Workers of the pool. */
+/* Workers of the pool, as it was made or resized. With idle_time fewer may be there. */
 KIN_API int kin_pool_workers(const kin_pool *pool);
+
+/*
+ * Give the pool more workers, or fewer, from 1 to the workers_max it was made with; it may be at work. Returns at once: new
+ * ones are started, and take part in the map under way too; those with the highest numbers end in order, each when the
+ * task that it runs is over. What a worker may have (kin_pool_options.threads) stays. Any thread of the maker.
+ *
+ * KIN_EINVAL, KIN_ECLOSED, KIN_EPERM, KIN_ESYSTEM; KIN_ENOTSUP: the inline kind
+ */
+KIN_API int kin_pool_resize(kin_pool *pool, int workers) KIN_CHECKED;
 
 /*
  * Close the pool, let running work end, run the finalizers and wait up to `timeout` seconds for all

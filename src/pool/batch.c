@@ -85,7 +85,7 @@ static void fill_each(struct job *job)
 static int cut(struct job *job)
 {
     size_t count = job->args->count, chunk = job->args->chunk, room = 0;
-    size_t shares = SHARES * (size_t)job->pool->workers;
+    size_t shares = SHARES * (size_t)atomic_load(&job->pool->wanted);
     shares = shares > SHARES_LEAST ? shares : SHARES_LEAST;
     if (chunk && count / chunk >= PIECES_MAX)
         chunk = count / PIECES_MAX + 1;

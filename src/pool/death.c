@@ -205,7 +205,7 @@ void kin__handle_death(struct kin__map *map, int worker)
     struct kin__seat *seat = &pool->seats[worker];
     check_interrupted(map, worker);
     kin__bury(map, worker);
-    bool more = atomic_load(&pool->next) < pool->job.total;
+    bool more = atomic_load(&pool->next) < pool->job.total && worker < atomic_load(&pool->wanted);
     if (more && !map->stopping && kin__post_start(map->local, worker) == 0)
         return;
     if (more && !map->stopping)

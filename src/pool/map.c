@@ -359,7 +359,7 @@ void kin__map_progress(struct kin__map *map, bool last)
                              .finished = last,
                              .name = map->pool->name,
                              .resumed = map->resumed_before,
-                             .seats = map->pool->workers,
+                             .seats = atomic_load(&map->pool->wanted),
                              .map = map};
     if (!last)
         count_window(map, &progress);

@@ -98,7 +98,7 @@ int kin__place_workers(kin_pool *pool, const kin_pool_options *options)
     int error = check(options);
     if (error || pool->kind == KIN_POOL_INLINE)
         return error;
-    int share = kin__place_budget() / pool->workers;
+    int share = kin__place_budget() / pool->wanted;
     pool->capped = options->threads >= 0;
     pool->threads = options->threads > 0 ? options->threads : share > 1 ? share : 1;
     pool->threads_asked = options->threads > 0;

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 #include <unistd.h>
 
 #define LOCK_PERIOD 0.1 /* seconds */
+#define IDLE_MAX 1e9    /* the same */
 #define LEAVE_PERIOD_NS 200000
 #define FREE_PATIENCE 5.0 /* seconds after which a task that is waited for is logged */
 
@@ -170,6 +172,16 @@ static int read_options(const kin_pool_options *given, kin_pool_options *options
     if (options->workers < 0 || options->workers > KIN__WORKERS_MAX)
         return kin__fail(KIN_EINVAL, "cannot make a pool of %d workers: 1 to %d, or 0 for one a CPU",
                          options->workers, KIN__WORKERS_MAX);
+    if (options->workers_max < 0 || options->workers_max > KIN__WORKERS_MAX ||
+        (options->workers_max && options->workers > options->workers_max))
+        return kin__fail(
+            KIN_EINVAL,
+            "cannot make a pool of %d workers that may be %d: workers_max is at least as many, up to "
+            "%d, or 0 for no more",
+            options->workers, options->workers_max, KIN__WORKERS_MAX);
+    if (!(options->idle_time >= 0) || isinf(options->idle_time))
+        return kin__fail(KIN_EINVAL, "cannot make a pool with an idle_time of %g s: positive, or 0 for none",
+                         options->idle_time);
     if (options->kind < KIN_POOL_PROCESSES || options->kind > KIN_POOL_THREADS)
         return kin__fail(KIN_EINVAL, "cannot make a pool of kind %d: it is not one of enum kin_pool_kind",
                          options->kind);
@@ -208,6 +220,7 @@ static int fill(kin_pool *pool, const kin_pool_options *options)
     pool->kind = options->kind;
     pool->tasks_per_worker = options->tasks_per_worker;
     pool->memory_ceiling = options->memory_ceiling;
+    pool->idle_ns = (uint64_t)((options->idle_time < IDLE_MAX ? options->idle_time : IDLE_MAX) * 1e9);
     pool->start_method = kin__start_method(options->start_method);
     pool->maker = kin__self_id();
     pool->cpus = kin__os_cpu_count();
@@ -230,12 +243,19 @@ static kin_pool *make(const kin_pool_options *options)
     kin_arena *arena = kin_arena_new();
     if (!arena)
         return NULL;
-    size_t size = sizeof(kin_pool) + (size_t)workers * sizeof(struct kin__seat) + _Alignof(kin_pool);
+    bool grows = options->kind != KIN_POOL_INLINE && options->workers_max;
+    int seats = grows ? options->workers_max : workers;
+    if (workers > seats)
+        workers = seats;
+    size_t size = sizeof(kin_pool) + (size_t)seats * sizeof(struct kin__seat) + _Alignof(kin_pool);
     unsigned char *at = kin_arena_calloc(arena, 1, size);
     kin_pool *pool = at ? (kin_pool *)(at + (-(uintptr_t)at & (_Alignof(kin_pool) - 1))) : NULL;
     if (pool) {
         pool->arena = arena;
-        pool->workers = workers;
+        pool->workers = seats;
+        atomic_store(&pool->wanted, workers);
+        for (int i = workers; i < seats; i++)
+            atomic_store(&pool->seats[i].retire, 1);
     }
     if (!pool || fill(pool, options) != 0) {
         kin_arena_free(arena);
@@ -286,7 +306,7 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
     for (int i = 0; i < pool->workers; i++)
         local->posts[i].local = local;
     enter(local);
-    for (int i = 0; pool->kind != KIN_POOL_INLINE && i < pool->workers; i++)
+    for (int i = 0; pool->kind != KIN_POOL_INLINE && i < pool->wanted; i++)
         if (kin__post_start(local, i) != 0) {
             kin_error story;
             kin_error_get(&story);
@@ -301,7 +321,7 @@ kin_pool *kin_pool_new(const kin_pool_options *given)
 int kin_pool_workers(const kin_pool *pool)
 {
     int error = kin__pool_check(pool, "count workers");
-    return error ? error : pool->workers;
+    return error ? error : atomic_load(&pool->wanted);
 }
 
 /* The right to the pool's workers. From a progress function, which runs in the middle of a map, nobody can have

@@ -11,6 +11,9 @@
  *   doorbell      supervisor    round number, after the job; one     (not the worker's)
  *                               more after quit
  *   quit          supervisor    0 to 1, when no map runs             (not the worker's)
+ *   retire        supervisor    0 or 1, as pool.wanted has it; the   (not the worker's)
+ *                               worker ends between two tasks
+ *   idled         worker        1 before it ends for want of work    not set: it is replaced at once
  *   asleep        worker        1 before sleeping, 0 after           the supervisor clears it
  *   bell          who rings     one more; what it sleeps on          (not the worker's)
  *   task          worker        a reference to the record that it    RUNNING in this seat: it died of it; else it had
@@ -86,6 +89,7 @@ struct kin__seat {
     /* the supervisor's line */
     _Atomic uint32_t doorbell; /* futex */
     _Atomic uint32_t quit;
+    _Atomic uint32_t retire;
     /* the worker's lines */
     _Alignas(128) _Atomic uint32_t answered;
     _Atomic uint32_t taken;
@@ -100,6 +104,7 @@ struct kin__seat {
     struct kin__note *_Atomic first;
     uint64_t printed; /* bytes, by the worker, before the current item */
     _Atomic uint32_t ready;
+    _Atomic uint32_t idled;
     /* records, see pool/record.h */
     _Atomic uint32_t bell; /* futex */
     _Atomic uint64_t task;
@@ -138,7 +143,8 @@ struct kin__job {
 
 struct kin_pool {
     uint32_t magic;
-    int32_t workers;
+    int32_t workers;        /* seats: as many as there may ever be */
+    _Atomic int32_t wanted; /* those from 0 on that are to be taken */
     int32_t kind;
     int32_t start_method;
     kin__id maker;
@@ -150,6 +156,7 @@ struct kin_pool {
     int32_t cpus;
     uint64_t tasks_per_worker; /* 0: no end */
     uint64_t memory_ceiling;   /* bytes beyond data_ready; 0: none */
+    uint64_t idle_ns;          /* after which a worker ends that has nothing to do; 0: never */
     int32_t threads;           /* that each worker may have (placement.h) */
     bool threads_asked;        /* the maker has said how many */
     bool capped;               /* workers are told */

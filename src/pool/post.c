@@ -113,6 +113,7 @@ int kin__post_start(struct kin__local *local, int worker)
     struct kin__seat *seat = &pool->seats[worker];
     atomic_store(&seat->asleep, 0);
     atomic_store(&seat->ready, KIN__NOT_READY);
+    atomic_store(&seat->idled, 0);
     atomic_store(&seat->current, 0);
     atomic_store(&seat->taken, atomic_load(&seat->doorbell) - 1);
     atomic_store(&seat->task, 0);

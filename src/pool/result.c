@@ -52,7 +52,7 @@ int kin_result_successful(const kin_result *result)
 /* Only where a CPU is left for it. */
 static bool spin(const kin_result *result, double deadline)
 {
-    if (result->pool->workers >= result->pool->cpus)
+    if (atomic_load(&result->pool->wanted) >= result->pool->cpus)
         return false;
     double now = kin__os_now(), until = deadline < now + SPIN ? deadline : now + SPIN;
     while (kin__os_now() < until)

@@ -190,24 +190,6 @@ static void spin(const struct kin__map *map)
     }
 }
 
-static void wait_for_round(struct kin__map *map)
-{
-    kin_pool *pool = map->pool;
-    bool thoroughly = false;
-    spin(map);
-    if (!all_answered(map))
-        kin__map_catch_interrupt(map);
-    for (;;) {
-        uint32_t seen = atomic_load(&pool->event);
-        atomic_store(&pool->waiting, 1); /* before looking: partner in the worker's answer() */
-        if (!look(map, thoroughly))
-            break;
-        kin__map_progress(map, false);
-        thoroughly = kin__os_futex_wait(&pool->event, seen, tick(map)) == KIN_ETIMEDOUT;
-    }
-    atomic_store(&pool->waiting, 0);
-}
-
 void kin__map_seats(struct kin__map *map, int count)
 {
     struct kin__local *local = map->local;
@@ -221,39 +203,93 @@ void kin__map_seats(struct kin__map *map, int count)
         kin__call_warden(map->pool);
 }
 
-/* Workers that died between rounds fail nothing; seats 0 to chosen-1 must be taken. */
+/* Workers that died between rounds fail nothing. */
+static int man_seat(struct kin__map *map, int worker)
+{
+    struct kin__post *post = &map->local->posts[worker];
+    struct kin__seat *seat = &map->pool->seats[worker];
+    /* One that has died unnoticed will be noticed in the round: no system call for each seat here. */
+    if (post->taken && !atomic_load(&post->ended))
+        return 0;
+    pthread_mutex_lock(&map->local->posts_mutex);
+    if (post->taken)
+        kin__bury(map, worker);
+    pthread_mutex_unlock(&map->local->posts_mutex);
+    if (map->outcome)
+        return map->outcome;
+    /* Whoever sat here may have died without an answer: the newcomer must not take up that round. */
+    atomic_store(&seat->answered, atomic_load(&seat->doorbell));
+    return kin__post_start(map->local, worker);
+}
+
+static void ring_seat(const struct kin__map *map, int worker)
+{
+    struct kin__seat *seat = &map->pool->seats[worker];
+    /* Publishes the job. Sequentially consistent: partner in wait_for_doorbell. */
+    atomic_store(&seat->doorbell, map->local->round);
+    kin__seat_ring(seat);
+}
+
 static int man_seats(struct kin__map *map)
 {
-    for (int i = 0; i < map->pool->chosen; i++) {
-        struct kin__post *post = &map->local->posts[i];
-        /* One that has died unnoticed will be noticed in the round: no system call for each seat here. */
-        if (post->taken && !atomic_load(&post->ended))
-            continue;
-        pthread_mutex_lock(&map->local->posts_mutex);
-        if (post->taken)
-            kin__bury(map, i);
-        pthread_mutex_unlock(&map->local->posts_mutex);
-        if (map->outcome)
-            return map->outcome;
-        /* Whoever sat here may have died without an answer: the newcomer must not take up that round. */
-        atomic_store(&map->pool->seats[i].answered, atomic_load(&map->pool->seats[i].doorbell));
-        if (kin__post_start(map->local, i) != 0)
-            return kin_error_code();
-    }
-    return map->outcome;
+    int error = 0;
+    for (int i = 0; i < map->pool->chosen && !error; i++)
+        error = man_seat(map, i);
+    return error ? error : map->outcome;
 }
 
 static void ring_seats(struct kin__map *map)
 {
-    kin_pool *pool = map->pool;
-    for (int i = 0; i < pool->chosen; i++)
-        atomic_store_explicit(&pool->seats[i].current, 0, memory_order_relaxed);
+    for (int i = 0; i < map->pool->chosen; i++)
+        atomic_store_explicit(&map->pool->seats[i].current, 0, memory_order_relaxed);
     map->local->round++;
-    for (int i = 0; i < pool->chosen; i++) {
-        /* Publishes the job. Sequentially consistent: partner in wait_for_doorbell. */
-        atomic_store(&pool->seats[i].doorbell, map->local->round);
-        kin__seat_ring(&pool->seats[i]);
+    for (int i = 0; i < map->pool->chosen; i++)
+        ring_seat(map, i);
+}
+
+static int seats_for(const kin_pool *pool, size_t items)
+{
+    int wanted = atomic_load(&pool->wanted);
+    return items < (size_t)wanted ? (int)items : wanted;
+}
+
+/* The pool has grown: there is room for more in the round that is under way. */
+static void grow(struct kin__map *map)
+{
+    kin_pool *pool = map->pool;
+    int before = pool->chosen, most = seats_for(pool, pool->job.total);
+    if (most <= before || map->stopping || atomic_load(&pool->next) >= pool->job.total ||
+        atomic_load(&pool->stop))
+        return;
+    kin__map_seats(map, most);
+    for (int i = before; i < most; i++) {
+        if (man_seat(map, i) != 0) {
+            kin__map_break(map);
+            return;
+        }
+        atomic_store_explicit(&pool->seats[i].current, 0, memory_order_relaxed);
+        atomic_store(&pool->chosen, i + 1); /* before the bell: who answers looks at all */
+        ring_seat(map, i);
     }
+}
+
+static void wait_for_round(struct kin__map *map)
+{
+    kin_pool *pool = map->pool;
+    bool thoroughly = false;
+    spin(map);
+    if (!all_answered(map))
+        kin__map_catch_interrupt(map);
+    for (;;) {
+        uint32_t seen = atomic_load(&pool->event);
+        atomic_store(&pool->waiting, 1); /* before looking: partner in the worker's answer() */
+        grow(map);
+        if (!look(map, thoroughly))
+            break;
+        kin__map_progress(map, false);
+        thoroughly = kin__os_futex_wait(&pool->event, seen, tick(map)) == KIN_ETIMEDOUT;
+    }
+    atomic_store(&pool->waiting, 0);
 }
 
 static void run_round(struct kin__map *map, const uint32_t *list, size_t total)
@@ -261,7 +297,7 @@ static void run_round(struct kin__map *map, const uint32_t *list, size_t total)
     kin_pool *pool = map->pool;
     pool->job.list = list;
     pool->job.total = total;
-    pool->chosen = total < (size_t)pool->workers ? (int)total : pool->workers;
+    atomic_store(&pool->chosen, seats_for(pool, total));
     atomic_store(&pool->next, 0);
     atomic_store(&pool->again, 0);
     map->undone = false;

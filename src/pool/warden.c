@@ -70,7 +70,8 @@ static void bury(struct kin__local *local, int worker)
     kin__post_end(post, &end);
     kin__records_bury(local, worker, &end);
     uint32_t ready = atomic_load(&local->pool->seats[worker].ready);
-    post->idle = ready != KIN__READY && ready != KIN__FINALIZING;
+    post->idle =
+        (ready != KIN__READY && ready != KIN__FINALIZING) || atomic_load(&local->pool->seats[worker].idled);
     if (kin__cannot_start(local, worker, &end)) {
         kin__records_break(local);
         local->unready_deaths = 0;
@@ -81,16 +82,16 @@ static void bury(struct kin__local *local, int worker)
 }
 
 struct search {
-    bool found;
+    size_t found;
 };
 
 static void is_waiting(kin_result *record, void *arg)
 {
     uint64_t work = KIN__WORK(kin__record_state(record));
-    ((struct search *)arg)->found |= work == KIN__WORK_QUEUED || work == KIN__WORK_DELAYED;
+    ((struct search *)arg)->found += work == KIN__WORK_QUEUED || work == KIN__WORK_DELAYED;
 }
 
-static bool some_work_waits(struct kin__local *local)
+static size_t count_waiting(struct kin__local *local)
 {
     struct search search = {0};
     pthread_mutex_lock(&local->desk.mutex);
@@ -107,29 +108,35 @@ static bool some_worker_lives(const struct kin__local *local)
     return false;
 }
 
-/* Workers that were not ready when they died are replaced when there is work. */
+/* Nobody sits there, but should. */
+static bool is_empty(const struct kin__local *local, int worker)
+{
+    return worker >= local->mapped && worker < atomic_load(&local->pool->wanted) &&
+           !local->posts[worker].taken && !atomic_load(&local->pool->seats[worker].quit);
+}
+
+/* Workers that were not ready when they died, or had nothing to do, are replaced when there is work: one for each
+ * piece of it. */
 static double man_seats(struct kin__local *local, double next)
 {
     kin_pool *pool = local->pool;
-    bool work = false, looked = false;
     uint32_t empty = 0;
-    for (int i = 0; i < pool->workers; i++) {
+    for (int i = 0; i < pool->workers; i++)
+        empty += is_empty(local, i);
+    /* Before looking for work: partner in kin__desk_post, which hands it over and then looks here. */
+    atomic_store(&pool->empty, empty);
+    size_t work = empty ? count_waiting(local) : 0;
+    for (int i = 0; i < pool->workers && empty; i++) {
         struct kin__post *post = &local->posts[i];
-        if (post->taken || i < local->mapped || atomic_load(&pool->seats[i].quit))
+        if (!is_empty(local, i) || (post->idle && !work))
             continue;
-        if (!looked)
-            work = some_work_waits(local);
-        looked = true;
-        if (post->idle && !work) {
-            empty++;
-            continue;
-        }
+        work -= post->idle;
         atomic_store(&pool->seats[i].answered, atomic_load(&pool->seats[i].doorbell));
         if (kin__post_start(local, i) == 0) {
             local->failed_starts = 0;
+            empty--;
             continue;
         }
-        empty++;
         next = next < RETRY_PERIOD ? next : RETRY_PERIOD;
         if (some_worker_lives(local) ||
             (++local->failed_starts < STARTS_MAX && kin_error_code() != KIN_ECLOSED))
@@ -160,7 +167,7 @@ static double look(struct kin__local *local, bool thoroughly)
         if (i >= local->mapped && atomic_load(&post->ended))
             bury(local, i);
     }
-    if (!atomic_load(&pool->closed) || some_work_waits(local))
+    if (!atomic_load(&pool->closed) || count_waiting(local))
         next = man_seats(local, next);
     pthread_mutex_lock(&local->desk.mutex);
     next = kin__delayed_look(local, next);

@@ -30,7 +30,8 @@
 /* Something to do: another round than `seen`, or a record. When it is time to quit the doorbell is rung too. */
 static bool is_called(struct kin__hand *hand, uint32_t seen)
 {
-    return atomic_load(&hand->seat->doorbell) != seen || kin__hand_has_work(hand);
+    return atomic_load(&hand->seat->doorbell) != seen || atomic_load(&hand->seat->retire) ||
+           kin__hand_has_work(hand);
 }
 
 static bool spin(struct kin__hand *hand, uint32_t seen)
@@ -48,34 +49,44 @@ static bool spin(struct kin__hand *hand, uint32_t seen)
 /*
  * Sleep until there is something to do. Sequentially consistent with who rings: it writes the doorbell, or a
  * lane's tail, and then reads `asleep` or `sleepers`; one of the two sees the other's. What it sleeps on is
- * changed by nobody else.
+ * changed by nobody else. False: it has had nothing to do for so long that it is to end, and nobody counts on it.
  */
-static void wait_for_call(struct kin__hand *hand, uint32_t seen)
+static bool wait_for_call(struct kin__hand *hand, uint32_t seen)
 {
     struct kin__seat *seat = hand->seat;
     _Atomic uint64_t *sleepers = &hand->pool->sleepers[hand->number / 64];
     uint64_t bit = (uint64_t)1 << hand->number % 64;
+    bool called = true;
     if (spin(hand, seen))
-        return;
+        return true;
+    double until = hand->pool->idle_ns ? kin__os_deadline((double)hand->pool->idle_ns * 1e-9) : KIN_FOREVER;
     atomic_store(&seat->asleep, 1);
     for (;;) {
         uint32_t bell = atomic_load(&seat->bell);
         atomic_fetch_or(sleepers, bit);
         if (is_called(hand, seen))
             break;
-        kin__os_futex_wait(&seat->bell, bell, ORPHAN_PERIOD);
+        double left = kin__os_left(until);
+        /* Who takes the bit away counts on this worker; after that, who finds no sleeper calls the warden, or a map finds its
+         * seat empty. */
+        if (left <= 0 && atomic_fetch_and(sleepers, ~bit) & bit) {
+            called = is_called(hand, seen);
+            break;
+        }
+        kin__os_futex_wait(&seat->bell, bell, left > 0 && left < ORPHAN_PERIOD ? left : ORPHAN_PERIOD);
         if (kin__child_is_orphan())
             _exit(KIN__ORPHAN_EXIT); /* a task had blocked the signal that tells it */
     }
     atomic_fetch_and(sleepers, ~bit);
     atomic_store_explicit(&seat->asleep, 0, memory_order_relaxed);
+    return called;
 }
 
 /* How many more tasks it is to do. */
 static uint64_t tasks_left(const struct kin__hand *hand)
 {
     uint64_t most = hand->pool->tasks_per_worker;
-    if (hand->is_full)
+    if (hand->is_full || atomic_load_explicit(&hand->seat->retire, memory_order_relaxed))
         return 0;
     return !most ? UINT64_MAX : hand->tasks < most ? most - hand->tasks : 0;
 }
@@ -223,9 +234,12 @@ static void loop(struct kin__hand *hand)
 {
     uint32_t seen = atomic_load(&hand->seat->answered);
     while (tasks_left(hand)) {
-        wait_for_call(hand, seen);
+        if (!wait_for_call(hand, seen)) {
+            atomic_store(&hand->seat->idled, 1);
+            return;
+        }
         uint32_t round = atomic_load_explicit(&hand->seat->doorbell, memory_order_acquire);
-        if (atomic_load(&hand->seat->quit))
+        if (atomic_load(&hand->seat->quit) || atomic_load(&hand->seat->retire))
             return;
         if (round != seen) {
             if (kin__seat_take(hand->seat, round)) {
