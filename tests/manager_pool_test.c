@@ -326,6 +326,23 @@ static void empty_input_is_no_error(void)
     kin_manager_free(manager);
 }
 
+/* test_map_unplicklable */
+static void arguments_that_cannot_be_sent_are_refused(void)
+{
+    kin_manager *manager = start_manager(NULL);
+    kin_proxy *pool = new_pool(manager, 1);
+    kin_any items[10], values[10];
+    for (int i = 0; i < 10; i++)
+        items[i] = i == 7 ? kin_any_text("\xff\xfe") : kin_any_int(i);
+    FAILS(KIN_EINVAL, "it is no UTF-8", kin_proxy_map(pool, kin_any_function(give_back), items, 10, values));
+    items[7] = kin_any_int(7);
+    OK(kin_proxy_map(pool, kin_any_function(give_back), items, 10, values));
+    ck_assert_int_eq(values[9].integer, 9);
+    finish_pool(pool);
+    expect_nothing_left(manager);
+    kin_manager_free(manager);
+}
+
 /* ---- imap -------------------------------------------------------------------------------------------- */
 
 /* test_imap */
@@ -659,6 +676,8 @@ static const struct test tests[] = {
     {"map_ends_with_its_first_failure_and_the_pool_goes_on",
      map_ends_with_its_first_failure_and_the_pool_goes_on, 20, TEST_EACH_METHOD},
     {"empty_input_is_no_error", empty_input_is_no_error, 20, TEST_EACH_METHOD},
+    {"arguments_that_cannot_be_sent_are_refused", arguments_that_cannot_be_sent_are_refused, 20,
+     TEST_EACH_METHOD},
     {"imap_gives_results_in_order", imap_gives_results_in_order, 20, TEST_EACH_METHOD},
     {"imap_unordered_gives_each_once", imap_unordered_gives_each_once, 20, TEST_EACH_METHOD},
     {"pool_is_made_and_closed", pool_is_made_and_closed, 20, TEST_EACH_METHOD},

@@ -3,6 +3,7 @@
 
 #include "base/failure.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* ---- Event ------------------------------------------------------------------------------------------ */
@@ -59,24 +60,28 @@ const struct kin__kind kin__kind_event = {
 
 struct barrier {
     int64_t parties, waiting;
-    uint64_t
+    uint32_t
         phase; /* who waits remembers the one he came in: when it is another he runs at once, before anybody else comes */
-    bool broken; /* until it is reset */
-    bool passed; /* how the last phase ended */
+    double timeout; /* of who is not told one */
+    bool broken;    /* until it is reset */
+    bool passed;    /* how the last phase ended */
 };
 
+/* (parties, [timeout]) */
 static int make_barrier(kin_call *call, struct kin__entity *entity)
 {
     int64_t parties;
+    double timeout;
     int error = kin__arg_int(call, "a number of parties", &parties);
-    if (error)
+    if (error || (error = kin__arg_timeout(call, &timeout)))
         return error;
-    if (parties < 1)
+    if (parties < 1 || parties > INT32_MAX)
         return kin__fail(KIN_EINVAL, "cannot make a barrier of %lld parties", (long long)parties);
     struct barrier *barrier = calloc(1, sizeof *barrier);
     if (!barrier)
         return kin__fail(KIN_ENOMEM, "cannot make a barrier: out of memory in the manager");
     barrier->parties = parties;
+    barrier->timeout = timeout;
     barrier->phase = 1;
     entity->state = barrier;
     return 0;
@@ -91,7 +96,7 @@ static void end_barrier(struct kin_server *server, struct kin__entity *entity)
 static void end_phase(struct kin_server *server, struct kin__entity *entity, bool passed)
 {
     struct barrier *barrier = entity->state;
-    barrier->phase++;
+    barrier->phase += barrier->phase == UINT32_MAX ? 2 : 1; /* never 0, which is a call's state at first */
     barrier->waiting = 0;
     barrier->passed = passed;
     kin__entity_wake(server, entity, 0, true);
@@ -119,8 +124,8 @@ static int wait_barrier(kin_call *call, struct kin__entity *entity)
             end_phase(call->server, entity, true);
             return 0;
         }
-        call->state = barrier->phase << 32 | (uint64_t)place;
-        error = kin__call_park(call, entity, 0, timeout);
+        call->state = (uint64_t)barrier->phase << 32 | (uint64_t)place;
+        error = kin__call_park(call, entity, 0, isinf(timeout) ? barrier->timeout : timeout);
         if (error != KIN_ETIMEDOUT)
             return error;
     } else if (barrier->phase != call->state >> 32) {
