@@ -87,6 +87,7 @@ static struct kin__thread *attach(struct kin__member *member)
         memset(&thread->waits, 0, offsetof(struct kin__waits, note)); /* notes are never given twice */
         kin__poke(&thread->name, (thread->name & ~(uint64_t)UINT32_MAX) + KIN__NAME_NEXT + (index << 1));
         memset(thread->cache, 0, sizeof thread->cache);
+        atomic_thread_fence(memory_order_release); /* partner: the acquire of owner in kin__thread_member */
         kin__journal_set(&thread->owner, kin__member_id(member));
         kin__journal_set32(&thread->next, member->threads);
         kin__journal_set32(&member->threads, index);
@@ -158,6 +159,7 @@ static void retire(struct kin__member *member, struct kin__thread *thread, bool 
     kin__journal_set(&thread->intent, 0);
     kin__journal_set32(&thread->next, heap->threads_free);
     kin__journal_set32(&heap->threads_free, thread->index);
+    atomic_thread_fence(memory_order_release); /* partner: abandoned() in message/redeliver.c */
     kin__journal_set(&heap->threads_left, heap->threads_left + 1);
     if (died)
         kin__journal_set(&heap->deaths, heap->deaths + 1);

@@ -104,6 +104,7 @@ static bool is_others(uint64_t state, uint64_t id)
 static unsigned char *abandoned(kin_queue *queue)
 {
     uint64_t ended = kin__peek(&kin__heap()->threads_left);
+    atomic_thread_fence(memory_order_acquire); /* partner: retire() in family/thread.c */
     if (ended == queue->ended && atomic_load(&queue->head) != atomic_load(&queue->tail))
         return NULL;
     unsigned char *record = find(queue, is_abandoned, 0);
