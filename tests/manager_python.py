@@ -136,6 +136,77 @@ def own_types_are_called(address):
         assert "has no method" in str(fails(kin_manager.NotFound, tally.fly))
 
 
+def batches_go_together(address):
+    with connect(address) as manager:
+        scores = manager.create("dict")
+        with manager.batch() as batch:
+            for i in range(500):
+                batch.call(scores, "set", i, "x" * 20000)
+        with manager.batch() as batch:
+            results = [batch.call(scores, "get", i) for i in range(501)]  # 10 MB come back
+        assert all(result.get() == "x" * 20000 for result in results[:500])
+        fails(KeyError, results[500].get)
+        queue = manager.create("Queue")
+        batch = manager.batch()
+        batch.call(queue, "get")
+        fails(TimeoutError, batch.run, 0.05)
+        queue.put(1)
+        assert queue.get(10) == 1  # not lost with the batch that was given up
+
+
+def pools_run_registered_functions(address):
+    with connect(address) as manager:
+        pool = manager.create("Pool", 2)
+        assert pool.apply("square", 7) == 49 and pool.map("square", range(50)) == [i * i for i in range(50)]
+        assert pool.starmap("square", [[3], [4]]) == [9, 16]
+        result = pool.map_async("square", [1, 2, 3])
+        assert result.get(20) == [1, 4, 9] and result.ready() and result.successful()
+        assert list(pool.imap("square", range(20))) == [i * i for i in range(20)]
+        assert sorted(pool.imap_unordered("square", range(20))) == [i * i for i in range(20)]
+        assert "not an integer" in str(fails(kin_manager.ManagerError, pool.apply, "square", "x"))
+        assert "registered" in str(fails(kin_manager.NotFound, pool.apply, "system", "id"))
+        tag = kin_manager.cbor2.CBORTag(0x6B696E02, [1, 4096])  # a function by itself: for the server's family only
+        assert fails(kin_manager.ManagerError, pool.apply, tag).code == -11
+        pool.close()
+        pool.join(20)
+        del pool, result
+        nothing_left(manager)
+
+
+def threads_leave_no_connection(address):
+    with connect(address) as manager:
+        names = manager.create("dict")
+
+        def use():
+            names["x"] = 1
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            thread = threading.Thread(target=use)
+            thread.start()
+            thread.join()
+        assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
+def stopped_servers_are_given_up(_address):
+    with Server("127.0.0.1:0", *served) as server:
+        manager = connect(server.address, call_limit=0.2)
+        names, queue = manager.create("dict"), manager.create("Queue")
+        names["x"] = 1
+        os.kill(server.process.pid, signal.SIGSTOP)
+        assert fails(TimeoutError, names.call, "length").code == kin_manager.TIMED_OUT
+        os.kill(server.process.pid, signal.SIGCONT)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                assert names["x"] == 1
+                break
+            except TimeoutError:
+                pass
+        fails(TimeoutError, queue.get, 0.3)  # its own timeout holds, not the limit
+        del names, queue
+        manager.close()
+
+
 def wrong_keys_are_refused(address):
     fails(kin_manager.AuthenticationError, connect, address, KEY + b"x")
     fails(ValueError, kin_manager.connect, address, b"short")
@@ -172,7 +243,8 @@ def certificates_are_checked(address):
 
 
 TESTS = [dicts_and_lists_are_used, objects_lie_in_objects, queues_and_locks_wait, dead_clients_give_back,
-         own_types_are_called, wrong_keys_are_refused, end_of_the_server_is_told]
+         own_types_are_called, batches_go_together, pools_run_registered_functions, threads_leave_no_connection,
+         stopped_servers_are_given_up, wrong_keys_are_refused, end_of_the_server_is_told]
 
 
 def run(number, test, server, way):

@@ -49,10 +49,18 @@ static const kin_manager_type tally = {.size = sizeof(kin_manager_type),
                                        .methods = methods,
                                        .method_count = 2};
 
+static int square(kin_call *call)
+{
+    int64_t number;
+    int error = kin_call_int(call, 0, &number);
+    return error ? error : kin_call_return(call, kin_any_int(number * number));
+}
+
 static int set_up(kin_server *server, void *arg)
 {
     (void)arg;
-    return kin_server_register(server, &tally);
+    int error = kin_server_register_function(server, "square", square);
+    return error ? error : kin_server_register(server, &tally);
 }
 
 static kin_server *serving;

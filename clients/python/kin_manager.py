@@ -7,10 +7,16 @@ Pure Python, with cbor2 (Debian: python3-cbor2); docs/protocol.md says what goes
     scores["mill"] = 3
     scores.call("add", "mill", 1)          every method can be called by its name
     token = scores.token                   bytes that stand for it; manager.open(token) elsewhere
+    with manager.batch() as batch:         calls that are sent together
+        results = [batch.call(scores, "get", key) for key in keys]
+    [result.get() for result in results]
 
 TCP beyond this machine goes by TLS 1.3: authority="ca.pem" names the certificates that are trusted, certificate= and private_key= are for
 servers that ask for ours, host= for a name other than the address's; insecure=True allows it without. (TLS by key alone takes
 external pre-shared keys of TLS 1.3, which Python's ssl has not.)
+
+Waiting calls (get, acquire, wait, join, ...) take a timeout in seconds, None for ever, and raise TimedOut. call_limit= of connect is for all
+others: a server that is stopped, or cut off, answers none.
 
 Each thread has a connection of its own; locks belong to threads. All that this process holds is given back when it ends, or
 at manager.close().
@@ -20,10 +26,13 @@ import hmac
 import ipaddress
 import os
 import secrets
+import select
 import socket
 import ssl
 import struct
 import threading
+import time
+import weakref
 
 import cbor2
 
@@ -33,6 +42,8 @@ HEAD = struct.Struct("<2sBBIQQ")
 CALL, ANSWER, FAILURE, BYE = 1, 2, 3, 4
 OBJECT_TAG = 0x6B696E01
 MESSAGE_LIMIT = 64 << 20
+GRACE = 5.0  # seconds that an answer may come later than the call's own timeout
+UNTIMED = object()
 
 NOT_FOUND, TIMED_OUT, DIED, CLOSED, OWNER_DIED = -19, -4, -13, -7, -21
 
@@ -106,6 +117,7 @@ class _Connection:
         self.manager = manager
         self.number = 0
         self.pid = os.getpid()
+        self.under_way = False  # something was sent, and its answer has not come whole
         self.socket = _open_socket(manager.address, manager.connect_timeout)
         try:
             self._secure()
@@ -169,20 +181,76 @@ class _Connection:
             raise ManagerError(-12 if verdict == 2 else -8, "the manager speaks another version of the protocol"
                                if verdict == 2 else "the manager has as many connections as it may have")
 
-    def call(self, thread, number, method, args):
+    def frame(self, number, method, args):
         self.number += 1
         encode = self.manager.encode
         body = cbor2.dumps(number) + cbor2.dumps(method) + b"".join(encode(arg) for arg in args)
-        self.socket.sendall(HEAD.pack(b"kM", VERSION, CALL, len(body), self.number, thread) + body)
-        magic, version, kind, size, answered, _ = HEAD.unpack(self._receive(HEAD.size))
-        if magic != b"kM" or version != VERSION or size > MESSAGE_LIMIT or answered != self.number:
+        return HEAD.pack(b"kM", VERSION, CALL, len(body), self.number, threading.get_ident()) + body
+
+    @staticmethod
+    def read_head(data):
+        """Kind, size and number of an answer."""
+        magic, version, kind, size, answered, _ = HEAD.unpack(data)
+        if magic != b"kM" or version != VERSION or size > MESSAGE_LIMIT:
             raise ManagerError(-12, "the manager sent what is no answer")
-        body = self._receive(size)
+        return kind, size, answered
+
+    def read_answer(self, kind, body):
         if kind == ANSWER:
             return self.manager.decode(body)
         decoder = cbor2.CBORDecoder(_Bytes(body))
         code, message, where, pid = (decoder.decode() for _ in range(4))
         raise KINDS.get(code, ManagerError)(code, message, where, pid)
+
+    def call(self, number, method, args, limit):
+        frame = self.frame(number, method, args)
+        self.under_way = True
+        self.socket.settimeout(limit)
+        self.socket.sendall(frame)
+        kind, size, answered = self.read_head(self._receive(HEAD.size))
+        if answered != self.number:
+            raise ManagerError(-12, "the manager sent what is no answer")
+        body = self._receive(size)
+        self.under_way = False
+        return self.read_answer(kind, body)
+
+    def exchange(self, frames, first, limit):
+        """Send frames, numbered from `first`, and receive their answers at once: (kind, body) of each, in order."""
+        data, sent, got, answers = b"".join(frames), 0, bytearray(), {}
+        deadline = None if limit is None else time.monotonic() + limit
+        self.under_way = True
+        self.socket.settimeout(0)
+        while len(answers) < len(frames):
+            left = None if deadline is None else max(0, deadline - time.monotonic())
+            pending = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
+            readable, writable, _ = select.select(
+                [self.socket], [self.socket] * (sent < len(data)), [], 0 if pending else left)
+            if not readable and not writable and not pending:
+                raise socket.timeout("timed out")
+            try:
+                if writable:
+                    sent += self.socket.send(memoryview(data)[sent:sent + 65536])
+                if readable or pending:
+                    more = self.socket.recv(1 << 18)
+                    if not more:
+                        raise ManagerError(DIED, "the manager has ended, or closed the connection")
+                    got += more
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                pass
+            at = 0
+            while len(got) - at >= HEAD.size:
+                kind, size, answered = self.read_head(got[at:at + HEAD.size])
+                if len(got) - at - HEAD.size < size:
+                    break
+                answers[answered] = (kind, bytes(got[at + HEAD.size:at + HEAD.size + size]))
+                at += HEAD.size + size
+            del got[:at]
+        self.under_way = False
+        return [answers[first + i] for i in range(len(frames))]
+
+    def __del__(self):
+        if hasattr(self, "socket"):
+            self.close()
 
     def close(self):
         try:
@@ -207,8 +275,8 @@ class _Bytes:
 class Manager:
     """The connection of this process to a server. Any thread may use it; a child of a fork connects by itself."""
 
-    def __init__(self, address, key, connect_timeout=10.0, *, authority=None, certificate=None, private_key=None,
-                 host=None, insecure=False):
+    def __init__(self, address, key, connect_timeout=10.0, *, call_limit=None, authority=None, certificate=None,
+                 private_key=None, host=None, insecure=False):
         if len(key) < 16:
             raise ValueError("a key has 16 bytes at least")
         if not authority and (certificate or private_key or host):
@@ -216,6 +284,7 @@ class Manager:
         self.tls = _tls_context(authority, certificate, private_key) if authority else None
         self.host, self.insecure = host, insecure
         self.address, self.key, self.connect_timeout = address, bytes(key), connect_timeout
+        self.call_limit = call_limit
         self.server_id = None
         self._begin()
         self._connection()
@@ -223,7 +292,7 @@ class Manager:
     def _begin(self):
         self.client_id = secrets.token_bytes(16)
         self.local = threading.local()
-        self.connections = []
+        self.connections = weakref.WeakSet()  # one goes with its thread
         self.lock = threading.Lock()
         self.pid = os.getpid()
         self.home = _Connection(self)  # keeps what this process holds, also while no thread is connected
@@ -235,23 +304,32 @@ class Manager:
         if connection is None:
             connection = self.local.connection = _Connection(self)
             with self.lock:
-                self.connections.append(connection)
+                self.connections.add(connection)
         return connection
 
-    def call(self, number, method, *args):
+    def call(self, number, method, *args, timeout=UNTIMED):
+        """timeout: how long the method may wait in the server; None: for ever."""
+        limit = self.call_limit if timeout is UNTIMED else None if timeout is None else timeout + GRACE
+        return self._with_connection(lambda connection: connection.call(number, method, args, limit))
+
+    def _with_connection(self, use):
         connection = None
         try:
             connection = self._connection()
-            return connection.call(threading.get_ident(), number, method, args)
-        except (OSError, ManagerError) as error:
-            if isinstance(error, TimedOut) or (isinstance(error, ManagerError) and error.code not in (DIED, -12)):
-                raise
-            if connection:
-                connection.socket.close()
-                self.local.connection = None
-            if isinstance(error, ManagerError):
+            return use(connection)
+        except socket.timeout as error:
+            raise TimedOut(TIMED_OUT, "the manager has not answered: it is stopped, or busy") from error
+        except OSError as error:
+            if isinstance(error, ManagerError):  # TimedOut is one, too
                 raise
             raise ManagerError(DIED, f"the manager has ended, or closed the connection: {error}") from error
+        finally:
+            if connection and connection.under_way:  # what comes by it now would be of a call that was given up
+                connection.socket.close()
+                self.local.connection = None
+
+    def batch(self):
+        return Batch(self)
 
     def encode(self, value):
         return cbor2.dumps(value, default=self._encode_object)
@@ -311,6 +389,48 @@ class Manager:
 connect = Manager
 
 
+class Batch:
+    """Calls that are sent together, and answered by one journey: at the end of `with`, or by run()."""
+
+    def __init__(self, manager):
+        self.manager, self.calls, self.results = manager, [], []
+
+    def call(self, proxy, method, *args):
+        self.calls.append((proxy.number, method, args))
+        self.results.append(BatchResult())
+        return self.results[-1]
+
+    def run(self, limit=None):
+        calls, results, self.calls, self.results = self.calls, self.results, [], []
+        if not calls:
+            return
+
+        def exchange(connection):
+            first = connection.number + 1
+            frames = [connection.frame(*call) for call in calls]
+            for result, answer in zip(results, connection.exchange(frames, first, limit)):
+                result.answer, result.connection = answer, connection
+        self.manager._with_connection(exchange)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.run(self.manager.call_limit)
+
+
+class BatchResult:
+    answer = connection = None
+
+    def get(self):
+        """What the call has returned; or it raises its error."""
+        if self.answer is None:
+            raise RuntimeError("the batch has not run")
+        value = self.connection.read_answer(*self.answer)
+        return value.open() if isinstance(value, Token) else value
+
+
 class Token:
     """An object as it came inside another value. open() makes a proxy of it."""
 
@@ -333,8 +453,8 @@ class Proxy:
         """Bytes for other processes; this proxy has to live until they are used."""
         return cbor2.dumps([self.manager.server_id, self.number, self.type])
 
-    def call(self, method, *args):
-        answer = self.manager.call(self.number, method, *args)
+    def call(self, method, *args, timeout=UNTIMED):
+        answer = self.manager.call(self.number, method, *args, timeout=timeout)
         return answer.open() if isinstance(answer, Token) else answer
 
     def release_reference(self):
@@ -473,10 +593,13 @@ class ValueProxy(Proxy):
 
 class QueueProxy(Proxy):
     def put(self, value, timeout=None):
-        self.call("put", value, timeout)
+        self.call("put", value, timeout, timeout=timeout)
 
     def get(self, timeout=None):
-        return self.call("get", timeout)
+        return self.call("get", timeout, timeout=timeout)
+
+    def join(self, timeout=None):
+        self.call("join", timeout, timeout=timeout)
 
     def qsize(self):
         return self.call("length")
@@ -486,7 +609,10 @@ class LockProxy(Proxy):
     """Lock, RLock, Semaphore, Condition. acquire says False if the lock's last owner died with it."""
 
     def acquire(self, timeout=None):
-        return self.call("acquire", timeout)
+        return self.call("acquire", timeout, timeout=timeout)
+
+    def wait(self, timeout=None):
+        return self.call("wait", timeout, timeout=timeout)
 
     def __enter__(self):
         self.acquire()
@@ -494,6 +620,56 @@ class LockProxy(Proxy):
 
     def __exit__(self, *_):
         self.call("release")
+
+
+class WaitedProxy(Proxy):
+    """Event, Barrier, AsyncResult."""
+
+    def wait(self, timeout=None):
+        return self.call("wait", timeout, timeout=timeout)
+
+    def get(self, timeout=None):
+        return self.call("get", timeout, timeout=timeout)
+
+
+class PoolProxy(Proxy):
+    """Functions are named as the server's program has registered them: pool.map("square", range(10))."""
+
+    def apply(self, function, *args):
+        return self.call("apply", function, *args, timeout=None)
+
+    def map(self, function, items):
+        return self.manager.call(self.number, "map", function, list(items), timeout=None)
+
+    def starmap(self, function, items):
+        return self.manager.call(self.number, "starmap", function, [list(item) for item in items], timeout=None)
+
+    def map_async(self, function, items):
+        return self.call("map_async", function, list(items))
+
+    def imap(self, function, items):
+        return self.call("imap", function, list(items))
+
+    def imap_unordered(self, function, items):
+        return self.call("imap_unordered", function, list(items))
+
+    def join(self, timeout=None):
+        self.call("join", timeout, timeout=timeout)
+
+
+class IteratorProxy(Proxy):
+    def next(self, timeout=None):
+        try:
+            return self.call("next", timeout, timeout=timeout)
+        except ManagerError as error:
+            if error.code == CLOSED and error.method == "Iterator.next":
+                raise StopIteration from error
+            raise
+
+    def __iter__(self):
+        return self
+
+    __next__ = next
 
 
 TYPES = {
@@ -510,4 +686,9 @@ TYPES = {
     "Semaphore": LockProxy,
     "BoundedSemaphore": LockProxy,
     "Condition": LockProxy,
+    "Event": WaitedProxy,
+    "Barrier": WaitedProxy,
+    "AsyncResult": WaitedProxy,
+    "Pool": PoolProxy,
+    "Iterator": IteratorProxy,
 }
