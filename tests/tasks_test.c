@@ -557,6 +557,13 @@ static int sign(kin_task *task, const void *in, void *out)
     return 0;
 }
 
+static int count_begun(kin_task *task, const void *in, void *out)
+{
+    (void)in;
+    *(uint32_t *)out = atomic_fetch_add((_Atomic uint32_t *)kin_task_context(task), 1);
+    return 0;
+}
+
 static void tasks_of_higher_priority_begin_first(void)
 {
     test_init();
@@ -579,6 +586,39 @@ static void tasks_of_higher_priority_begin_first(void)
     kin_result_free(first);
     kin_free(gate);
     kin_free(order);
+    end_pool(pool);
+}
+
+/* More than the lanes have room for: what waits for room waits by its priority. */
+static void priorities_hold_among_very_many(void)
+{
+    enum { MANY = 20000 };
+    test_init();
+    kin_pool *pool = new_pool(1);
+    struct gate *gate = kin_calloc(1, sizeof *gate);
+    _Atomic uint32_t *begun = kin_calloc(1, sizeof *begun);
+    static kin_result *results[MANY];
+    kin_result *first = submit(pool, wait_at, KIN_APPLY_ARGS(.context = gate));
+    await(&gate->inside, 1);
+    for (int i = 0; i < MANY; i++)
+        results[i] =
+            submit(pool, count_begun, KIN_APPLY_ARGS(.context = (void *)begun, .out_size = sizeof(uint32_t)));
+    kin_result *urgent =
+        submit(pool, count_begun,
+               KIN_APPLY_ARGS(.context = (void *)begun, .out_size = sizeof(uint32_t), .priority = 1));
+    atomic_store(&gate->open, 1);
+    uint32_t place;
+    ck_assert_int_eq(kin_result_get(urgent, &place, sizeof place, TOP), 0);
+    ck_assert_uint_eq(place, 0);
+    for (uint32_t i = 0; i < MANY; i++) {
+        ck_assert_int_eq(kin_result_get(results[i], &place, sizeof place, TOP), 0);
+        ck_assert_uint_eq(place, i + 1);
+        kin_result_free(results[i]);
+    }
+    kin_result_free(urgent);
+    kin_result_free(first);
+    kin_free((void *)begun);
+    kin_free(gate);
     end_pool(pool);
 }
 
@@ -722,6 +762,7 @@ static const struct test tests[] = {
      TEST_EACH_METHOD},
     {"pool_that_cannot_start_workers_says_why", pool_that_cannot_start_workers_says_why, 20,
      TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"priorities_hold_among_very_many", priorities_hold_among_very_many, 20, TEST_NOT_VALGRIND},
     {"tasks_of_higher_priority_begin_first", tasks_of_higher_priority_begin_first, 20, TEST_NOT_VALGRIND},
 };
 TEST_MAIN("tasks", tests)

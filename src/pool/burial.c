@@ -154,6 +154,8 @@ static void settle(struct burial *burial, kin_result *record, const kin_result *
     uint64_t state = kin__record_state(record);
     bool innocent = !culprit; /* killed for another's sake: free to try again */
     int hit = (int)atomic_exchange(&record->hit, 0);
+    if (record->batch && record->hit_at != record->at)
+        hit = 0; /* it was for an item that ended before its worker could be doomed */
     if (had_finished_item(record)) {
         kin__record_clean_attempt(record);
         fail_item(burial, record, state, false, 0);

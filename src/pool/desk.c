@@ -60,7 +60,8 @@ void kin__desk_open(struct kin__desk *desk, kin_pool *pool)
     desk->arena = &own->arena;
     for (int i = 0; i < KIN__PRIORITIES; i++)
         desk->lanes[i] = &pool->lanes[i];
-    desk->waiting_end = &desk->waiting;
+    for (int i = 0; i < KIN__PRIORITIES; i++)
+        desk->waiting[i].end = &desk->waiting[i].first;
     desk->fd = -1;
 }
 
@@ -180,7 +181,8 @@ const char *kin__desk_name_of(struct kin__desk *desk, const kin_result *record)
 void kin__desk_post(struct kin__desk *desk, kin_result *record, uint64_t state, int priority)
 {
     struct kin__lane *lane = desk->lanes[priority];
-    if (!desk->waiting && kin__lane_open(lane, *desk->arena) == 0 && kin__lane_push(lane, record, state)) {
+    struct kin__waiting *waiting = &desk->waiting[priority];
+    if (!waiting->first && kin__lane_open(lane, *desk->arena) == 0 && kin__lane_push(lane, record, state)) {
         if (desk->owner)
             atomic_fetch_add(&desk->pool->nested, 1);
         kin__wake_one(desk->pool, desk->owner != 0);
@@ -194,15 +196,15 @@ void kin__desk_post(struct kin__desk *desk, kin_result *record, uint64_t state, 
     kin_result *own = kin__own(record);
     own->next = NULL;
     own->listed = true;
-    *desk->waiting_end = record;
-    desk->waiting_end = &own->next;
+    *waiting->end = record;
+    waiting->end = &own->next;
 }
 
-void kin__desk_flush(struct kin__desk *desk)
+static bool flush(struct kin__desk *desk, struct kin__waiting *waiting)
 {
-    kin_result *record = desk->waiting;
-    desk->waiting = NULL;
-    desk->waiting_end = &desk->waiting;
+    kin_result *record = waiting->first;
+    waiting->first = NULL;
+    waiting->end = &waiting->first;
     while (record) {
         kin_result *next = record->next;
         uint64_t state = kin__record_state(record);
@@ -213,6 +215,15 @@ void kin__desk_flush(struct kin__desk *desk)
             put_on(&desk->free, record);
         record = next;
     }
+    return !waiting->first;
+}
+
+bool kin__desk_flush(struct kin__desk *desk)
+{
+    bool all = true;
+    for (int i = 0; i < KIN__PRIORITIES; i++)
+        all = flush(desk, &desk->waiting[i]) && all;
+    return all;
 }
 
 void kin__each_record_of(struct kin__slab *slabs, void (*f)(kin_result *record, void *arg), void *arg)

@@ -27,9 +27,11 @@ struct kin__desk {
     kin_arena **arena;                /* where slabs and cells lie; owned by the maker */
     struct kin__lane *lanes[KIN__PRIORITIES];
     kin_result *free;
-    kin_result *leaving;                /* freed, but a worker that is to die may still write to them */
-    kin_result *waiting, **waiting_end; /* QUEUED, but there was no room in the lane */
-    struct kin__call *calls;            /* done functions of what is not finished, or not told */
+    kin_result *leaving;  /* freed, but a worker that is to die may still write to them */
+    struct kin__waiting { /* QUEUED, but there was no room in the lane: in order, of each priority */
+        kin_result *first, **end;
+    } waiting[KIN__PRIORITIES];
+    struct kin__call *calls; /* done functions of what is not finished, or not told */
     size_t calls_count, calls_room;
     _Atomic double least_limit; /* seconds: the shortest limit of time that was ever asked for; 0: none */
     int fd;                     /* kin_pool_fd; -1: nobody has asked */
@@ -66,8 +68,8 @@ void kin__desk_forget(struct kin__desk *desk, kin_result *record);
 /* It is QUEUED: let workers find it, and wake one. Under the mutex. */
 void kin__desk_post(struct kin__desk *desk, kin_result *record, uint64_t state, int priority);
 
-/* Post what has waited for room in the lane. Under the mutex. */
-void kin__desk_flush(struct kin__desk *desk);
+/* Post what has waited for room in the lanes. False: some waits on. Under the mutex. */
+bool kin__desk_flush(struct kin__desk *desk);
 
 /* Each record that a pool has, in whatever slab: f(record, arg). */
 void kin__each_record(kin_pool *pool, void (*f)(kin_result *record, void *arg), void *arg);

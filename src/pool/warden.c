@@ -171,8 +171,7 @@ static double look(struct kin__local *local, bool thoroughly)
         next = man_seats(local, next);
     pthread_mutex_lock(&local->desk.mutex);
     next = kin__delayed_look(local, next);
-    kin__desk_flush(&local->desk);
-    if (local->desk.waiting)
+    if (!kin__desk_flush(&local->desk))
         next = FLUSH_PERIOD;
     uint32_t finished = atomic_load(&pool->finished);
     if (local->desk.fd >= 0 && finished != local->warden.told)
