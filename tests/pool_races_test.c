@@ -385,7 +385,47 @@ static void single_worker_that_ends_is_replaced_at_once(void)
     kin_pool_free(pool);
 }
 
+static int tell_nothing(kin_task *task, size_t index, void *context)
+{
+    (void)task, (void)index, (void)context;
+    return 0;
+}
+
+static void stay_in_finalizer(void *state)
+{
+    (void)state;
+    for (;;)
+        pause();
+}
+
+static void *finish_for_ever(void *arg)
+{
+    static int code;
+    code = kin_pool_finish(arg, KIN_FOREVER);
+    return &code;
+}
+
+static void freeing_a_pool_ends_another_threads_finish(void)
+{
+    test_init();
+    pthread_t thread;
+    void *code;
+    kin_pool *pool = kin_pool_new(
+        KIN_POOL_OPTIONS(.workers = 2, .start_method = test_method(), .finalizer = stay_in_finalizer));
+    ck_assert_ptr_nonnull(pool);
+    ck_assert_int_eq(kin_pool_for(pool, tell_nothing, KIN_MAP_ARGS(.count = 2)), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, finish_for_ever, pool), 0);
+    while (atomic_load(&pool->seats[0].ready) != KIN__FINALIZING ||
+           atomic_load(&pool->seats[1].ready) != KIN__FINALIZING)
+        usleep(500);
+    kin_pool_free(pool);
+    pthread_join(thread, &code);
+    ck_assert_int_eq(*(int *)code, KIN_ECANCELED);
+}
+
 static const struct test tests[] = {
+    {"freeing_a_pool_ends_another_threads_finish", freeing_a_pool_ends_another_threads_finish, 20,
+     TEST_EACH_METHOD},
     {"single_worker_that_ends_is_replaced_at_once", single_worker_that_ends_is_replaced_at_once, 20,
      TEST_EACH_METHOD},
     {"worker_that_was_interrupted_while_idle_is_replaced", worker_that_was_interrupted_while_idle_is_replaced,

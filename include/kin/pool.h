@@ -190,7 +190,7 @@ KIN_API int kin_pool_resize(kin_pool *pool, int workers) KIN_CHECKED;
  * Close the pool, let running work end, run the finalizers and wait up to `timeout` seconds for all
  * of it. 0; KIN_ETIMEDOUT (call again, or free); KIN_EBUSY from the pool's own progress function; KIN_EDIED if a
  * worker died in its finalizer: the first failure that nobody has looked at yet, as those of maps are returned by
- * their calls.
+ * their calls; KIN_ECANCELED: another thread frees the pool.
  */
 KIN_API int kin_pool_finish(kin_pool *pool, double timeout) KIN_CHECKED;
 

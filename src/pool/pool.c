@@ -353,6 +353,19 @@ static void tell_to_quit(kin_pool *pool)
     }
 }
 
+/* Another thread may free the pool meanwhile, and is not to wait for a finalizer that does not end. */
+static int join_worker(struct kin__local *local, int worker, double deadline)
+{
+    for (;;) {
+        double left = kin__os_left(deadline);
+        int error = kin__post_join(local, worker, kin__os_deadline(left < LOCK_PERIOD ? left : LOCK_PERIOD));
+        if (error != KIN_ETIMEDOUT || left <= LOCK_PERIOD)
+            return error;
+        if (atomic_load(&local->pool->canceled))
+            return kin__fail(KIN_ECANCELED, "pool \"%s\" was freed while it was finished", local->pool->name);
+    }
+}
+
 static int finish_workers(struct kin__local *local, double deadline)
 {
     kin_pool *pool = local->pool;
@@ -364,7 +377,7 @@ static int finish_workers(struct kin__local *local, double deadline)
         const struct kin__post *post = &local->posts[i];
         if (!post->taken)
             continue;
-        int error = kin__post_join(local, i, deadline);
+        int error = join_worker(local, i, deadline);
         if (error)
             return error;
         kin_end end;
