@@ -166,7 +166,7 @@ static int connect_again(struct kin__connected *client, double time, struct kin_
     return error;
 }
 
-int kin__client_lost(struct kin__connected *client)
+static int tell_lost(struct kin__connected *client)
 {
     kin_manager *manager = client->manager;
     kin_end end;
@@ -177,6 +177,14 @@ int kin__client_lost(struct kin__connected *client)
                          kin_process_pid(manager->process), kin_end_text(&end, text, sizeof text));
     return kin__fail(KIN_EDIED, "manager \"%s\" at \"%s\" has ended, or closed the connection",
                      manager->sync.name, manager->address);
+}
+
+int kin__client_lost(struct kin__connected *client)
+{
+    int before = kin__stay();
+    int error = tell_lost(client);
+    kin__stay_no_more(before);
+    return error;
 }
 
 static double connect_time(double limit)
@@ -203,10 +211,12 @@ void kin__lane_close(struct kin__lane *lane)
 {
     if (!lane)
         return;
+    int before = kin__stay();
     kin__socket_close(&lane->stream);
     kin__buffer_free(&lane->in);
     kin__buffer_free(&lane->out);
     free(lane);
+    kin__stay_no_more(before);
 }
 
 /* Of a call that is not told how long it may wait. */
@@ -337,13 +347,17 @@ struct kin__lane *kin__lane_take(struct kin__connected *client, double limit)
     if (lane)
         client->free_lanes = lane->next;
     pthread_mutex_unlock(&client->lock);
-    if (lane || !(lane = new_lane(client, limit)))
+    if (lane)
         return lane;
-    kin__near_ask(lane, connect_time(limit));
-    if (!lane->broken)
-        return lane;
-    kin__lane_close(lane);
-    return NULL;
+    int before = kin__stay();
+    if ((lane = new_lane(client, limit)))
+        kin__near_ask(lane, connect_time(limit));
+    if (lane && lane->broken) {
+        kin__lane_close(lane);
+        lane = NULL;
+    }
+    kin__stay_no_more(before);
+    return lane;
 }
 
 void kin__lane_give(struct kin__lane *lane)
@@ -417,13 +431,9 @@ static int receive_some(struct kin__lane *lane, size_t more, double deadline)
     return got > 0 ? 0 : (int)got;
 }
 
-static int exchange(struct kin__lane *lane, double deadline, struct kin__frame *frame)
+static int exchange_by_socket(struct kin__lane *lane, double deadline, int error, struct kin__frame *frame)
 {
-    int error = lane->near ? kin__near_call(lane, deadline) : KIN__SEND_BY_SOCKET;
     size_t whole = KIN__FRAME_HEAD;
-    if (!error) /* the server's own bytes, whole */
-        return kin__frame_read(lane->in.data, frame) && lane->in.size == whole + frame->size ? 0
-                                                                                             : KIN_EMISMATCH;
     if (error == KIN__SEND_BY_SOCKET)
         error = kin__socket_send_all(&lane->stream, lane->out.data, lane->out.size, deadline);
     else if (error == KIN__COMES_BY_SOCKET)
@@ -436,6 +446,19 @@ static int exchange(struct kin__lane *lane, double deadline, struct kin__frame *
             whole += frame->size;
         }
     }
+    return error;
+}
+
+static int exchange(struct kin__lane *lane, double deadline, struct kin__frame *frame)
+{
+    int error = lane->near ? kin__near_call(lane, deadline) : KIN__SEND_BY_SOCKET;
+    if (!error) /* the server's own bytes, whole */
+        return kin__frame_read(lane->in.data, frame) && lane->in.size == KIN__FRAME_HEAD + frame->size
+                   ? 0
+                   : KIN_EMISMATCH;
+    int before = kin__stay();
+    error = exchange_by_socket(lane, deadline, error, frame);
+    kin__stay_no_more(before);
     return error;
 }
 
@@ -475,7 +498,7 @@ static double limit_of(const kin_manager *manager, const struct kin__request *re
     return request->timeout != KIN__UNTIMED ? request->timeout + GRACE : plain_limit(manager);
 }
 
-static int call(kin_manager *manager, const struct kin__request *request, kin_any *out)
+int kin__client_call(kin_manager *manager, const struct kin__request *request, kin_any *out)
 {
     struct kin__connected *client = NULL;
     struct kin__reader answer = {0};
@@ -502,13 +525,5 @@ static int call(kin_manager *manager, const struct kin__request *request, kin_an
         kin__lane_close(lane);
     else
         kin__lane_give(lane);
-    return error;
-}
-
-int kin__client_call(kin_manager *manager, const struct kin__request *request, kin_any *out)
-{
-    int before = kin__stay();
-    int error = call(manager, request, out);
-    kin__stay_no_more(before);
     return error;
 }

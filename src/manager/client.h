@@ -92,7 +92,10 @@ struct kin__connected {
     struct kin_proxy *free_proxies;
 };
 
-/* A cancelled thread (pthread_cancel) must leave no lock or lane taken: so cancellation waits from kin__stay to kin__stay_no_more. */
+/*
+ * A cancelled thread (pthread_cancel) must leave no lock or lane taken: so cancellation waits from kin__stay to kin__stay_no_more, around all
+ * that may be a point of cancellation (pthreads(7)). A call through shared memory has none as long as both sides run.
+ */
 static inline int kin__stay(void)
 {
     int before;
