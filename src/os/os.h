@@ -286,9 +286,10 @@ void kin__os_mark(uint64_t mark);
 /* Whether the calling process may have started processes: it has children, has collected some, or lets the kernel
  * collect them. False is certain, but for what set SIGCHLD back after that. */
 bool kin__os_started_any(void);
-/* Kill whoever wears the mark that process `of` (which has ended, or is the calling one) wore, but for those that have
- * left its session. How many there were. Async-signal-safe. */
-int kin__os_end_marked(uint64_t mark, pid_t of, pid_t session);
+/* Kill whoever wears the mark that process `of` (which has ended, or is the calling one, and was there `since` then by
+ * kin__os_since_boot_ns; 0: not known) wore, but for those that have left its session. How many there were.
+ * Async-signal-safe. */
+int kin__os_end_marked(uint64_t mark, pid_t of, uint64_t since, pid_t session);
 
 /* ---- cancel.c ------------------------------------------------------------------------------ */
 

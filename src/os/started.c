@@ -23,9 +23,11 @@
 
 #define PASSES 5
 #define RANGE_MAX 200 /* process ids looked at one by one; a walk through /proc costs about as much */
+#define RANGE_NS UINT64_C(100000000) /* in that time ids do not come round: there are 32,768 or more */
 
 struct search {
     uint64_t mark;
+    uint64_t since; /* when `of` was there already, by kin__os_since_boot_ns; 0: not known */
     pid_t of, session;
     pid_t self;
 };
@@ -147,10 +149,11 @@ static int walk_proc(const struct search *search)
     return found;
 }
 
-/* Ids are given in turn, so what it started has an id between its own and the last one given. */
+/* Ids are given in turn, so what it started lately has an id between its own and the last one given. */
 static int look(const struct search *search)
 {
-    pid_t last = last_pid();
+    bool lately = search->since && kin__os_since_boot_ns() - search->since < RANGE_NS;
+    pid_t last = lately ? last_pid() : 0;
     if (!last || last < search->of || last - search->of > RANGE_MAX)
         return walk_proc(search);
     int found = 0;
@@ -159,10 +162,10 @@ static int look(const struct search *search)
     return found;
 }
 
-int kin__os_end_marked(uint64_t mark, pid_t of, pid_t session)
+int kin__os_end_marked(uint64_t mark, pid_t of, uint64_t since, pid_t session)
 {
     int saved = errno, found = 0;
-    struct search search = {.mark = mark, .of = of, .session = session, .self = getpid()};
+    struct search search = {.mark = mark, .since = since, .of = of, .session = session, .self = getpid()};
     /* Those that were found cannot fork any more; one that was not may just have been forked: look again. */
     for (int pass = 0; pass < PASSES; pass++) {
         int now = look(&search);

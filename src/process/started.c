@@ -30,8 +30,9 @@ KIN__IN_CHILD void kin__started_mark(const kin_process *process)
 
 void kin__started_end_own(void)
 {
+    const struct kin__member *me = kin__self_if_attached();
     if (own_mark)
-        kin__os_end_marked(own_mark, getpid(), own_session);
+        kin__os_end_marked(own_mark, getpid(), me ? atomic_load(&me->attached) : 0, own_session);
 }
 
 KIN__IN_CHILD void kin__started_note(kin_process *process)
@@ -51,7 +52,7 @@ void kin__started_end(const struct kin__member *dead)
     if (!process || !process->session || left_nothing(process))
         return;
     pid_t pid = atomic_load(&process->pid);
-    int ended = kin__os_end_marked(mark_of(process->id), pid, process->session);
+    int ended = kin__os_end_marked(mark_of(process->id), pid, atomic_load(&dead->attached), process->session);
     if (ended)
         kin_log(KIN_LOG_INFO, "process \"%s\" (pid %d) has ended, and with it %d process%s it had started",
                 process->name, (int)pid, ended, ended == 1 ? "" : "es");
