@@ -205,6 +205,35 @@ static void plain_forks_that_ask_for_themselves_leave_no_slot(void)
     kin_process_free(process);
 }
 
+static int is_it_alive(void *arg)
+{
+    return kin_process_is_alive(arg) ? 3 : 4;
+}
+
+static void must_say(int code, kin_process *process)
+{
+    kin_process *other = start(is_it_alive, process);
+    kin_end end;
+    ck_assert_int_eq(kin_process_join(other, TOP), 0);
+    ck_assert_int_eq(kin_process_end(other, &end), 0);
+    ck_assert_int_eq(end.exit_code, code);
+    kin_process_free(other);
+}
+
+/* The slot of a child that never attached is free before its starter tells the end: others are not to read an end
+ * that is not there yet. */
+static void who_is_not_the_starter_waits_until_the_end_is_told(void)
+{
+    test_init();
+    kin_process *process = start(return_three, NULL);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    atomic_store(&process->ended, 0);
+    must_say(3, process);
+    atomic_store(&process->ended, 1);
+    must_say(4, process);
+    kin_process_free(process);
+}
+
 /* ---- kin_init ---- */
 
 static int init_again(void *arg)
@@ -573,6 +602,8 @@ static const struct test tests[] = {
      20, TEST_EACH_METHOD},
     {"plain_forks_that_ask_for_themselves_leave_no_slot", plain_forks_that_ask_for_themselves_leave_no_slot,
      60, TEST_NOT_VALGRIND},
+    {"who_is_not_the_starter_waits_until_the_end_is_told", who_is_not_the_starter_waits_until_the_end_is_told,
+     20, TEST_EACH_METHOD},
     {"child_may_call_kin_init_again", child_may_call_kin_init_again, 10, TEST_EACH_METHOD},
     {"init_that_failed_may_be_tried_again", init_that_failed_may_be_tried_again, 10, TEST_EACH_METHOD},
     {"program_without_standard_streams", program_without_standard_streams, 20, TEST_NOT_VALGRIND},

@@ -97,9 +97,10 @@ int kin__arena_check(const kin_arena *arena, const char *what)
 
 /* ---- owners' lists --------------------------------------------------------------------------- */
 
-static bool is_closed(const struct kin__member *member)
+/* By the generation that is asked for: the slot may be another's by now, whose list is open. */
+static bool is_closed(const struct kin__member *member, kin__id owner)
 {
-    return member->arenas & 1 && member->arenas >> 1 == kin__member_id(member) >> 32;
+    return member->arenas & 1 && member->arenas >> 1 == owner >> 32;
 }
 
 static void close_list(struct kin__member *member)
@@ -113,7 +114,7 @@ static uint64_t *list_of(kin__id owner)
     if (owner == KIN__OWNER_FAMILY)
         return &kin__heap()->family_arenas;
     struct kin__member *member = kin__member_find(owner);
-    if (!member || is_closed(member))
+    if (!member || is_closed(member, owner))
         return NULL;
     if (member->arenas & 1) /* closed for the slot's last user */
         kin__journal_set(&member->arenas, 0);

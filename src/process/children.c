@@ -347,7 +347,10 @@ bool kin__process_settle(kin_process *process, kin__id id)
         return true;
     if (atomic_load(&process->starter) == kin__self_id())
         return settle_own(process);
-    return kin__member_recover(id) == 0;
+    /* One that never attached has gone before its starter tells its end; if that dies meanwhile, the object goes. */
+    return kin__member_recover(id) == 0 &&
+           (atomic_load_explicit(&process->ended, memory_order_acquire) ||
+            atomic_load(&process->magic) != KIN__PROCESS_MAGIC || process->id != id);
 }
 
 /*
