@@ -51,8 +51,9 @@ enum test_flags {
     TEST_NOT_VALGRIND = 8,      /* skipped under valgrind: 3.19 has no pidfd_open, so it starts no children.
                                    TEST_EACH_METHOD implies it */
     TEST_BY_FORKSERVER = 32,    /* run it under forkserver alone. Implies TEST_NOT_VALGRIND too */
-    TEST_AND_THREADS = 64,      /* beside TEST_EACH_METHOD: also with a pool of threads, see test_kind() */
-    TEST_NOT_ASAN = 16          /* skipped under AddressSanitizer (say why at the table's entry) */
+    TEST_AND_THREADS = 64, /* beside TEST_EACH_METHOD: also with a pool of threads, see test_kind(); under
+                                   ThreadSanitizer only with that */
+    TEST_NOT_ASAN = 16     /* skipped under AddressSanitizer (say why at the table's entry) */
 };
 
 struct test {

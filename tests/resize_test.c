@@ -370,7 +370,7 @@ static const struct test tests[] = {
     {"submissions_meet_workers_that_are_about_to_go", submissions_meet_workers_that_are_about_to_go, 60,
      EACH},
     {"each_task_has_a_process_of_its_own", each_task_has_a_process_of_its_own, 20, TEST_EACH_METHOD},
-    {"wrong_numbers_are_refused", wrong_numbers_are_refused, 10, TEST_NOT_VALGRIND},
+    {"wrong_numbers_are_refused", wrong_numbers_are_refused, 10, EACH},
     {"storm_of_resizes_and_kills", storm_of_resizes_and_kills, 120, TEST_AND_THREADS | TEST_EACH_METHOD},
 };
 TEST_MAIN("resize", tests)

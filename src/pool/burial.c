@@ -243,7 +243,9 @@ void kin__records_bury(struct kin__local *local, int worker, const kin_end *end)
             settle(&burial, burial.found[i], culprit);
     kin__each_record_of(atomic_load(&pool->slabs), post_again, &burial);
     kin__each_record(pool, recount, NULL);
-    kin__each_record(pool, tell_again, &burial);
+    if (pool->kind !=
+        KIN_POOL_THREADS) /* a thread ends in a task's function, if not in order: what it has finished it has told */
+        kin__each_record(pool, tell_again, &burial);
     atomic_store(&pool->delayed, 1); /* it may have died before it could say so */
     kin__call_warden(pool);
     atomic_store(&seat->task, 0);

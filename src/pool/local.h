@@ -11,7 +11,7 @@ struct kin__local;
 /* The supervisor's knowledge of one seat. */
 struct kin__post {
     struct kin__local *local;
-    bool taken;             /* somebody sits there */
+    _Atomic bool taken;     /* somebody sits there */
     kin_process *process;   /* NULL: it is a thread */
     pthread_t thread;       /* if it is one */
     _Atomic uint32_t ended; /* futex: set by whoever reaped it, or by a thread itself */

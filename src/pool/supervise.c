@@ -211,15 +211,17 @@ static int man_seat(struct kin__map *map, int worker)
     /* One that has died unnoticed will be noticed in the round: no system call for each seat here. */
     if (post->taken && !atomic_load(&post->ended))
         return 0;
-    pthread_mutex_lock(&map->local->posts_mutex);
+    pthread_mutex_lock(&map->local->posts_mutex); /* the warden looks at all seats */
     if (post->taken)
         kin__bury(map, worker);
+    int error = map->outcome;
+    if (!error) {
+        /* Whoever sat here may have died without an answer: the newcomer must not take up that round. */
+        atomic_store(&seat->answered, atomic_load(&seat->doorbell));
+        error = kin__post_start(map->local, worker);
+    }
     pthread_mutex_unlock(&map->local->posts_mutex);
-    if (map->outcome)
-        return map->outcome;
-    /* Whoever sat here may have died without an answer: the newcomer must not take up that round. */
-    atomic_store(&seat->answered, atomic_load(&seat->doorbell));
-    return kin__post_start(map->local, worker);
+    return error;
 }
 
 static void ring_seat(const struct kin__map *map, int worker)
