@@ -114,6 +114,61 @@ static void new_calls_can_be_done_without(void)
     without(calls, sizeof calls / sizeof *calls, 0, 0, everything_works);
 }
 
+#define ROUNDS 50
+
+/* A word into one of three queues after another, as soon as the last one is back. */
+static int answer_from_all(void *arg)
+{
+    kin_queue **queues = arg;
+    int word;
+    for (int i = 0; i < ROUNDS; i++) {
+        child_assert(kin_queue_put(queues[i % 3], &i, sizeof i, KIN_FOREVER) == 0);
+        child_assert(kin_queue_get(queues[3], &word, sizeof word, NULL, 20) == 0 && word == i);
+    }
+    return 0;
+}
+
+/* Of three queues, which is what futex_waitv is for; and beside a connection, where a thread does it. */
+static void several_queues_are_waited_for(void)
+{
+    test_init();
+    kin_connection *ends[2];
+    kin_queue *queues[4];
+    ck_assert_int_eq(kin_pipe(ends, true), 0);
+    for (int i = 0; i < 4; i++)
+        ck_assert_ptr_nonnull(queues[i] = kin_queue_new(NULL));
+    kin_process *process = start(answer_from_all, queues, sizeof queues);
+    for (int i = 0; i < ROUNDS; i++) {
+        kin_waitable items[] = {
+            {.object = queues[0]}, {.object = queues[1]}, {.object = queues[2]}, {.object = ends[0]}};
+        size_t ready = 0;
+        int word = -1;
+        ck_assert_msg(kin_wait(items, 3 + (size_t)(i % 2), &ready, test_time_left()) == 0, "%s",
+                      kin_error_message());
+        ck_assert(ready == 1 && items[i % 3].ready);
+        ck_assert_int_eq(kin_queue_get(queues[i % 3], &word, sizeof word, NULL, 0), 0);
+        ck_assert_int_eq(word, i);
+        ck_assert_int_eq(kin_queue_put(queues[3], &word, sizeof word, 0), 0);
+    }
+    exits_with(process, 0);
+    kin_waitable none[] = {{.object = queues[0]}, {.object = queues[1]}};
+    ck_assert_int_eq(kin_wait(none, 2, NULL, 0.02), KIN_ETIMEDOUT);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(kin_queue_free(queues[i]), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(kin_connection_close(ends[i]), 0);
+}
+
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+static void without_futex_waitv_several_queues_are_waited_for(void)
+{
+    static const long calls[] = {SYS_futex_waitv};
+    without(calls, 1, 0, 0, several_queues_are_waited_for);
+}
+
 static void without_the_new_flag_of_memfds_all_works(void)
 {
     static const long calls[] = {SYS_memfd_create};
@@ -207,6 +262,8 @@ static const struct test tests[] = {
     {"new_calls_can_be_done_without", new_calls_can_be_done_without, 60, TEST_EACH_METHOD},
     {"without_the_new_flag_of_memfds_all_works", without_the_new_flag_of_memfds_all_works, 20,
      TEST_EACH_METHOD},
+    {"without_futex_waitv_several_queues_are_waited_for", without_futex_waitv_several_queues_are_waited_for,
+     20, TEST_EACH_METHOD},
     {"without_clone3_processes_start", without_clone3_processes_start, 20, TEST_EACH_METHOD},
     {"region_cannot_be_shrunk", region_cannot_be_shrunk, 10, TEST_EACH_METHOD},
     {"without_memfds_init_says_so", without_memfds_init_says_so, 10, TEST_EACH_METHOD},
