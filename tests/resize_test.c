@@ -361,6 +361,51 @@ static void storm_of_resizes_and_kills(void)
     kin_free(out);
 }
 
+/* A maker of a pool, which it resizes all the time. */
+static int resize_for_ever(void *arg)
+{
+    _Atomic int *ready = *(_Atomic int **)arg;
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 2, .workers_max = 4, .idle_time = 0.005,
+                                                   .start_method = test_method(), .kind = test_kind()));
+    child_assert(pool != NULL);
+    atomic_store(ready, 1);
+    for (unsigned i = 0;; i++) {
+        child_assert(kin_pool_resize(pool, 1 + (int)(i * 7 % 4)) == 0);
+        if (i % 2)
+            child_assert(kin_pool_apply(pool, nothing, NULL) == 0);
+        else
+            child_assert(kin_pool_for(pool, nothing_for, KIN_MAP_ARGS(.count = 4)) == 0);
+    }
+}
+
+/* The harness looks that no worker is left; here, that no memory is. */
+static void maker_that_is_killed_while_it_resizes_leaves_nothing(void)
+{
+    int rounds = test_long() ? 300 : 12;
+    test_init();
+    _Atomic int *ready = kin_calloc(1, sizeof *ready);
+    kin_heap_stats before = {.size = sizeof before}, after = {.size = sizeof after};
+    for (int i = 0; i < rounds; i++) {
+        *ready = 0;
+        kin_process *maker = kin_process_start(resize_for_ever, &ready, sizeof(void *), NULL);
+        ck_assert_msg(maker != NULL, "%s", kin_error_message());
+        await_number(ready, 1);
+        usleep((useconds_t)(i * 3701 % 20000));
+        ck_assert_int_eq(kin_process_kill(maker), 0);
+        ck_assert_int_eq(kin_process_join(maker, TOP), 0);
+        kin_process_free(maker);
+        if (i == 0)
+            ck_assert_int_eq(kin_heap_get_stats(&before), 0);
+    }
+    ck_assert_int_eq(kin_heap_get_stats(&after), 0);
+    while (after.arenas > before.arenas && test_time_left() > 1) { /* its workers are on their way out */
+        usleep(10000);
+        ck_assert_int_eq(kin_heap_get_stats(&after), 0);
+    }
+    ck_assert_uint_le(after.arenas, before.arenas);
+    kin_free(ready);
+}
+
 #define EACH (TEST_EACH_METHOD | TEST_AND_THREADS)
 static const struct test tests[] = {
     {"pool_takes_as_many_tasks_as_it_is_told", pool_takes_as_many_tasks_as_it_is_told, 20, EACH},
@@ -371,6 +416,8 @@ static const struct test tests[] = {
      EACH},
     {"each_task_has_a_process_of_its_own", each_task_has_a_process_of_its_own, 20, TEST_EACH_METHOD},
     {"wrong_numbers_are_refused", wrong_numbers_are_refused, 10, EACH},
+    {"maker_that_is_killed_while_it_resizes_leaves_nothing",
+     maker_that_is_killed_while_it_resizes_leaves_nothing, 60, TEST_EACH_METHOD},
     {"storm_of_resizes_and_kills", storm_of_resizes_and_kills, 120, TEST_AND_THREADS | TEST_EACH_METHOD},
 };
 TEST_MAIN("resize", tests)
