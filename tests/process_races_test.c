@@ -17,8 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "family/member.h"
 #include "kin.h"
 #include "process/child.h"
+#include "process/process_shared.h"
 
 #define TOP (test_time_left() - 0.5)
 
@@ -67,8 +69,11 @@ static kin_process *grandchild_of(struct family *family)
     return atomic_load(&family->grandchild);
 }
 
+static _Atomic bool joining;
+
 static void *join_it(void *process)
 {
+    atomic_store(&joining, true);
     return kin_process_join(process, TOP) == 0 ? process : NULL;
 }
 
@@ -84,6 +89,8 @@ static void who_waits_for_an_orphan_touches_no_freed_object(void)
     pthread_t joiner;
     void *joined;
     ck_assert_int_eq(pthread_create(&joiner, NULL, join_it, grandchild), 0);
+    while (!atomic_load(&joining))
+        usleep(1000);
     usleep(30000);
     kin_process_kill(child);
     ck_assert_int_eq(kin_process_join(child, TOP), 0);
@@ -593,7 +600,49 @@ static void too_large_an_argument_is_refused(void)
     ck_assert_int_eq(kin_error_code(), KIN_EINVAL);
 }
 
+static bool is_zombie(pid_t pid)
+{
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/* A member that waits for something of the dead may be the first to recover it, and tells its end. Only the starter can
+ * collect its status: by a join, or when it lets go of the process. */
+static void who_was_recovered_by_another_does_not_stay_a_zombie(void)
+{
+    test_init();
+    for (int joined = 1; joined >= 0; joined--) {
+        kin_process *process = start(wait_for_signal, NULL);
+        kin__id id = process->id;
+        while (kin__member_find(id) && kin__member_state(kin__member_find(id)) != KIN__ALIVE)
+            usleep(1000);
+        pid_t pid = kin_process_pid(process), other = fork();
+        if (other == 0) {
+            child_assert(kin__self() != NULL);
+            kill(pid, SIGKILL);
+            while (kin__member_recover(id) != 0)
+                usleep(1000);
+            _exit(0);
+        }
+        int status;
+        kin_end end;
+        ck_assert_int_eq(waitpid(other, &status, 0), other);
+        ck_assert_int_eq(status, 0);
+        ck_assert(is_zombie(pid)); /* with one child there is no guardian */
+        if (joined) {
+            ck_assert_int_eq(kin_process_join(process, 0), 0);
+            ck_assert(!is_zombie(pid));
+            ck_assert_int_eq(kin_process_end(process, &end), 0);
+            ck_assert_int_eq(end.signal, SIGKILL);
+        }
+        kin_process_free(process);
+        ck_assert(!is_zombie(pid));
+    }
+}
+
 static const struct test tests[] = {
+    {"who_was_recovered_by_another_does_not_stay_a_zombie",
+     who_was_recovered_by_another_does_not_stay_a_zombie, 20, TEST_EACH_METHOD},
     {"who_waits_for_an_orphan_touches_no_freed_object", who_waits_for_an_orphan_touches_no_freed_object, 20,
      TEST_EACH_METHOD},
     {"kill_never_hits_a_process_with_the_same_number", kill_never_hits_a_process_with_the_same_number, 20,

@@ -12,6 +12,7 @@
 #include "process/children.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "base/log.h"
 #include "family/heap.h"
 #include "family/journal.h"
@@ -313,7 +314,7 @@ int kin__child_notify(struct kin_process *process, void (*notify)(void *arg), vo
     return child ? 0 : kin__fail(KIN_EPERM, "process \"%s\" was not started here", process->name);
 }
 
-void kin__children_forked(void)
+KIN__IN_CHILD void kin__children_forked(void)
 {
     struct kin__watch *watch = kin__guardian_list;
     kin__guardian_forked();
@@ -327,6 +328,8 @@ void kin__children_forked(void)
     }
 }
 
+/* Also where another member has recovered it, and so told its end, before: only the starter can collect its status, without
+ * which it stays a zombie. */
 static bool settle_own(struct kin_process *process)
 {
     kin__guardian_lock();
@@ -343,10 +346,10 @@ bool kin__process_settle(kin_process *process, kin__id id)
 {
     if (atomic_load(&process->magic) != KIN__PROCESS_MAGIC || process->id != id)
         return true;
-    if (atomic_load_explicit(&process->ended, memory_order_acquire))
-        return true;
     if (atomic_load(&process->starter) == kin__self_id())
         return settle_own(process);
+    if (atomic_load_explicit(&process->ended, memory_order_acquire))
+        return true;
     /* One that never attached has gone before its starter tells its end; if that dies meanwhile, the object goes. */
     return kin__member_recover(id) == 0 &&
            (atomic_load_explicit(&process->ended, memory_order_acquire) ||

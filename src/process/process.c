@@ -257,12 +257,15 @@ static void refuse_free(int code, const char *name, const char *why)
     kin_log(KIN_LOG_ERROR, "%s", kin_error_message());
 }
 
-/* Until the kernel says that it has ended: what it had may still be someone else's to recover. */
+/* Until the kernel has said that it has ended, and its status is collected: what it had may still be someone else's to
+ * recover, or be recovered already. */
 static void wait_for_death(kin_process *process)
 {
     kin__id id = process->id;
-    for (int pidfd; (pidfd = own_pidfd(process, id, true)) >= 0 && !kin__process_settle(process, id);)
+    for (int pidfd; (pidfd = own_pidfd(process, id, true)) >= 0;) {
         kin__os_pidfd_wait(pidfd, KIN_FOREVER);
+        kin__process_settle(process, id);
+    }
 }
 
 void kin_process_free(kin_process *process)
