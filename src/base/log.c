@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "base/screen.h"
 
 #include <pthread.h>
@@ -83,7 +84,7 @@ void kin_log(int at, const char *format, ...)
     va_end(args);
 }
 
-void kin__log_after_fork(void)
+KIN__IN_CHILD void kin__log_after_fork(void)
 {
     /* Not pthread_mutex_init, here and elsewhere in a child: each page of libc's text used first is a fault. */
     callback_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;

@@ -1,6 +1,8 @@
 /* base/screen.c - see screen.h. */
 #include "base/screen.h"
 
+#include "base/in_child.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -136,7 +138,7 @@ void kin__screen_bar(const char *text, size_t length, bool last)
     unlock(cancel_before);
 }
 
-void kin__screen_after_fork(void)
+KIN__IN_CHILD void kin__screen_after_fork(void)
 {
     mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     if (bar)

@@ -2,6 +2,7 @@
 #include "family/checked.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "family/checked_report.h"
 #include "family/heap.h"
 #include "family/span.h"
@@ -246,7 +247,7 @@ void kin__checked_drain(struct kin__thread *thread)
     kin__heap_free_finish(thread);
 }
 
-void kin__checked_finish(void)
+KIN__IN_CHILD void kin__checked_finish(void)
 {
     if (kin__checks_heap() && kin__thread_is_ours())
         kin__checked_drain(kin__thread_mine);

@@ -1,6 +1,7 @@
 /* family/guard.c - see guard.h. */
 #include "family/guard.h"
 
+#include "base/in_child.h"
 #include "family/region.h"
 #include "family/sealed.h"
 #include "family/shelf.h"
@@ -38,7 +39,7 @@ void kin__guards_set(void)
     kin__shelf_protect();
 }
 
-void kin__guards_forked(void)
+KIN__IN_CHILD void kin__guards_forked(void)
 {
     struct kin__part parts[KIN__PARTS];
     if (!(kin__known.checks & KIN__CHECK_HEAP) || kin__is_sealed())

@@ -2,6 +2,7 @@
 #include "family/guardian.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "base/log.h"
 #include "family/member.h"
 #include "os/os.h"
@@ -35,7 +36,7 @@ static _Atomic int others; /* threads of upper floors */
 static _Atomic double orphans_until;
 static _Atomic double next_alarm; /* 0: none */
 
-void kin__guardian_lock(void)
+KIN__IN_CHILD void kin__guardian_lock(void)
 {
     int before;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
@@ -43,14 +44,14 @@ void kin__guardian_lock(void)
     cancel_before = before;
 }
 
-void kin__guardian_unlock(void)
+KIN__IN_CHILD void kin__guardian_unlock(void)
 {
     int before = cancel_before;
     pthread_mutex_unlock(&mutex);
     pthread_setcancelstate(before, NULL);
 }
 
-void kin__guardian_unlock_in_child(void)
+KIN__IN_CHILD void kin__guardian_unlock_in_child(void)
 {
     mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     pthread_setcancelstate(cancel_before, NULL);
@@ -271,7 +272,7 @@ void kin__guardian_expect_orphans(void)
         eventfd_write(poke_fd, 1); /* it may be waiting without limit */
 }
 
-void kin__guardian_forked(void)
+KIN__IN_CHILD void kin__guardian_forked(void)
 {
     mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     kin__guardian_list = NULL;

@@ -2,6 +2,7 @@
 #include "family/lock.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -58,7 +59,7 @@ bool kin__lock_acquire(struct kin__lock *lock)
     return true;
 }
 
-int kin__lock_try(struct kin__lock *lock)
+KIN__IN_CHILD int kin__lock_try(struct kin__lock *lock)
 {
     int error = pthread_mutex_trylock(&lock->mutex);
     if (error == 0)

@@ -2,6 +2,7 @@
 #include "family/member.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "base/log.h"
 #include "family/guard.h"
 #include "family/hooks.h"
@@ -41,7 +42,7 @@ void kin__member_hooks(const struct kin__member_hooks *hooks)
     kin__hooks[kin__hooks_count++] = *hooks;
 }
 
-void kin__member_forked(void)
+KIN__IN_CHILD void kin__member_forked(void)
 {
     self = NULL;
     kin__log_after_fork();
@@ -53,13 +54,13 @@ void kin__member_forked(void)
             kin__hooks[i].forked();
 }
 
-void kin__member_forked_plainly(void)
+KIN__IN_CHILD void kin__member_forked_plainly(void)
 {
     if (kin__alive_page && !wiped)
         memset(kin__alive_page, 0, 2 * sizeof *kin__alive_page);
 }
 
-kin__id kin__member_id(const struct kin__member *member)
+KIN__IN_CHILD kin__id kin__member_id(const struct kin__member *member)
 {
     uint64_t index = (uint64_t)(member - kin__members());
     uint64_t state = atomic_load_explicit(&member->state, memory_order_relaxed);
@@ -149,7 +150,7 @@ void kin__member_release(struct kin__member *member)
 }
 
 /* Whether the slot is still meant for the process `id`; in *state as it stands. */
-static bool awaits(const struct kin__member *member, kin__id id, uint64_t *state)
+KIN__IN_CHILD static bool awaits(const struct kin__member *member, kin__id id, uint64_t *state)
 {
     *state = atomic_load_explicit(&member->state, memory_order_acquire);
     uint64_t kind = *state & KIN__KIND;
@@ -158,7 +159,7 @@ static bool awaits(const struct kin__member *member, kin__id id, uint64_t *state
 
 /* A recoverer of the slot's last user may still be about to release the lock, and may be stopped there. Never
  * wait for a lock whose slot has become someone else's meanwhile: that one lives. */
-static bool take_life(struct kin__member *member, kin__id id, uint64_t *state)
+KIN__IN_CHILD static bool take_life(struct kin__member *member, kin__id id, uint64_t *state)
 {
     for (int tries = 0; awaits(member, id, state); tries++) {
         if (kin__lock_try(&member->life) != KIN_EBUSY)
@@ -171,7 +172,7 @@ static bool take_life(struct kin__member *member, kin__id id, uint64_t *state)
     return false;
 }
 
-int kin__member_attach(kin__id id)
+KIN__IN_CHILD int kin__member_attach(kin__id id)
 {
     struct kin__member *member = &kin__members()[(uint32_t)id];
     uint64_t state;
@@ -246,7 +247,7 @@ static struct kin__member *attach_plain_fork(void)
     return NULL;
 }
 
-struct kin__member *kin__self(void)
+KIN__IN_CHILD struct kin__member *kin__self(void)
 {
     if (!kin__region) {
         kin__fail(KIN_ENOINIT, "kin_init has not been called: call it first in main");

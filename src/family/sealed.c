@@ -2,6 +2,7 @@
 #include "family/sealed.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "family/guard.h"
 #include "family/units.h"
 #include "os/os.h"
@@ -62,7 +63,7 @@ int kin__seal(void)
     return 0;
 }
 
-void kin__sealed_forked(void)
+KIN__IN_CHILD void kin__sealed_forked(void)
 {
     if (!kin__is_sealed())
         return;

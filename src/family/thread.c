@@ -2,6 +2,7 @@
 #include "family/thread.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "base/log.h"
 #include "family/checked.h"
 #include "family/heap.h"
@@ -128,7 +129,7 @@ kin__id kin__thread_member(uint64_t name)
     return kin__peek(&thread->name) == name ? owner : 0; /* or else that was the slot's next user */
 }
 
-void kin__thread_forget(void)
+KIN__IN_CHILD void kin__thread_forget(void)
 {
     kin__thread_mine = NULL;
     if (quota.set)

@@ -2,6 +2,7 @@
 #include "manager/client.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "manager/hello.h"
 #include "manager/near.h"
 #include "manager/stream.h"
@@ -319,9 +320,9 @@ void kin__client_leave(kin_manager *manager)
 }
 
 /* In a child: connections are its parent's, so they are closed here; it makes its own. */
-static void forked(void)
+KIN__IN_CHILD static void forked(void)
 {
-    pthread_mutex_init(&clients_lock, NULL);
+    kin__mutex_forked(&clients_lock);
     while (clients) {
         struct kin__connected *client = clients;
         clients = client->next;

@@ -2,6 +2,7 @@
 #include "manager/server.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "base/log.h"
 #include "family/member.h"
 #include "manager/hello.h"
@@ -29,9 +30,13 @@
 #define OWNED_MOST 65536
 
 static _Atomic uint64_t owned[OWNED_MOST / 64]; /* sockets of this process's servers */
+/* There were never any: then a child need not look, which is three pages to fault in. (Not 0 at first: so it lies among the data
+ * that a start touches anyway.) */
+static _Atomic bool none_owned = true;
 
 void kin__server_own(int fd)
 {
+    atomic_store(&none_owned, false);
     if (fd >= 0 && fd < OWNED_MOST)
         atomic_fetch_or(&owned[fd / 64], UINT64_C(1) << fd % 64);
 }
@@ -44,8 +49,10 @@ static void disown(int fd)
 
 /* In a child, a Pool's worker for instance: servers are its parent's. What the number leads to may be another thing by now, if
  * the program had forked by itself. */
-static void forked(void)
+KIN__IN_CHILD static void forked(void)
 {
+    if (atomic_load(&none_owned))
+        return;
     for (int word = 0; word < OWNED_MOST / 64; word++)
         for (uint64_t bits = atomic_exchange(&owned[word], 0); bits; bits &= bits - 1) {
             int fd = word * 64 + __builtin_ctzll(bits);

@@ -216,7 +216,7 @@ static bool as_half(double value, uint16_t *out)
         return true;
     bool subnormal = exponent < -13;
     double digits = ldexp(fraction, subnormal ? exponent + 24 : 11); /* in units of the last bit */
-    if (exponent > 16 || exponent < -23 || fmod(digits, 1) != 0)
+    if (exponent > 16 || exponent < -23 || digits != (double)(uint16_t)digits)
         return false;
     *out |= subnormal ? (uint16_t)digits : (uint16_t)((exponent + 14) << 10 | ((uint16_t)digits & 0x3ff));
     return true;

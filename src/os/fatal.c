@@ -1,6 +1,7 @@
 /* os/fatal.c - see fatal.h. */
 #include "os/fatal.h"
 
+#include "base/in_child.h"
 #include "os/raw.h"
 
 #include <stdint.h>
@@ -37,7 +38,7 @@ void kin__os_fatal_prepare(kin__os_fatal_fn handler, void *stack, size_t size, i
     ours.handler = handler;
 }
 
-uint64_t kin__os_fatal_catch(void)
+KIN__IN_CHILD uint64_t kin__os_fatal_catch(void)
 {
     if (!ours.handler)
         return 0;

@@ -1,6 +1,8 @@
 /* os/module.c - see module.h; dl_iterate_phdr(3), elf(5), proc(5). */
 #include "os/module.h"
 
+#include "base/in_child.h"
+
 #include <dlfcn.h>
 #include <link.h>
 #include <pthread.h>
@@ -151,7 +153,7 @@ void kin__os_modules_after_fork(void)
     pthread_mutex_unlock(&looking);
 }
 
-void kin__os_modules_forked(void)
+KIN__IN_CHILD void kin__os_modules_forked(void)
 {
     looking = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }

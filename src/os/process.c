@@ -2,6 +2,7 @@
 #include "os/os.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "os/raw.h"
 
 #include <dirent.h>
@@ -176,12 +177,12 @@ bool kin__os_program_path(char *buffer, size_t size)
     return true;
 }
 
-bool kin__os_parent_is_hidden(void)
+KIN__IN_CHILD bool kin__os_parent_is_hidden(void)
 {
     return kin__raw(SYS_getppid, 0, 0, 0, 0, 0) == 0;
 }
 
-bool kin__os_parent_death_signal(int signal, pid_t parent)
+KIN__IN_CHILD bool kin__os_parent_death_signal(int signal, pid_t parent)
 {
     kin__raw(SYS_prctl, PR_SET_PDEATHSIG, signal, 0, 0, 0);
     return kin__raw(SYS_getppid, 0, 0, 0, 0, 0) == parent;
@@ -193,14 +194,14 @@ struct raw_action {
     unsigned long rest[3];
 };
 
-bool kin__os_handles(int signal, void (*handler)(int))
+KIN__IN_CHILD bool kin__os_handles(int signal, void (*handler)(int))
 {
     struct raw_action now = {0};
     kin__raw(SYS_rt_sigaction, signal, 0, (long)&now, sizeof(unsigned long), 0);
     return now.handler == handler;
 }
 
-void kin__os_reset_signals(uint64_t except)
+KIN__IN_CHILD void kin__os_reset_signals(uint64_t except)
 {
     /* On the stack: constants elsewhere would be one more page to fault in. */
     struct raw_action defaults = {0}; /* all zero is SIG_DFL */
@@ -227,7 +228,7 @@ void kin__os_null_prepare(void)
 }
 
 /* The program may have closed it, and opened files of its own under the same number. */
-static bool is_null_device(int fd)
+KIN__IN_CHILD static bool is_null_device(int fd)
 {
     struct stat about = {0}; /* the checker does not see that the kernel fills it */
     return kin__raw(SYS_fstat, fd, (long)&about, 0, 0, 0) == 0 && S_ISCHR(about.st_mode) &&
@@ -245,7 +246,7 @@ int kin__os_open_null(void)
     return ends[0];
 }
 
-void kin__os_null_stdin(void)
+KIN__IN_CHILD void kin__os_null_stdin(void)
 {
     int kept = atomic_load(&null_fd);
     if (kept >= 0 && is_null_device(kept) && kin__raw(SYS_dup3, kept, STDIN_FILENO, 0, 0, 0) == STDIN_FILENO)

@@ -10,10 +10,6 @@
 
 #include <sys/syscall.h>
 
-/* For functions of upper floors that every child runs: the linker puts them together, in a part of the text that is touched
- * anyway, instead of where they happen to lie. */
-#define KIN__IN_CHILD __attribute__((hot))
-
 #if defined(__x86_64__)
 static inline long kin__raw(long number, long a, long b, long c, long d, long e)
 {

@@ -6,6 +6,7 @@
  */
 #include "os/os.h"
 
+#include "base/in_child.h"
 #include "os/raw.h"
 
 #include <errno.h>
@@ -113,7 +114,7 @@ void kin__os_flush_cxx(void)
 
 /* fflush(NULL) takes a lock, and runs through two places of libc's text: three page faults in a forked child, and one more
  * in its parent. So look first whether a stream holds anything. */
-void kin__os_flush_all(void)
+KIN__IN_CHILD void kin__os_flush_all(void)
 {
     bool any = !KNOWN();
     for (const FILE *stream = FIRST(); stream && !any; stream = NEXT(stream))
@@ -124,7 +125,7 @@ void kin__os_flush_all(void)
 
 /* fflush(NULL) would wait for a stream that another thread reads from. Streams the program opened itself are left to it:
  * glibc offers no walk that does not block. */
-void kin__os_flush_output(void)
+KIN__IN_CHILD void kin__os_flush_output(void)
 {
     FILE *const streams[] = {stdout, stderr};
     for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
@@ -135,7 +136,7 @@ void kin__os_flush_output(void)
         }
 }
 
-void kin__os_drop_output(void)
+KIN__IN_CHILD void kin__os_drop_output(void)
 {
     for (FILE *stream = FIRST(); stream; stream = NEXT(stream))
         if (holds(stream))

@@ -6,6 +6,7 @@
  * when it has to sleep, as its three system calls would cost a short one more than all else: who presses
  * Ctrl-C in the first 20 us is served as if a moment earlier.
  */
+#include "base/in_child.h"
 #include "family/member.h"
 #include "os/os.h"
 #include "pool/map.h"
@@ -87,7 +88,7 @@ void kin__interrupt_end(_Atomic uint32_t *event)
 }
 
 /* A plain fork in the middle of a map is not to swallow Ctrl-C, whether or not it ever calls kin. */
-static void give_back_in_child(void)
+KIN__IN_CHILD static void give_back_in_child(void)
 {
     if (maps > 0 && installed)
         sigaction(SIGINT, &before, NULL);
@@ -98,9 +99,9 @@ void kin__interrupt_setup(void)
     pthread_atfork(NULL, NULL, give_back_in_child);
 }
 
-void kin__interrupt_forked(void)
+KIN__IN_CHILD void kin__interrupt_forked(void)
 {
-    pthread_mutex_init(&mutex, NULL);
+    kin__mutex_forked(&mutex);
     maps = 0;
     atomic_store(&handling, 0);
     for (int i = 0; i < EVENTS; i++)

@@ -2,6 +2,7 @@
 #include "kin/pool.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "base/log.h"
 #include "family/sealed.h"
 #include "os/os.h"
@@ -35,9 +36,9 @@ static pthread_mutex_t locals_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kin__local *locals;
 
 /* In a child after fork: those are copies of the parent's, which manages its pools itself. */
-static void forked(void)
+KIN__IN_CHILD static void forked(void)
 {
-    pthread_mutex_init(&locals_mutex, NULL);
+    kin__mutex_forked(&locals_mutex);
     while (locals) {
         struct kin__local *next = locals->next;
         free(locals);

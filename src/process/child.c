@@ -9,6 +9,7 @@
 #include "process/child.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "base/log.h"
 #include "family/checked.h"
 #include "family/hooks.h"
@@ -60,7 +61,7 @@ static void catch_parent_death(void)
     sigaction(parent_died, &action, NULL);
 }
 
-static void watch_parent(pid_t parent)
+KIN__IN_CHILD static void watch_parent(pid_t parent)
 {
     expected_parent = parent;
     if (!kin__os_handles(parent_died, on_parent_death))
@@ -85,7 +86,7 @@ static kin_process *next_to_end(kin__id *id)
 }
 
 /* Most have none: then not even the clock is looked at, which would be a page to fault in. */
-static bool has_children(void)
+KIN__IN_CHILD static bool has_children(void)
 {
     kin__guardian_lock();
     bool any = kin__guardian_list;
@@ -105,7 +106,7 @@ static void signal_daemons(int number)
     kin__guardian_unlock();
 }
 
-static void end_children(void)
+KIN__IN_CHILD static void end_children(void)
 {
     kin__id id;
     atomic_store(&kin__exiting, true);
@@ -129,7 +130,7 @@ static void end_children(void)
     kin__output_finish();
 }
 
-static void tell_end(struct kin__member *me, int code)
+KIN__IN_CHILD static void tell_end(struct kin__member *me, int code)
 {
     kin_process *process = kin__own(me->process);
     if (!process)
@@ -162,13 +163,13 @@ bool kin__child_forked_beside_threads(void)
     return beside_threads;
 }
 
-bool kin__child_alone(void)
+KIN__IN_CHILD bool kin__child_alone(void)
 {
     return __libc_single_threaded || kin__os_thread_count() == 1 + kin__own_threads();
 }
 
 /* What the child printed is written out; what its parent had printed it has dropped, or the parent written out. */
-static void flush_own(void)
+KIN__IN_CHILD static void flush_own(void)
 {
     bool alone = kin__child_alone();
     if (alone && kin__flushed_all)
@@ -182,14 +183,14 @@ static void flush_own(void)
 /* A sealed process may write to its copy of the argument, as others may. */
 static void *argument_copy;
 
-static void *argument(kin_process *process)
+KIN__IN_CHILD static void *argument(kin_process *process)
 {
     if (kin__is_sealed() && process->arg == process->data)
         argument_copy = malloc(process->arg_size);
     return argument_copy ? memcpy(argument_copy, process->data, process->arg_size) : process->arg;
 }
 
-static int run(kin_process *process)
+KIN__IN_CHILD static int run(kin_process *process)
 {
     kin_error_clear();
     kin_process_fn fn = process->fork_fn;
@@ -211,7 +212,7 @@ static int run(kin_process *process)
 }
 
 /* Attach first: until then the object may go with a starter that dies. */
-static kin_process *become(kin__id id, pid_t parent)
+KIN__IN_CHILD static kin_process *become(kin__id id, pid_t parent)
 {
     if (kin__members()[(uint32_t)id].sealed && kin__seal() != 0) {
         dprintf(STDERR_FILENO, "kin: [%d] error: %s\n", (int)getpid(), kin_error_message());
@@ -238,7 +239,7 @@ static kin_process *become(kin__id id, pid_t parent)
 }
 
 /* The handles that it was given: descriptors from KIN__CARRIED_FROM on, or those that have arrived at the template. */
-static void install_carried(const kin_process *process)
+KIN__IN_CHILD static void install_carried(const kin_process *process)
 {
     int fds[KIN__CARRIED_MOST];
     const struct kin__carried *carried = process->carried;
@@ -254,7 +255,7 @@ static void install_carried(const kin_process *process)
     _exit(KIN__REFUSED_EXIT);
 }
 
-void kin__child_run_forked(kin__id id, pid_t parent)
+KIN__IN_CHILD void kin__child_run_forked(kin__id id, pid_t parent)
 {
     kin__os_drop_output();
     if (kin__flushed_all) /* its starter has looked: there were kin's own threads at most */
@@ -310,13 +311,13 @@ static void after_fork_in_parent(void)
 }
 
 /* A plain fork's parent is not its parent's. */
-static void forked(void)
+KIN__IN_CHILD static void forked(void)
 {
     expected_parent = 0;
     kin__children_forked();
 }
 
-static void after_fork_in_child(void)
+KIN__IN_CHILD static void after_fork_in_child(void)
 {
     /* The rest is done when the child first calls kin, or by kin__child_run_forked. */
     were_beside_threads = beside_threads;

@@ -7,6 +7,7 @@
 #include "process/forkserver.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "base/log.h"
 #include "family/guardian.h"
 #include "family/sealed.h"
@@ -94,11 +95,13 @@ static int prepare(struct kin__template *own)
 
 /* Those of the child that is being made. The template's socket has its number for life: it is given it first. */
 #define SOCKET KIN__CARRIED_FROM
-static int arrived[KIN__CARRIED_MOST];
+static int *arrived; /* room for KIN__CARRIED_MOST; NULL: there were never any */
 
 /* All of them, which were sent before the request: 0, or errno. What is left of a request that came to nothing goes. */
 static int receive_arrivals(const struct kin__template *own)
 {
+    if (own->coming && !arrived && !(arrived = malloc(KIN__CARRIED_MOST * sizeof *arrived)))
+        return ENOMEM;
     for (uint32_t got = 0; got < own->coming;) {
         int fds[KIN__OS_FDS_MOST];
         size_t count = 0;
@@ -122,7 +125,7 @@ static int receive_arrivals(const struct kin__template *own)
 
 void kin__forkserver_arrived(int *fds)
 {
-    memcpy(fds, arrived, sizeof arrived);
+    memcpy(fds, arrived, KIN__CARRIED_MOST * sizeof *arrived);
 }
 
 static void make_child(struct kin__template *own)
@@ -209,9 +212,10 @@ static void drop(kin_process *process)
 
 static void close_channel(void)
 {
-    if (channel >= 0)
+    if (channel >= 0) {
         close(channel);
-    channel = -1;
+        channel = -1;
+    }
 }
 
 static kin_process *start_template(void)
@@ -413,10 +417,11 @@ void kin__forkserver_quit(void)
     pthread_mutex_unlock(&mutex);
 }
 
-void kin__forkserver_forked(void)
+KIN__IN_CHILD void kin__forkserver_forked(void)
 {
-    mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    template = NULL;
+    kin__mutex_forked(&mutex);
+    if (template) /* or the store would be a page to fault in and to copy */
+        template = NULL;
     close_channel();
 }
 

@@ -2,6 +2,7 @@
 #include "process/handle.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "family/member.h"
 #include "family/region.h"
 #include "family/sealed.h"
@@ -227,18 +228,20 @@ void kin__passing_close(int fd)
 }
 
 /* The calls of the parent's other threads are not this process's. */
-void kin__handles_forked(void)
+KIN__IN_CHILD void kin__handles_forked(void)
 {
     for (size_t i = 0; i < PASSING; i++) {
-        int fd = atomic_exchange(&passing[i], 0);
-        if (fd)
-            close(fd);
+        int fd = atomic_load(&passing[i]);
+        if (!fd) /* mostly: a store would be a page to fault in and to copy */
+            continue;
+        close(fd);
+        atomic_store(&passing[i], 0);
     }
     if (area)
         for (struct kin__handle *handle = used; handle; handle = handle->next) {
-            pthread_mutex_init(&handle->locks[0], NULL);
-            pthread_mutex_init(&handle->locks[1], NULL);
+            kin__mutex_forked(&handle->locks[0]);
+            kin__mutex_forked(&handle->locks[1]);
             atomic_store(&handle->users, atomic_load(&handle->head.magic) ? 0 : 1);
         }
-    pthread_mutex_init(&mutex, NULL);
+    kin__mutex_forked(&mutex);
 }

@@ -2,6 +2,7 @@
 #include "kin/init.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "family/heap.h"
 #include "family/member.h"
 #include "family/region.h"
@@ -119,9 +120,9 @@ static int found_family(const kin_init_options *given)
     return error;
 }
 
-void kin__init_forked(void)
+KIN__IN_CHILD void kin__init_forked(void)
 {
-    init_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    kin__mutex_forked(&init_mutex);
 }
 
 int kin_init_with(int *argc, char ***argv, const kin_init_options *options)

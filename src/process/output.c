@@ -2,11 +2,11 @@
 #include "process/output.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "base/log.h"
 #include "base/screen.h"
 #include "family/guardian.h"
 #include "os/os.h"
-#include "os/raw.h"
 #include "process/printed.h"
 
 #include <errno.h>

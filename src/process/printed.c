@@ -8,6 +8,7 @@
 #include "process/printed.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "family/region.h"
 #include "os/os.h"
 #include "os/raw.h"

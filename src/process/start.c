@@ -2,6 +2,7 @@
 #include "process/start.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "family/heap.h"
 #include "family/hooks.h"
 #include "family/journal.h"
@@ -40,7 +41,7 @@ static void flush_before_fork(void)
         kin__start_method_warn();
 }
 
-static pid_t fork_member(struct kin__member *member)
+KIN__IN_CHILD static pid_t fork_member(struct kin__member *member)
 {
     flush_before_fork();
     kin__os_null_prepare();
@@ -98,7 +99,7 @@ static kin_process *make_object(const struct kin__start *start, int method,
     size_t printed_at = crash_at + ((sizeof(struct kin__crash) + 63) & ~(size_t)63);
     size_t printed = kin__printed_size(start->options.output);
     size_t carried_at = printed_at + ((printed + 63) & ~(size_t)63),
-           carried = kin__carried_size(carrying->count);
+           carried = kin__carried_size(carrying ? carrying->count : 0);
     kin_process *process = kin__heap_open(sizeof *process + carried_at + carried, NULL);
     if (!process)
         return NULL;
@@ -227,10 +228,21 @@ static kin_process *start_member(const struct kin__start *start, struct kin__mem
     return NULL;
 }
 
+/* In a frame of its own: its 4 KiB would be a page of the stack that a fork's parent writes to again, and so copies. */
+static __attribute__((noinline)) kin_process *start_carrying(const struct kin__start *start,
+                                                             struct kin__member *me, int method)
+{
+    struct kin__carrying carrying;
+    if (find_carried(start, &carrying) != 0)
+        return NULL;
+    kin_process *process = start_member(start, me, method, &carrying);
+    kin__carrying_end(&carrying);
+    return process;
+}
+
 static kin_process *start_process(const struct kin__start *start)
 {
     struct kin__member *me = kin__self();
-    struct kin__carrying carrying;
     if (!me || !kin_current_process()) /* children may ask for their parent */
         return NULL;
     if (kin__sealed_refuse("start a process"))
@@ -249,12 +261,8 @@ static kin_process *start_process(const struct kin__start *start)
         return NULL;
     if (kin__limits_check(&start->options.limits, "a process") != 0)
         return NULL;
-    carrying.count = 0;
-    if (method != KIN_START_FORK && find_carried(start, &carrying) != 0)
-        return NULL;
-    kin_process *process = start_member(start, me, method, &carrying);
-    kin__carrying_end(&carrying);
-    return process;
+    return method == KIN_START_FORK ? start_member(start, me, method, NULL)
+                                    : start_carrying(start, me, method);
 }
 
 /* A thread that is cancelled in it would leave a slot, or a child that nobody watches. */

@@ -1,10 +1,10 @@
 /* process/started.c - see started.h. */
 #include "process/started.h"
 
+#include "base/in_child.h"
 #include "base/log.h"
 #include "family/region.h"
 #include "os/os.h"
-#include "os/raw.h"
 
 #include <unistd.h>
 
