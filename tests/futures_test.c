@@ -84,7 +84,7 @@ static void workers_have_ended_after_finish(void)
     kin_result *results[3];
     for (int i = 0; i < 3; i++)
         results[i] = submit(pool, take_permit, KIN_APPLY_ARGS(.context = permits));
-    ck_assert_int_eq(children(), 3);
+    ck_assert_int_eq(children(), test_kind() == KIN_POOL_THREADS ? 0 : 3);
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(kin_semaphore_release(permits), 0);
     ck_assert_int_eq(kin_pool_finish(pool, TOP), 0);
@@ -562,15 +562,18 @@ static void exit_while_a_result_is_looked_at_ends_the_program(void)
 }
 
 static const struct test tests[] = {
-    {"nothing_is_taken_up_after_finish", nothing_is_taken_up_after_finish, 20, TEST_EACH_METHOD},
-    {"finish_waits_for_many_that_sleep", finish_waits_for_many_that_sleep, 20, TEST_EACH_METHOD},
+    {"nothing_is_taken_up_after_finish", nothing_is_taken_up_after_finish, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"finish_waits_for_many_that_sleep", finish_waits_for_many_that_sleep, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"what_waits_is_canceled_and_what_runs_is_finished", what_waits_is_canceled_and_what_runs_is_finished, 20,
      TEST_EACH_METHOD},
-    {"workers_have_ended_after_finish", workers_have_ended_after_finish, 20, TEST_EACH_METHOD},
+    {"workers_have_ended_after_finish", workers_have_ended_after_finish, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"what_a_map_gave_is_there_when_the_pool_has_gone", what_a_map_gave_is_there_when_the_pool_has_gone, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"pool_that_is_closed_without_waiting_does_all", pool_that_is_closed_without_waiting_does_all, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"workers_have_the_pools_name", workers_have_the_pools_name, 20, TEST_EACH_METHOD},
     {"workers_of_a_pool_without_name_have_one", workers_of_a_pool_without_name_have_one, 20,
      TEST_EACH_METHOD},
@@ -586,26 +589,26 @@ static const struct test tests[] = {
     {"exit_in_a_task_fails_it_and_the_pool_goes_on", exit_in_a_task_fails_it_and_the_pool_goes_on, 20,
      TEST_EACH_METHOD},
     {"error_in_a_task_fails_it_and_the_pool_goes_on", error_in_a_task_fails_it_and_the_pool_goes_on, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"crash_while_input_is_read_fails_the_task", crash_while_input_is_read_fails_the_task, 20,
      TEST_EACH_METHOD},
     {"exit_while_input_is_read_fails_the_task", exit_while_input_is_read_fails_the_task, 20,
      TEST_EACH_METHOD},
     {"error_while_input_is_read_fails_the_task", error_while_input_is_read_fails_the_task, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"crash_while_a_result_is_written_fails_the_task", crash_while_a_result_is_written_fails_the_task, 20,
      TEST_EACH_METHOD},
     {"exit_while_a_result_is_written_fails_the_task", exit_while_a_result_is_written_fails_the_task, 20,
      TEST_EACH_METHOD},
     {"error_while_a_result_is_written_fails_the_task", error_while_a_result_is_written_fails_the_task, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"input_that_cannot_go_over_is_told_to_the_submitter", input_that_cannot_go_over_is_told_to_the_submitter,
      20, TEST_EACH_METHOD},
     {"finish_after_input_that_cannot_go_over_leaves_nothing",
      finish_after_input_that_cannot_go_over_leaves_nothing, 20, TEST_EACH_METHOD},
     {"crash_behind_a_finish_is_told_by_it", crash_behind_a_finish_is_told_by_it, 20, TEST_EACH_METHOD},
     {"result_that_is_looked_at_wrongly_hurts_the_looker_alone",
-     result_that_is_looked_at_wrongly_hurts_the_looker_alone, 20, TEST_EACH_METHOD},
+     result_that_is_looked_at_wrongly_hurts_the_looker_alone, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
     {"exit_while_a_result_is_looked_at_ends_the_program", exit_while_a_result_is_looked_at_ends_the_program,
      20, TEST_EACH_METHOD},
 };

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#define WORKERS_MOST 4
+
 /* ---- results in the states that Python's tests make by hand ---------------------------------- */
 
 enum state { SUCCESSFUL, FAILED, CANCELED, STATES };
@@ -15,6 +17,21 @@ struct examples {
     kin_result *in_state[STATES];
 };
 
+/* It has not begun, as all workers are busy then: what a thread runs cannot be ended. */
+static void cancel_one(struct examples *made, int workers)
+{
+    kin_result *busy[WORKERS_MOST];
+    for (int i = 0; i < workers; i++)
+        busy[i] = submit(made->pool, wait_for_word, KIN_APPLY_ARGS(.context = (void *)made->word));
+    made->in_state[CANCELED] =
+        submit(made->pool, wait_for_word, KIN_APPLY_ARGS(.context = (void *)made->word));
+    ck_assert_int_eq(kin_result_cancel(made->in_state[CANCELED]), 0);
+    atomic_store(made->word, 1);
+    ck_assert_int_eq(kin_results_wait(busy, (size_t)workers, KIN_WAIT_ALL, TOP, NULL), 0);
+    free_results(busy, (size_t)workers);
+    atomic_store(made->word, 0);
+}
+
 static struct examples make_examples(int workers)
 {
     struct examples made;
@@ -24,8 +41,7 @@ static struct examples make_examples(int workers)
     ck_assert_ptr_nonnull(made.word);
     made.in_state[SUCCESSFUL] = submit_product(made.pool, 6, 7);
     made.in_state[FAILED] = submit(made.pool, divide_by_zero, NULL);
-    made.in_state[CANCELED] = submit(made.pool, wait_for_word, KIN_APPLY_ARGS(.context = (void *)made.word));
-    ck_assert_int_eq(kin_result_cancel(made.in_state[CANCELED]), 0);
+    cancel_one(&made, workers);
     ck_assert_int_eq(kin_results_wait(made.in_state, STATES, KIN_WAIT_ALL, TOP, NULL), 0);
     return made;
 }
@@ -65,6 +81,7 @@ static void first_is_the_one_that_has_finished(void)
     ck_assert_int_eq(kin_results_wait(results, 2, KIN_WAIT_FIRST, TOP, &which), 0);
     ck_assert_uint_eq(which, 1);
     ck_assert(kin_result_ready(results[1]) && !kin_result_ready(results[0]));
+    atomic_store(examples.word, 1); /* a thread cannot be ended */
     free_results(results, 2);
     drop_examples(&examples);
 }
@@ -78,6 +95,7 @@ static void first_of_some_that_had_finished_is_there_at_once(void)
     ck_assert_int_eq(kin_results_wait(results, 3, KIN_WAIT_FIRST, 0, &which), 0);
     ck_assert_uint_eq(which, 1);
     ck_assert(!kin_result_ready(results[0]) && kin_result_ready(results[2]));
+    atomic_store(examples.word, 1); /* a thread cannot be ended */
     kin_result_free(results[0]);
     drop_examples(&examples);
 }
@@ -93,6 +111,7 @@ static void first_failure_ends_the_wait(void)
     ck_assert_int_eq(kin_results_wait(results, 3, KIN_WAIT_FIRST_FAILURE, TOP, &which), 0);
     ck_assert_uint_eq(which, 2);
     ck_assert(kin_result_ready(results[0]) && !kin_result_ready(results[1]));
+    atomic_store(examples.word, 1); /* a thread cannot be ended */
     free_results(results, 3);
     drop_examples(&examples);
 }
@@ -110,6 +129,7 @@ static void first_failure_among_some_that_had_finished(void)
     results[3] = examples.in_state[CANCELED];
     ck_assert_int_eq(kin_results_wait(results + 3, 1, KIN_WAIT_FIRST_FAILURE, 0, &which), 0);
     ck_assert_uint_eq(which, 0);
+    atomic_store(examples.word, 1); /* a thread cannot be ended */
     free_results(results + 1, 2);
     drop_examples(&examples);
 }
@@ -122,6 +142,7 @@ static void failure_of_before_ends_the_wait_at_once(void)
     ck_assert_int_eq(kin_results_wait(results, 2, KIN_WAIT_FIRST_FAILURE, 0, &which), 0);
     ck_assert_uint_eq(which, 1);
     ck_assert(!kin_result_ready(results[0]));
+    atomic_store(examples.word, 1); /* a thread cannot be ended */
     kin_result_free(results[0]);
     drop_examples(&examples);
 }
@@ -150,6 +171,7 @@ static void wait_in_vain_says_how_many_are_missing(void)
     ck_assert_str_eq(kin_error_message(), "2 of 6 tasks have not finished in time");
     for (int i = 0; i < 6; i++)
         ck_assert_int_eq(kin_result_ready(results[i]), i < 4);
+    atomic_store(examples.word, 1); /* a thread cannot be ended */
     free_results(results + 3, 3);
     drop_examples(&examples);
 }
@@ -208,6 +230,7 @@ static void without_time_those_come_that_had_finished(void)
     ck_assert_int_eq(error, KIN_ETIMEDOUT);
     ck_assert_ptr_eq(results[2], mine);
     ck_assert_str_eq(kin_error_message(), "1 of 1 tasks have not finished in time");
+    atomic_store(examples.word, 1); /* a thread cannot be ended */
     kin_result_free(mine);
     drop_examples(&examples);
 }
@@ -253,26 +276,30 @@ static void what_was_completed_can_be_freed_at_once(void)
 }
 
 static const struct test tests[] = {
-    {"result_that_stands_twice_is_waited_for", result_that_stands_twice_is_waited_for, 20, TEST_EACH_METHOD},
-    {"first_is_the_one_that_has_finished", first_is_the_one_that_has_finished, 20, TEST_EACH_METHOD},
+    {"result_that_stands_twice_is_waited_for", result_that_stands_twice_is_waited_for, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"first_is_the_one_that_has_finished", first_is_the_one_that_has_finished, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"first_of_some_that_had_finished_is_there_at_once", first_of_some_that_had_finished_is_there_at_once, 20,
-     TEST_EACH_METHOD},
-    {"first_failure_ends_the_wait", first_failure_ends_the_wait, 20, TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"first_failure_ends_the_wait", first_failure_ends_the_wait, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
     {"first_failure_among_some_that_had_finished", first_failure_among_some_that_had_finished, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"failure_of_before_ends_the_wait_at_once", failure_of_before_ends_the_wait_at_once, 20,
-     TEST_EACH_METHOD},
-    {"all_have_finished_however", all_have_finished_however, 20, TEST_EACH_METHOD},
-    {"wait_in_vain_says_how_many_are_missing", wait_in_vain_says_how_many_are_missing, 20, TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"all_have_finished_however", all_have_finished_however, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"wait_in_vain_says_how_many_are_missing", wait_in_vain_says_how_many_are_missing, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"many_end_together_while_all_are_waited_for", many_end_together_while_all_are_waited_for, 20,
-     TEST_EACH_METHOD},
-    {"results_come_as_they_are_completed", results_come_as_they_are_completed, 20, TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
+    {"results_come_as_they_are_completed", results_come_as_they_are_completed, 20,
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"without_time_those_come_that_had_finished", without_time_those_come_that_had_finished, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
     {"result_that_stands_three_times_is_completed_in_each_place",
-     result_that_stands_three_times_is_completed_in_each_place, 20, TEST_EACH_METHOD},
+     result_that_stands_three_times_is_completed_in_each_place, 20, TEST_EACH_METHOD | TEST_AND_THREADS},
     {"what_was_completed_can_be_freed_at_once", what_was_completed_can_be_freed_at_once, 20,
-     TEST_EACH_METHOD},
+     TEST_EACH_METHOD | TEST_AND_THREADS},
 };
 
 TEST_MAIN("futures_wait", tests)
