@@ -82,7 +82,7 @@ static void free_slot(struct slot *slot)
 static bool take_slot(struct slot *slot, uint64_t owner, uint64_t number)
 {
     kin__journal_begin();
-    bool ours = slot->owner == owner && slot->number == number;
+    bool ours = __atomic_load_n(&slot->owner, __ATOMIC_ACQUIRE) == owner && slot->number == number;
     if (ours)
         kin__journal_set(&slot->owner, kin__self_id());
     kin__journal_end();
@@ -154,7 +154,8 @@ static enum room find_free(const struct kin__transit *transit, uint32_t pipe, si
     *found = transit->top;
     for (uint32_t i = transit->top; i-- > 0;) {
         const struct slot *slot = &transit->slots[i];
-        if (!slot->owner) {
+        /* Acquire: who freed it is done with it. Partner: set_owner, which is not under the lock. */
+        if (!__atomic_load_n(&slot->owner, __ATOMIC_ACQUIRE)) {
             *found = i;
             continue;
         }
