@@ -435,7 +435,7 @@ static int burn(kin_task *task, const void *in, void *out)
     (void)out;
     for (unsigned i = 0; i < 20000000; i++)
         sum += i;
-    return 0;
+    return sum == 0; /* it is not: a sum that somebody reads */
 }
 
 static void use_is_measured_of_the_thread(void)

@@ -275,7 +275,7 @@ bool kin__read_span(struct kin__reader *reader, enum kin__major major, const uin
 
 static void put_canonical_real(struct kin__buffer *buffer, double value)
 {
-    if (value == trunc(value) && value >= -TWO_TO_63 && value < TWO_TO_63)
+    if (value >= -TWO_TO_63 && value < TWO_TO_63 && value == (double)(int64_t)value)
         kin__put_int(buffer, (int64_t)value);
     else
         kin__put_real(buffer, value);

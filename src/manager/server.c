@@ -9,9 +9,9 @@
 #include "manager/near.h"
 #include "manager/own.h"
 #include "os/os.h"
+#include "os/poller.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -278,7 +278,7 @@ static int one_turn(struct kin_server *server)
     bool sleeps = kin__near_serve(server);
     if (left > kin__near_nap(server))
         left = kin__near_nap(server);
-    int timeout = !sleeps ? 0 : left > 1e6 ? -1 : (int)ceil(left * 1e3);
+    int timeout = sleeps ? kin__os_poll_limit(left) : 0;
     int count = epoll_wait(server->epoll, events, EVENTS, timeout);
     kin__near_awake(server);
     if (count < 0 && errno != EINTR)

@@ -42,12 +42,21 @@ void kin__os_poller_remove(int poller, int fd)
     epoll_ctl(poller, EPOLL_CTL_DEL, fd, NULL);
 }
 
+int kin__os_poll_limit(double left)
+{
+    if (isinf(left))
+        return -1;
+    if (left > 1e6)
+        return 1000000000;
+    int whole = (int)(left * 1e3);
+    return whole + (left * 1e3 > whole);
+}
+
 size_t kin__os_poller_wait(int poller, uint32_t *tags, size_t most, double deadline)
 {
     struct epoll_event events[EVENTS_MOST];
-    double left = kin__os_left(deadline);
-    int limit = isinf(left) ? -1 : left > 1e6 ? 1000000000 : (int)ceil(left * 1e3);
-    int count = epoll_wait(poller, events, (int)(most < EVENTS_MOST ? most : EVENTS_MOST), limit);
+    int count = epoll_wait(poller, events, (int)(most < EVENTS_MOST ? most : EVENTS_MOST),
+                           kin__os_poll_limit(kin__os_left(deadline)));
     for (int i = 0; i < count; i++)
         tags[i] = events[i].data.u32;
     return count > 0 ? (size_t)count : 0;

@@ -17,4 +17,7 @@ void kin__os_poller_remove(int poller, int fd);
 /* The tags of up to `most` that are ready: how many; 0: none until the deadline, or a signal handler ran. */
 size_t kin__os_poller_wait(int poller, uint32_t *tags, size_t most, double deadline);
 
+/* What poll and epoll_wait take for `left` seconds: milliseconds, rounded up; -1 for no end. */
+int kin__os_poll_limit(double left);
+
 #endif

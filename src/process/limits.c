@@ -6,7 +6,6 @@
 #include "os/os.h"
 
 #include <errno.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -102,7 +101,8 @@ static int set_pair(enum kin__resource resource, const struct kin_limit *limit, 
  * net below, far enough down. */
 static uint64_t net(double seconds)
 {
-    return seconds > 0 ? 2 * (uint64_t)ceil(seconds) + 1 : KIN__UNLIMITED;
+    uint64_t whole = seconds > 0 ? (uint64_t)seconds : 0;
+    return seconds > 0 ? 2 * (whole + (seconds > (double)whole)) + 1 : KIN__UNLIMITED;
 }
 
 static int set_cpu_time(const struct kin_limit *limit)

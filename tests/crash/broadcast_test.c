@@ -441,7 +441,7 @@ static void make_room(struct heap_world *world)
 static void last_one_is_in_or_not(struct heap_world *world, const struct step_end *end)
 {
     int error;
-    while (got < FULL && (error = read_even(world, 0)) == 0)
+    while (got < FULL && read_even(world, 0) == 0)
         continue;
     if (got < FULL)
         wrong(world, "what was written before is not there");
