@@ -10,14 +10,6 @@ static kin_proxy *make_of(kin_manager *manager, const char *type, const kin_any 
     return proxy;
 }
 
-static bool truth_of(kin_proxy *proxy, const char *method)
-{
-    kin_any value;
-    OK(kin_proxy_call(proxy, method, NULL, 0, &value));
-    ck_assert_int_eq(value.type, KIN_ANY_BOOL);
-    return value.truth;
-}
-
 /* It fails in time, and not before it. */
 #define TAKES(seconds, call)                                              \
     do {                                                                  \

@@ -36,6 +36,15 @@ static inline kin_proxy *make(kin_manager *manager, const char *type)
     return proxy;
 }
 
+/* What a method without arguments answers: true or false. */
+static inline bool truth_of(kin_proxy *proxy, const char *method)
+{
+    kin_any value;
+    OK(kin_proxy_call(proxy, method, NULL, 0, &value));
+    ck_assert_int_eq(value.type, KIN_ANY_BOOL);
+    return value.truth;
+}
+
 /* Objects, references, locks and waiting calls: none, as soon as the server has seen who is dead. */
 static inline void expect_nothing_left(kin_manager *manager)
 {

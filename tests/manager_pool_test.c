@@ -152,14 +152,6 @@ static kin_proxy *proxy_of(kin_proxy *proxy, const char *what)
     return proxy;
 }
 
-static bool truth_of(kin_proxy *proxy, const char *method)
-{
-    kin_any value;
-    OK(kin_proxy_call(proxy, method, NULL, 0, &value));
-    ck_assert_int_eq(value.type, KIN_ANY_BOOL);
-    return value.truth;
-}
-
 /* ---- apply ------------------------------------------------------------------------------------------- */
 
 /* test_apply, test_async */

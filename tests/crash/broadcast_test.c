@@ -31,14 +31,6 @@ static kin_broadcast *broadcast_of(struct heap_world *world)
     return (kin_broadcast *)(uintptr_t)world->object;
 }
 
-static void wrong(struct heap_world *world, const char *what)
-{
-    if (world->fault)
-        return;
-    snprintf(world->text, sizeof world->text, "%s: %.150s", what, kin_error_message());
-    world->fault = world->text;
-}
-
 /* Of each number the size is known, and the bytes. */
 static size_t size_of(int number)
 {
@@ -67,7 +59,7 @@ static bool read_number(struct heap_world *world, int *number)
         return false;
     *number = (unsigned char)message[0];
     if (size != size_of(*number) || memcmp(message, message + 1, size - 1) != 0)
-        wrong(world, "a message is torn");
+        heap_wrong(world, "a message is torn");
     return true;
 }
 
@@ -80,7 +72,7 @@ static void have(struct heap_world *world, kin_slow slow)
     survivors = broadcast ? kin_broadcast_join(broadcast, 1) : NULL;
     next = 0;
     if (!survivors)
-        wrong(world, "no broadcast");
+        heap_wrong(world, "no broadcast");
     else
         memset(broadcast->ring, 0, broadcast->bytes); /* nothing is there from the victim before */
 }
@@ -102,18 +94,10 @@ static void have_one_with_messages(struct heap_world *world)
 
 /* ---- victims --------------------------------------------------------------------------------- */
 
-static void must(bool well)
-{
-    if (!well) {
-        fprintf(stderr, "the victim: %s\n", kin_error_message());
-        abort();
-    }
-}
-
 static void be_writer(void *arg)
 {
     heap_be_member(arg);
-    must(write_number(broadcast_of(arg), 0) && write_number(broadcast_of(arg), 1));
+    heap_must(write_number(broadcast_of(arg), 0) && write_number(broadcast_of(arg), 1));
     filled(2);
     filled(3);
 }
@@ -122,7 +106,7 @@ static void fill_ring(void *arg)
 {
     heap_be_member(arg);
     for (int i = 0; i < 200; i++)
-        must(write_number(broadcast_of(arg), i % 2 ? 1 : 0));
+        heap_must(write_number(broadcast_of(arg), i % 2 ? 1 : 0));
     filled(3);
 }
 
@@ -131,13 +115,13 @@ static char *to_give;
 
 static void give_large(void *arg)
 {
-    must(kin_broadcast_give(broadcast_of(arg), to_give, LARGE, 1) == 0);
+    heap_must(kin_broadcast_give(broadcast_of(arg), to_give, LARGE, 1) == 0);
 }
 
 static void have_large(void)
 {
     to_give = kin_malloc(LARGE);
-    must(to_give != NULL);
+    heap_must(to_give != NULL);
     memset(to_give, 1, LARGE);
 }
 
@@ -153,19 +137,19 @@ static void be_giver(void *arg)
 
 static void run_write(void *arg)
 {
-    must(write_number(broadcast_of(arg), 2));
+    heap_must(write_number(broadcast_of(arg), 2));
 }
 
 static void run_write_large(void *arg)
 {
-    must(write_number(broadcast_of(arg), 3));
+    heap_must(write_number(broadcast_of(arg), 3));
 }
 
 static void be_reader(void *arg)
 {
     heap_be_member(arg);
     survivors = kin_broadcast_join(broadcast_of(arg), 1);
-    must(survivors != NULL);
+    heap_must(survivors != NULL);
 }
 
 static void run_read(void *arg)
@@ -173,18 +157,18 @@ static void run_read(void *arg)
     static char message[LARGE];
     (void)arg;
     for (int i = 0; i < 2; i++)
-        must(kin_reader_read(survivors, message, sizeof message, NULL, 0) == 0 && message[0] == i);
+        heap_must(kin_reader_read(survivors, message, sizeof message, NULL, 0) == 0 && message[0] == i);
 }
 
 static void run_join(void *arg)
 {
-    must(kin_broadcast_join(broadcast_of(arg), 1) != NULL);
+    heap_must(kin_broadcast_join(broadcast_of(arg), 1) != NULL);
 }
 
 static void run_leave(void *arg)
 {
     (void)arg;
-    must(kin_reader_leave(survivors) == 0);
+    heap_must(kin_reader_leave(survivors) == 0);
 }
 
 /* ---- the survivor ---------------------------------------------------------------------------- */
@@ -194,20 +178,20 @@ static void read_two(void *arg)
     struct heap_world *world = arg;
     for (int number; next < 2; next++)
         if (!read_number(world, &number) || number != next)
-            wrong(world, "what the victim has written is not there");
+            heap_wrong(world, "what the victim has written is not there");
 }
 
 static void write_two(void *arg)
 {
     struct heap_world *world = arg;
     if (!write_number(broadcast_of(world), 0) || !write_number(broadcast_of(world), 1))
-        wrong(world, "could not write");
+        heap_wrong(world, "could not write");
 }
 
 static void write_more(struct heap_world *world)
 {
     if (!write_number(broadcast_of(world), 2))
-        wrong(world, "could not write meanwhile");
+        heap_wrong(world, "could not write meanwhile");
 }
 
 /* With the gate mended everything is as it should be; then it goes. */
@@ -216,14 +200,14 @@ static void end_broadcast(struct heap_world *world)
     kin_broadcast *broadcast = broadcast_of(world);
     kin_reader *other = kin_broadcast_join(broadcast, 1);
     if (!other)
-        wrong(world, "could not join");
+        heap_wrong(world, "could not join");
     const char *broken = kin__broadcast_broken(broadcast);
     if (broken)
-        wrong(world, broken);
+        heap_wrong(world, broken);
     if (kin_broadcast_readers(broadcast) != 2)
-        wrong(world, "a dead reader is counted");
+        heap_wrong(world, "a dead reader is counted");
     if (kin_reader_leave(other) || kin_reader_leave(survivors) || kin_broadcast_free(broadcast))
-        wrong(world, "could not free the broadcast");
+        heap_wrong(world, "could not free the broadcast");
     world->object = NULL;
 }
 
@@ -232,10 +216,10 @@ static void writer_is_gone(struct heap_world *world, const struct step_end *end,
     int number, error;
     bool has = read_number(world, &number);
     if (has ? number != last : !end->died)
-        wrong(world, "what was written last is not there");
+        heap_wrong(world, "what was written last is not there");
     error = kin_reader_read(survivors, NULL, 0, NULL, 1);
     if (error != KIN_ECLOSED)
-        wrong(world, "who reads is not told of the end");
+        heap_wrong(world, "who reads is not told of the end");
     end_broadcast(world);
 }
 
@@ -257,15 +241,15 @@ static void what_is_kept_can_be_read(struct heap_world *world, const struct step
     size_t size;
     int error = kin_reader_read(survivors, message, sizeof message, &size, 0), count = 0;
     if (error != KIN_ELOST)
-        wrong(world, "it has missed none");
+        heap_wrong(world, "it has missed none");
     while ((error = kin_reader_read(survivors, message, sizeof message, &size, 0)) == 0) {
         if (size != size_of(message[0]) || memcmp(message, message + 1, size - 1) != 0)
-            wrong(world, "a message is torn");
+            heap_wrong(world, "a message is torn");
         count++;
     }
     size_t all = kin_reader_lost(survivors) + (size_t)count;
     if (error != KIN_ECLOSED || all < 200 || all > 201)
-        wrong(world, "the count of what it has missed is wrong");
+        heap_wrong(world, "the count of what it has missed is wrong");
     end_broadcast(world);
 }
 
@@ -278,7 +262,7 @@ static void given_block_is_dropped(struct heap_world *world, const struct step_e
     while ((error = kin_reader_read(survivors, message, sizeof message, NULL, 0)) == 0 || error == KIN_ELOST)
         continue;
     if (error != KIN_ECLOSED)
-        wrong(world, "who reads is not told of the end");
+        heap_wrong(world, "who reads is not told of the end");
     end_broadcast(world);
 }
 
@@ -289,12 +273,12 @@ static void others_read_all(struct heap_world *world, const struct step_end *end
     int number;
     for (next = 0; read_number(world, &number); next++)
         if (number != (next < 2 ? next : 2))
-            wrong(world, "not what was written");
+            heap_wrong(world, "not what was written");
     for (int i = 0; i < 300; i++) { /* the dead one is in nobody's way */
         if (!write_number(broadcast_of(world), i % 2))
-            wrong(world, "a dead reader is in the way");
+            heap_wrong(world, "a dead reader is in the way");
         if (!read_number(world, &number) || number != i % 2)
-            wrong(world, "what was written after the death is not there");
+            heap_wrong(world, "what was written after the death is not there");
     }
     end_broadcast(world);
 }
@@ -334,9 +318,9 @@ static int read_even(struct heap_world *world, double timeout)
     if (error)
         return error;
     if (size != EVEN || memcmp(message, message + 1, size - 1) != 0)
-        wrong(world, "a message is torn");
+        heap_wrong(world, "a message is torn");
     if (message[0] != (char)got++)
-        wrong(world, "a message is missing, or came twice");
+        heap_wrong(world, "a message is missing, or came twice");
     return 0;
 }
 
@@ -376,11 +360,11 @@ static void start_sleeper(struct heap_world *world, void *(*body)(void *))
     sleeper.world = world;
     atomic_store(&sleeper.slot, NULL);
     atomic_store(done, 0);
-    must(pthread_create(&sleeper.thread, NULL, body, NULL) == 0);
+    heap_must(pthread_create(&sleeper.thread, NULL, body, NULL) == 0);
     sleeper.used = true;
     for (double deadline = kin__os_deadline(PATIENCE); !is_asleep(); usleep(20))
         if (kin__os_left(deadline) <= 0 || atomic_load(done)) {
-            wrong(world, "nobody sleeps");
+            heap_wrong(world, "nobody sleeps");
             return;
         }
 }
@@ -390,7 +374,7 @@ static int end_sleeper(struct heap_world *world)
 {
     for (double deadline = kin__os_deadline(PATIENCE); sleeper.used && !atomic_load(done); usleep(20))
         if (kin__os_left(deadline) <= 0) {
-            wrong(world, "who slept is not woken");
+            heap_wrong(world, "who slept is not woken");
             return KIN_ETIMEDOUT;
         }
     if (sleeper.used)
@@ -421,20 +405,20 @@ static void be_writer_without_room(void *arg)
 {
     heap_be_member(arg);
     for (int i = 0; i < FULL; i++)
-        must(write_even(broadcast_of(arg), i, 0) == 0);
-    must(write_even(broadcast_of(arg), FULL, 0) == KIN_ETIMEDOUT);
+        heap_must(write_even(broadcast_of(arg), i, 0) == 0);
+    heap_must(write_even(broadcast_of(arg), FULL, 0) == KIN_ETIMEDOUT);
     kin_error_clear();
 }
 
 static void run_write_without_room(void *arg)
 {
-    must(write_even(broadcast_of(arg), FULL, KIN_FOREVER) == 0);
+    heap_must(write_even(broadcast_of(arg), FULL, KIN_FOREVER) == 0);
 }
 
 static void make_room(struct heap_world *world)
 {
     if (got < FULL && read_even(world, 0))
-        wrong(world, "what was written is not there");
+        heap_wrong(world, "what was written is not there");
 }
 
 /* All that was written before is there; then that one, or not; then the end. */
@@ -444,12 +428,12 @@ static void last_one_is_in_or_not(struct heap_world *world, const struct step_en
     while (got < FULL && read_even(world, 0) == 0)
         continue;
     if (got < FULL)
-        wrong(world, "what was written before is not there");
+        heap_wrong(world, "what was written before is not there");
     error = read_even(world, 0);
     if (error && !end->died)
-        wrong(world, "what was written last is not there");
+        heap_wrong(world, "what was written last is not there");
     if (read_even(world, PATIENCE) != KIN_ECLOSED)
-        wrong(world, "who reads is not told of the end");
+        heap_wrong(world, "who reads is not told of the end");
     end_broadcast(world);
 }
 
@@ -460,7 +444,7 @@ static void sleep_for_room(void *arg)
     while (written < FULL && write_even(broadcast_of(world), written, 0) == 0 && read_even(world, 0) == 0)
         written++;
     if (written < FULL)
-        wrong(world, "no room at the beginning");
+        heap_wrong(world, "no room at the beginning");
     start_sleeper(world, write_one_more);
 }
 
@@ -468,7 +452,7 @@ static void run_read_one(void *arg)
 {
     static char message[EVEN];
     (void)arg;
-    must(kin_reader_read(survivors, message, sizeof message, NULL, 0) == 0 && message[0] == 0);
+    heap_must(kin_reader_read(survivors, message, sizeof message, NULL, 0) == 0 && message[0] == 0);
 }
 
 /* Whatever became of the victim, it is in nobody's way, and who slept has written. */
@@ -476,9 +460,9 @@ static void who_slept_has_written(struct heap_world *world, const struct step_en
 {
     (void)end;
     if (end_sleeper(world))
-        wrong(world, "who slept for room could not write");
+        heap_wrong(world, "who slept for room could not write");
     if (read_even(world, 0))
-        wrong(world, "what it has written is not there");
+        heap_wrong(world, "what it has written is not there");
     end_broadcast(world);
 }
 
@@ -495,19 +479,19 @@ static void be_writer_with_nothing_yet(void *arg)
 
 static void run_write_even(void *arg)
 {
-    must(write_even(broadcast_of(arg), 0, 0) == 0);
+    heap_must(write_even(broadcast_of(arg), 0, 0) == 0);
 }
 
 static void run_close(void *arg)
 {
-    must(kin_broadcast_close(broadcast_of(arg)) == 0);
+    heap_must(kin_broadcast_close(broadcast_of(arg)) == 0);
 }
 
 static void who_slept_has_read(struct heap_world *world, const struct step_end *end)
 {
     int error = end_sleeper(world);
     if (error && !(end->died && error == KIN_ECLOSED))
-        wrong(world, "who slept for a message did not get it");
+        heap_wrong(world, "who slept for a message did not get it");
     end_broadcast(world);
 }
 
@@ -515,7 +499,7 @@ static void who_slept_is_told_of_the_end(struct heap_world *world, const struct 
 {
     (void)end;
     if (end_sleeper(world) != KIN_ECLOSED)
-        wrong(world, "who slept for a message is not told of the end");
+        heap_wrong(world, "who slept for a message is not told of the end");
     end_broadcast(world);
 }
 
@@ -523,13 +507,13 @@ static void run_await_one(void *arg)
 {
     static char message[EVEN];
     (void)arg;
-    must(kin_reader_read(survivors, message, sizeof message, NULL, KIN_FOREVER) == 0 && message[0] == 0);
+    heap_must(kin_reader_read(survivors, message, sizeof message, NULL, KIN_FOREVER) == 0 && message[0] == 0);
 }
 
 static void write_one(struct heap_world *world)
 {
     if (written < FULL / 2 && write_even(broadcast_of(world), written++, 0))
-        wrong(world, "could not write");
+        heap_wrong(world, "could not write");
 }
 
 static void others_have_read_all(struct heap_world *world, const struct step_end *end)
@@ -537,7 +521,7 @@ static void others_have_read_all(struct heap_world *world, const struct step_end
     (void)end;
     while (got < written)
         if (read_even(world, 0)) {
-            wrong(world, "what was written is not there");
+            heap_wrong(world, "what was written is not there");
             break;
         }
     end_broadcast(world);

@@ -26,14 +26,6 @@
 static kin_connection *ends[2];
 static int sent, got; /* by the survivor */
 
-static void wrong(struct heap_world *world, const char *what)
-{
-    if (world->fault)
-        return;
-    snprintf(world->text, sizeof world->text, "%s: %.150s", what, kin_error_message());
-    world->fault = world->text;
-}
-
 static const char *filled(int number)
 {
     static char messages[3][LARGE];
@@ -64,16 +56,16 @@ static void receive_all(struct heap_world *world)
     while ((error = kin_connection_recv(ends[1], buffer, sizeof buffer, &size, 0)) == 0) {
         got++;
         if (!is_whole(buffer, size))
-            wrong(world, "a message is torn");
+            heap_wrong(world, "a message is torn");
     }
     if (error != KIN_ETIMEDOUT)
-        wrong(world, "could not receive");
+        heap_wrong(world, "could not receive");
 }
 
 static void send_one(struct heap_world *world, int number)
 {
     if (kin_connection_send(ends[0], filled(number), LARGE, 1))
-        wrong(world, "could not send");
+        heap_wrong(world, "could not send");
     sent++;
 }
 
@@ -109,20 +101,12 @@ static void leave_orphan(void *arg)
 {
     struct kin__ticket ticket;
     if (kin__transit_reserve(0, LARGE, 0, &ticket) || kin__transit_copy(&ticket, filled(0), LARGE))
-        wrong(arg, "could not leave a block");
+        heap_wrong(arg, "could not leave a block");
     else
         kin__transit_sent(&ticket);
 }
 
 /* ---- victims --------------------------------------------------------------------------------- */
-
-static void must(bool well)
-{
-    if (!well) {
-        fprintf(stderr, "the victim: %s\n", kin_error_message());
-        abort();
-    }
-}
 
 static void be_sender(void *arg)
 {
@@ -135,7 +119,7 @@ static void be_giver(void *arg)
     struct heap_world *world = arg;
     heap_be_member(arg);
     world->given = kin_malloc(LARGE);
-    must(world->given != NULL);
+    heap_must(world->given != NULL);
     memset(world->given, 'c', LARGE);
 }
 
@@ -143,19 +127,19 @@ static void run_send(void *arg)
 {
     static char message[LARGE];
     (void)arg;
-    must(kin_connection_send(ends[0], message, 0, 1) == 0);
+    heap_must(kin_connection_send(ends[0], message, 0, 1) == 0);
 }
 
 static void run_send_large(void *arg)
 {
     (void)arg;
-    must(kin_connection_send(ends[0], filled(2), LARGE, 1) == 0);
+    heap_must(kin_connection_send(ends[0], filled(2), LARGE, 1) == 0);
 }
 
 static void run_give(void *arg)
 {
     struct heap_world *world = arg;
-    must(kin_connection_give(ends[0], world->given, LARGE, 1) == 0);
+    heap_must(kin_connection_give(ends[0], world->given, LARGE, 1) == 0);
 }
 
 /* Others may have been faster. */
@@ -164,7 +148,7 @@ static void run_receive(void *arg)
     static char buffer[LARGE];
     (void)arg;
     int error = kin_connection_recv(ends[1], buffer, sizeof buffer, NULL, 0);
-    must(error == KIN_ETIMEDOUT || (error == 0 && is_whole(buffer, LARGE)));
+    heap_must(error == KIN_ETIMEDOUT || (error == 0 && is_whole(buffer, LARGE)));
 }
 
 static void run_take(void *arg)
@@ -172,7 +156,7 @@ static void run_take(void *arg)
     kin_message message;
     (void)arg;
     int error = kin_connection_take(ends[1], &message, 0);
-    must(error == KIN_ETIMEDOUT || (error == 0 && is_whole(message.data, message.size)));
+    heap_must(error == KIN_ETIMEDOUT || (error == 0 && is_whole(message.data, message.size)));
     if (!error)
         kin_free(message.data);
 }
@@ -194,7 +178,7 @@ static void nothing_is_under_way(struct heap_world *world)
             usleep(500);
     }
     if (kin__transit_used(&bytes) > 0)
-        wrong(world, "a slot is left");
+        heap_wrong(world, "a slot is left");
 }
 
 static void settle_send(struct heap_world *world, const struct step_end *end)
@@ -204,10 +188,10 @@ static void settle_send(struct heap_world *world, const struct step_end *end)
     while (kin_connection_recv(ends[1], buffer, sizeof buffer, &size, 0) == 0) {
         got++;
         if (size && !is_whole(buffer, size))
-            wrong(world, "a message is torn");
+            heap_wrong(world, "a message is torn");
     }
     if (got < sent + !end->died || got > sent + 1)
-        wrong(world, "a message is lost, or came twice");
+        heap_wrong(world, "a message is lost, or came twice");
     nothing_is_under_way(world);
 }
 
@@ -216,7 +200,7 @@ static void settle_receive(struct heap_world *world, const struct step_end *end)
     (void)end;
     receive_all(world);
     if (got < sent - 1 || got > sent)
-        wrong(world, "a message is lost, or came twice");
+        heap_wrong(world, "a message is lost, or came twice");
     nothing_is_under_way(world);
 }
 
@@ -228,12 +212,12 @@ static void settle_give(struct heap_world *world, const struct step_end *end)
     while (kin_connection_take(ends[1], &message, 0) == 0) {
         got++;
         if (!is_whole(message.data, message.size))
-            wrong(world, "a message is torn");
+            heap_wrong(world, "a message is torn");
         came = came || message.data == world->given;
         kin_free(message.data);
     }
     if (got < sent + !end->died || got > sent + 1)
-        wrong(world, "a message is lost, or came twice");
+        heap_wrong(world, "a message is lost, or came twice");
     nothing_is_under_way(world);
     if (world->given && got == sent && !came && kin_usable_size(world->given))
         kin_free(world->given);
@@ -245,7 +229,7 @@ static void settle_sweep(struct heap_world *world, const struct step_end *end)
     (void)end;
     receive_all(world);
     if (got != sent)
-        wrong(world, "a message is lost, or came twice");
+        heap_wrong(world, "a message is lost, or came twice");
     nothing_is_under_way(world);
 }
 

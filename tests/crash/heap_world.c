@@ -73,6 +73,14 @@ static bool marked(const void *block, size_t size)
     return words[0] == pattern && words[last] == pattern;
 }
 
+void heap_wrong(struct heap_world *world, const char *what)
+{
+    if (world->fault)
+        return;
+    snprintf(world->text, sizeof world->text, "%s: %.150s", what, kin_error_message());
+    world->fault = world->text;
+}
+
 bool heap_has_mark_of(const void *block, const void *was)
 {
     return *(const uint64_t *)block == (uint64_t)(uintptr_t)was * UINT64_C(0x9e3779b97f4a7c15);

@@ -9,7 +9,11 @@
 #include "family/member.h"
 
 #include "kin/arena.h"
+#include "kin/error.h"
 #include "kin/heap.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 #define HELD_MAX 4200
 #define OTHERS_MAX 64
@@ -63,6 +67,18 @@ struct heap_world *heap_new_world(void);
  * in the world. */
 void *heap_new_block(struct heap_world *world, size_t size);
 void heap_free_block(struct heap_world *world, void *block, size_t size);
+
+/* Note a fault, with kin's error: the first one stays. */
+void heap_wrong(struct heap_world *world, const char *what);
+
+/* In the victim: end it, with kin's error, where something fails that cannot. */
+static inline void heap_must(bool well)
+{
+    if (!well) {
+        fprintf(stderr, "the victim: %s\n", kin_error_message());
+        abort();
+    }
+}
 
 /* Whether the block begins with what a block at `was` began with. */
 bool heap_has_mark_of(const void *block, const void *was);

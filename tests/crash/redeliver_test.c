@@ -24,14 +24,6 @@ static kin_queue *queue_of(struct heap_world *world)
     return (kin_queue *)(uintptr_t)world->object;
 }
 
-static void wrong(struct heap_world *world, const char *what)
-{
-    if (world->fault)
-        return;
-    snprintf(world->text, sizeof world->text, "%s: %.150s", what, kin_error_message());
-    world->fault = world->text;
-}
-
 static size_t size_of(int number)
 {
     return number == 1 ? LARGE : 64;
@@ -57,7 +49,7 @@ static void have(struct heap_world *world)
     for (int i = 0; queue && i < COUNT; i++) {
         memset(message, i, size_of(i));
         if (kin_queue_put(queue, message, size_of(i), 0))
-            wrong(world, "could not put");
+            heap_wrong(world, "could not put");
     }
 }
 
@@ -71,7 +63,7 @@ static void have_given(struct heap_world *world)
         void *block = kin_malloc(size_of(i));
         memset(block, i, size_of(i));
         if (kin_queue_give(queue, block, size_of(i), 0))
-            wrong(world, "could not give");
+            heap_wrong(world, "could not give");
     }
 }
 
@@ -100,10 +92,10 @@ static void have_abandoned(struct heap_world *world)
         usleep(100);
     int last = get(queue_of(world));
     if (last != 2 || kin_queue_task_done(queue_of(world)))
-        wrong(world, "the last one was not got");
+        heap_wrong(world, "the last one was not got");
     atomic_store(&may_end, 1);
     if (pthread_join(thread, &well) || !well)
-        wrong(world, "the first two were not got");
+        heap_wrong(world, "the first two were not got");
 }
 
 /* Three arenas, each with its number at its root. */
@@ -117,7 +109,7 @@ static void have_arenas(struct heap_world *world)
         int *root = kin_arena_malloc(arena, 64);
         *root = i;
         if (kin_queue_give_arena(queue, arena, root, 0))
-            wrong(world, "could not give");
+            heap_wrong(world, "could not give");
     }
 }
 
@@ -133,40 +125,32 @@ static int (*next)(kin_queue *queue) = get;
 
 /* ---- victims --------------------------------------------------------------------------------- */
 
-static void must(bool well)
-{
-    if (!well) {
-        fprintf(stderr, "the victim: %s\n", kin_error_message());
-        abort();
-    }
-}
-
 static void run_get(void *arg)
 {
     for (int i = 0; i < 2; i++)
-        must(get(queue_of(arg)) == i);
+        heap_must(get(queue_of(arg)) == i);
 }
 
 static void have_all(void *arg)
 {
     heap_be_member(arg);
     for (int i = 0; i < COUNT; i++)
-        must(get(queue_of(arg)) == i);
+        heap_must(get(queue_of(arg)) == i);
 }
 
 static void have_all_arenas(void *arg)
 {
     heap_be_member(arg);
     for (int i = 0; i < COUNT; i++)
-        must(take(queue_of(arg)) == i);
+        heap_must(take(queue_of(arg)) == i);
 }
 
 static void run_take(void *arg)
 {
     kin_message message;
     for (int i = 0; i < 2; i++) {
-        must(kin_queue_take(queue_of(arg), &message, 0) == 0 && message.size == size_of(i) &&
-             *(char *)message.data == i);
+        heap_must(kin_queue_take(queue_of(arg), &message, 0) == 0 && message.size == size_of(i) &&
+                  *(char *)message.data == i);
         kin_free(message.data);
     }
 }
@@ -174,7 +158,7 @@ static void run_take(void *arg)
 static void run_done(void *arg)
 {
     for (int i = 0; i < 2; i++)
-        must(kin_queue_task_done(queue_of(arg)) == 0);
+        heap_must(kin_queue_task_done(queue_of(arg)) == 0);
 }
 
 /* ---- the survivor ---------------------------------------------------------------------------- */
@@ -187,18 +171,18 @@ static void rest_comes(struct heap_world *world, int first, int last, unsigned m
         int number = next(queue);
         unsigned times = kin_queue_deliveries(queue);
         if (number != i)
-            wrong(world, "not the next in order");
+            heap_wrong(world, "not the next in order");
         if (times < 1 || times > most)
-            wrong(world, "the number of deliveries is wrong");
+            heap_wrong(world, "the number of deliveries is wrong");
         if (kin_queue_task_done(queue))
-            wrong(world, "could not finish it");
+            heap_wrong(world, "could not finish it");
     }
     if (next(queue) != -1 || kin_queue_join(queue, NULL, 0))
-        wrong(world, "something is left");
+        heap_wrong(world, "something is left");
     if (queue->kept || queue->offered || atomic_load(&queue->floor) != atomic_load(&queue->tail))
-        wrong(world, "Q3, R2");
+        heap_wrong(world, "Q3, R2");
     if (kin_queue_free(queue))
-        wrong(world, "could not free the queue");
+        heap_wrong(world, "could not free the queue");
     world->object = NULL;
 }
 
@@ -221,7 +205,7 @@ static void what_is_not_done_comes(struct heap_world *world, const struct step_e
     kin__gate_release(&queue->get);
     uint32_t done = kin__point_count(atomic_load(&queue->floor));
     if (!end->died && done != 2)
-        wrong(world, "it was done");
+        heap_wrong(world, "it was done");
     rest_comes(world, (int)done, COUNT - 1, 2);
 }
 

@@ -26,22 +26,6 @@ struct scene {
 static struct scene *scene;
 static kin_shared_memory *mine; /* the survivor's */
 
-static void wrong(struct heap_world *world, const char *what)
-{
-    if (world->fault)
-        return;
-    snprintf(world->text, sizeof world->text, "%s: %.150s", what, kin_error_message());
-    world->fault = world->text;
-}
-
-static void must(bool well)
-{
-    if (!well) {
-        fprintf(stderr, "the victim: %s\n", kin_error_message());
-        abort();
-    }
-}
-
 static void found(void)
 {
     heap_found_family();
@@ -71,7 +55,7 @@ static void survivor_has_it(struct heap_world *world)
     mine = make(1);
     scene->attached = mine != NULL;
     if (!mine)
-        wrong(world, "could not make the memory");
+        heap_wrong(world, "could not make the memory");
 }
 
 /* Its users have ended: whoever sweeps takes it away. */
@@ -87,26 +71,27 @@ static void it_is_left_behind(struct heap_world *world)
 static void run_create(void *arg)
 {
     (void)arg;
-    must(kin_shared_memory_create(scene->name, BYTES, KIN_SHARED_MEMORY_OPTIONS(.attach = true)) != NULL);
+    heap_must(kin_shared_memory_create(scene->name, BYTES, KIN_SHARED_MEMORY_OPTIONS(.attach = true)) !=
+              NULL);
 }
 
 static void run_attach(void *arg)
 {
     (void)arg;
-    must(kin_shared_memory_attach(scene->name) != NULL);
+    heap_must(kin_shared_memory_attach(scene->name) != NULL);
 }
 
 static void run_unlink(void *arg)
 {
     (void)arg;
     int error = kin_shared_memory_unlink(scene->name);
-    must(!error || scene->renewed || error == KIN_ENOTFOUND);
+    heap_must(!error || scene->renewed || error == KIN_ENOTFOUND);
 }
 
 static void run_sweep(void *arg)
 {
     (void)arg;
-    must(kin_shared_memory_sweep(NULL) == 0);
+    heap_must(kin_shared_memory_sweep(NULL) == 0);
 }
 
 /* ---- meanwhile ------------------------------------------------------------------------------- */
@@ -118,15 +103,15 @@ static void attach_meanwhile(struct heap_world *world)
     mine = kin_shared_memory_attach(scene->name);
     scene->attached = mine != NULL;
     if (mine && kin_shared_memory_size(mine) != BYTES)
-        wrong(world, "who attaches finds half of it");
+        heap_wrong(world, "who attaches finds half of it");
     if (!mine && kin_error_code() != KIN_ENOTFOUND && kin_error_code() != KIN_EBUSY)
-        wrong(world, "could not attach meanwhile");
+        heap_wrong(world, "could not attach meanwhile");
 }
 
 static void sweep_meanwhile(struct heap_world *world)
 {
     if (kin_shared_memory_sweep(NULL))
-        wrong(world, "could not sweep meanwhile");
+        heap_wrong(world, "could not sweep meanwhile");
 }
 
 /* The name becomes another memory's. */
@@ -140,7 +125,7 @@ static void renew_meanwhile(struct heap_world *world)
     mine = make(2);
     scene->renewed = mine != NULL;
     if (!mine)
-        wrong(world, "could not make another memory of the name");
+        heap_wrong(world, "could not make another memory of the name");
 }
 
 /* ---- judgement ------------------------------------------------------------------------------- */
@@ -162,12 +147,12 @@ static void end_segment(struct heap_world *world)
     kin_shared_memory_close(mine);
     mine = NULL;
     if (kin_shared_memory_sweep(NULL))
-        wrong(world, "could not sweep");
+        heap_wrong(world, "could not sweep");
     if (anything_is_left())
-        wrong(world, "something is left that nobody uses");
+        heap_wrong(world, "something is left that nobody uses");
     kin_shared_memory *again = make(3);
     if (!again || kin_shared_memory_unlink(scene->name))
-        wrong(world, "the name cannot be used again");
+        heap_wrong(world, "the name cannot be used again");
     kin_shared_memory_close(again);
 }
 
@@ -176,11 +161,11 @@ static void look(struct heap_world *world, unsigned char with, bool may_be_gone)
 {
     kin_shared_memory *there = kin_shared_memory_attach(scene->name);
     if (!there && (!may_be_gone || kin_error_code() != KIN_ENOTFOUND))
-        wrong(world, "it is not there");
+        heap_wrong(world, "it is not there");
     if (there) {
         const unsigned char *bytes = kin_shared_memory_buf(there);
         if (kin_shared_memory_size(there) != BYTES || bytes[0] != with || bytes[BYTES - 1] != with)
-            wrong(world, "it is not whole");
+            heap_wrong(world, "it is not whole");
     }
     kin_shared_memory_close(there);
 }
@@ -204,7 +189,7 @@ static void unlinked_or_not(struct heap_world *world, const struct step_end *end
 {
     look(world, scene->renewed ? 2 : 1, !scene->renewed || !end->died);
     if (!end->died && !scene->renewed && kin_shared_memory_unlink(scene->name) != KIN_ENOTFOUND)
-        wrong(world, "it was not unlinked");
+        heap_wrong(world, "it was not unlinked");
     end_segment(world);
 }
 

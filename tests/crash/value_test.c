@@ -34,22 +34,6 @@ struct scene {
 };
 static struct scene *scene;
 
-static void wrong(struct heap_world *world, const char *what)
-{
-    if (world->fault)
-        return;
-    snprintf(world->text, sizeof world->text, "%s: %.150s", what, kin_error_message());
-    world->fault = world->text;
-}
-
-static void must(bool well)
-{
-    if (!well) {
-        fprintf(stderr, "the victim: %s\n", kin_error_message());
-        abort();
-    }
-}
-
 static struct kin__typed *object_of(struct heap_world *world)
 {
     return (struct kin__typed *)(uintptr_t)world->object;
@@ -68,7 +52,7 @@ static void have(struct heap_world *world, void *object, size_t size)
     world->object = object;
     world->object_size = sizeof(struct kin__typed) + size;
     if (!object)
-        wrong(world, "no object");
+        heap_wrong(world, "no object");
 }
 
 static void have_number(struct heap_world *world)
@@ -109,19 +93,19 @@ static struct wide all(uint64_t word)
 
 static void run_add(void *arg)
 {
-    must(is_done(kin_value_fetch_add((kin_value *)object_of(arg), 1, NULL)));
+    heap_must(is_done(kin_value_fetch_add((kin_value *)object_of(arg), 1, NULL)));
 }
 
 static void run_set(void *arg)
 {
     struct wide wide = all(1);
-    must(is_done(kin_value_set((kin_value *)object_of(arg), &wide, sizeof wide)));
+    heap_must(is_done(kin_value_set((kin_value *)object_of(arg), &wide, sizeof wide)));
 }
 
 static void run_set_slice(void *arg)
 {
     struct wide wide = all(1);
-    must(
+    heap_must(
         is_done(kin_array_set_slice((kin_array *)object_of(arg), (kin_slice){0, ITEMS}, &wide, sizeof wide)));
 }
 
@@ -129,13 +113,13 @@ static void run_new(void *arg)
 {
     struct heap_world *world = arg;
     world->got = kin_array_new(KIN_ULLONG, 0, ITEMS, NULL, NULL);
-    must(world->got != NULL);
+    heap_must(world->got != NULL);
 }
 
 static void run_free(void *arg)
 {
     (void)arg;
-    must(kin_array_free(scene->array) == 0);
+    heap_must(kin_array_free(scene->array) == 0);
 }
 
 /* ---- meanwhile, and after -------------------------------------------------------------------- */
@@ -146,7 +130,7 @@ static bool passed(struct heap_world *world, int error)
     if (error == KIN_EOWNERDIED)
         scene->told++;
     else if (error)
-        wrong(world, "the object cannot be used");
+        heap_wrong(world, "the object cannot be used");
     return !error;
 }
 
@@ -181,7 +165,7 @@ static void look(struct heap_world *world)
         return;
     should = all(wide.words[0]);
     if (memcmp(&wide, &should, sizeof wide) != 0 && !scene->told)
-        wrong(world, "half of it was written, and nobody was told");
+        heap_wrong(world, "half of it was written, and nobody was told");
 }
 
 static void look_and_write_meanwhile(struct heap_world *world)
@@ -194,7 +178,8 @@ static void look_and_write_meanwhile(struct heap_world *world)
 static void told_rightly(struct heap_world *world, const struct step_end *end)
 {
     if (scene->told > end->died || (end->died && scene->owned && !scene->told))
-        wrong(world, scene->told ? "an owner's death was told too often" : "an owner's death was not told");
+        heap_wrong(world,
+                   scene->told ? "an owner's death was told too often" : "an owner's death was not told");
 }
 
 /* Before anybody else acquires it. */
@@ -210,12 +195,12 @@ static void number_is_right(struct heap_world *world, const struct step_end *end
     passed(world, kin_value_fetch_add((kin_value *)object_of(world), 100, NULL));
     scene->added += 100;
     if (!passed(world, kin_value_get((kin_value *)object_of(world), &now, sizeof now)))
-        wrong(world, "it is told twice");
+        heap_wrong(world, "it is told twice");
     if (now != scene->added + 1 && !(end->died && now == scene->added))
-        wrong(world, "the sum is wrong");
+        heap_wrong(world, "the sum is wrong");
     told_rightly(world, end);
     if (kin_value_free((kin_value *)object_of(world)))
-        wrong(world, "it cannot be freed");
+        heap_wrong(world, "it cannot be freed");
     world->object = NULL;
 }
 
@@ -227,7 +212,7 @@ static void wide_is_right(struct heap_world *world, const struct step_end *end)
     look(world);
     told_rightly(world, end);
     if (kin_array_free((kin_array *)object_of(world)) && kin_value_free((kin_value *)object_of(world)))
-        wrong(world, "it cannot be freed");
+        heap_wrong(world, "it cannot be freed");
     world->object = NULL;
 }
 
@@ -243,7 +228,7 @@ static void have_one_to_free(struct heap_world *world)
 static void freed_or_not(struct heap_world *world, const struct step_end *end)
 {
     if (kin_array_count(scene->array) == ITEMS && (!end->died || kin_array_free(scene->array)))
-        wrong(world, "it is there, and cannot be freed");
+        heap_wrong(world, "it is there, and cannot be freed");
     world->object = NULL;
 }
 
