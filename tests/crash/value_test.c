@@ -177,7 +177,7 @@ static void look_and_write_meanwhile(struct heap_world *world)
 
 static void told_rightly(struct heap_world *world, const struct step_end *end)
 {
-    if (scene->told > end->died || (end->died && scene->owned && !scene->told))
+    if (scene->told > (end->died ? 1U : 0U) || (end->died && scene->owned && !scene->told))
         heap_wrong(world,
                    scene->told ? "an owner's death was told too often" : "an owner's death was not told");
 }
