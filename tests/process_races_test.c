@@ -439,8 +439,9 @@ static int sleep_while_preparing(void *arg)
 
 static void *prepare_in_vain(void *unused)
 {
-    ck_assert_int_eq(kin_forkserver_prepare(sleep_while_preparing, NULL, 0, 0.3), KIN_ETIMEDOUT);
-    pthread_testcancel();
+    /* No assertion of Check's: a thread cancelled within one leaves its memory. */
+    if (kin_forkserver_prepare(sleep_while_preparing, NULL, 0, 0.3) == KIN_ETIMEDOUT)
+        pthread_testcancel();
     return unused;
 }
 
