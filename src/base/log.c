@@ -86,7 +86,6 @@ void kin_log(int at, const char *format, ...)
 
 KIN__IN_CHILD void kin__log_after_fork(void)
 {
-    /* Not pthread_mutex_init, here and elsewhere in a child: each page of libc's text used first is a fault. */
-    callback_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    kin__mutex_forked(&callback_mutex);
     kin__screen_after_fork();
 }

@@ -140,7 +140,7 @@ void kin__screen_bar(const char *text, size_t length, bool last)
 
 KIN__IN_CHILD void kin__screen_after_fork(void)
 {
-    mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    kin__mutex_forked(&mutex);
     if (bar)
         bar->length = 0; /* the parent's */
 }

@@ -53,7 +53,7 @@ KIN__IN_CHILD void kin__guardian_unlock(void)
 
 KIN__IN_CHILD void kin__guardian_unlock_in_child(void)
 {
-    mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    kin__mutex_forked(&mutex);
     pthread_setcancelstate(cancel_before, NULL);
 }
 
@@ -274,7 +274,7 @@ void kin__guardian_expect_orphans(void)
 
 KIN__IN_CHILD void kin__guardian_forked(void)
 {
-    mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    kin__mutex_forked(&mutex);
     kin__guardian_list = NULL;
     running = false;
     atomic_store(&others, 0);

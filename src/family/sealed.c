@@ -67,7 +67,7 @@ KIN__IN_CHILD void kin__sealed_forked(void)
 {
     if (!kin__is_sealed())
         return;
-    pthread_mutex_init(&mutex, NULL);
+    kin__mutex_forked(&mutex);
     for (size_t i = 0; i < count; i++)
         kin__os_protect((char *)windows[i].start + page, windows[i].size - page, KIN__OS_READ);
     count = 0;

@@ -7,6 +7,7 @@
 #include "family/sealed.h"
 
 #include "base/failure.h"
+#include "base/in_child.h"
 #include "base/log.h"
 #include "family/arena.h"
 #include "family/span.h"
@@ -32,7 +33,7 @@ static char *bins[BINS]; /* freed ones; each leads to the next */
 
 void kin__sealed_heap_forked(void)
 {
-    pthread_mutex_init(&mutex, NULL);
+    kin__mutex_forked(&mutex);
     arena = NULL; /* the parent's */
     memset(bins, 0, sizeof bins);
 }

@@ -200,9 +200,9 @@ int kin_batch_run(kin_batch *batch, double timeout)
     int error = kin__timeout_check(timeout);
     if (error)
         return error;
-    int before = kin__stay();
+    int before = kin__os_cancel_hold();
     error = run(batch, kin__os_deadline(timeout));
-    kin__stay_no_more(before);
+    kin__os_cancel_restore(&before);
     return error;
 }
 

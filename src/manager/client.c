@@ -182,9 +182,9 @@ static int tell_lost(struct kin__connected *client)
 
 int kin__client_lost(struct kin__connected *client)
 {
-    int before = kin__stay();
+    int before = kin__os_cancel_hold();
     int error = tell_lost(client);
-    kin__stay_no_more(before);
+    kin__os_cancel_restore(&before);
     return error;
 }
 
@@ -212,12 +212,12 @@ void kin__lane_close(struct kin__lane *lane)
 {
     if (!lane)
         return;
-    int before = kin__stay();
+    int before = kin__os_cancel_hold();
     kin__socket_close(&lane->stream);
     kin__buffer_free(&lane->in);
     kin__buffer_free(&lane->out);
     free(lane);
-    kin__stay_no_more(before);
+    kin__os_cancel_restore(&before);
 }
 
 /* Of a call that is not told how long it may wait. */
@@ -258,7 +258,7 @@ static int look_up(kin_manager *manager, struct kin__connected **out)
 {
     if (!kin__self())
         return kin_error_code();
-    int before = kin__stay();
+    int before = kin__os_cancel_hold();
     pthread_mutex_lock(&clients_lock);
     struct kin__connected *client = find(manager);
     if (!client && (client = new_client(manager))) {
@@ -270,7 +270,7 @@ static int look_up(kin_manager *manager, struct kin__connected **out)
     found.client = client;
     found.changes = client ? atomic_load(&changes) : 0;
     pthread_mutex_unlock(&clients_lock);
-    kin__stay_no_more(before);
+    kin__os_cancel_restore(&before);
     *out = client;
     return client ? 0 : kin_error_code();
 }
@@ -350,14 +350,14 @@ struct kin__lane *kin__lane_take(struct kin__connected *client, double limit)
     pthread_mutex_unlock(&client->lock);
     if (lane)
         return lane;
-    int before = kin__stay();
+    int before = kin__os_cancel_hold();
     if ((lane = new_lane(client, limit)))
         kin__near_ask(lane, connect_time(limit));
     if (lane && lane->broken) {
         kin__lane_close(lane);
         lane = NULL;
     }
-    kin__stay_no_more(before);
+    kin__os_cancel_restore(&before);
     return lane;
 }
 
@@ -457,9 +457,9 @@ static int exchange(struct kin__lane *lane, double deadline, struct kin__frame *
         return kin__frame_read(lane->in.data, frame) && lane->in.size == KIN__FRAME_HEAD + frame->size
                    ? 0
                    : KIN_EMISMATCH;
-    int before = kin__stay();
+    int before = kin__os_cancel_hold();
     error = exchange_by_socket(lane, deadline, error, frame);
-    kin__stay_no_more(before);
+    kin__os_cancel_restore(&before);
     return error;
 }
 

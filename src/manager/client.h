@@ -93,19 +93,10 @@ struct kin__connected {
 };
 
 /*
- * A cancelled thread (pthread_cancel) must leave no lock or lane taken: so cancellation waits from kin__stay to kin__stay_no_more, around all
- * that may be a point of cancellation (pthreads(7)). A call through shared memory has none as long as both sides run.
+ * A cancelled thread (pthread_cancel) must leave no lock or lane taken: so cancellation waits from kin__os_cancel_hold to
+ * kin__os_cancel_restore, around all that may be a point of cancellation (pthreads(7)). A call through shared memory has none as
+ * long as both sides run.
  */
-static inline int kin__stay(void)
-{
-    int before;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-    return before;
-}
-static inline void kin__stay_no_more(int before)
-{
-    pthread_setcancelstate(before, NULL);
-}
 
 /* 0, with the client, connected; or an error. */
 int kin__client(kin_manager *manager, struct kin__connected **out);

@@ -222,9 +222,9 @@ kin_manager *kin_manager_start(const kin_manager_options *given)
             kin__fail(KIN_ENOINIT, "cannot start a manager: kin_init has not been called");
         return NULL;
     }
-    int before = kin__stay();
+    int before = kin__os_cancel_hold();
     kin_manager *manager = start_manager(&options);
-    kin__stay_no_more(before);
+    kin__os_cancel_restore(&before);
     return manager;
 }
 

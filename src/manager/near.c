@@ -182,10 +182,10 @@ void kin__near_ask(struct kin__lane *lane, double limit)
 static void ring(struct kin__lane *lane)
 {
     uint8_t head[KIN__FRAME_HEAD];
-    int before = kin__stay();
+    int before = kin__os_cancel_hold();
     kin__frame_write(head, &(struct kin__frame){.kind = KIN__FRAME_RING});
     kin__socket_send_all(&lane->stream, head, sizeof head, kin__os_deadline(1.0));
-    kin__stay_no_more(before);
+    kin__os_cancel_restore(&before);
 }
 
 static bool is_answered(const struct kin__slot *slot)
@@ -204,7 +204,7 @@ static int sleep_for(struct kin__lane *lane, struct kin__slot *slot, double dead
         return KIN_ENOMEM;
     if (!atomic_compare_exchange_strong(&slot->turn, &turn, KIN__TURN_ASLEEP))
         return 0;
-    int before = kin__stay();
+    int before = kin__os_cancel_hold();
     kin__waits_begin(me, lane->client->manager, &slot->turn);
     while (!error && !is_answered(slot)) {
         kin__waits_sleep(&slot->turn, KIN__TURN_ASLEEP, deadline);
@@ -218,7 +218,7 @@ static int sleep_for(struct kin__lane *lane, struct kin__slot *slot, double dead
             error = KIN_ECLOSED;
     }
     kin__waits_end(me);
-    kin__stay_no_more(before);
+    kin__os_cancel_restore(&before);
     return error;
 }
 

@@ -155,7 +155,7 @@ void kin__os_modules_after_fork(void)
 
 KIN__IN_CHILD void kin__os_modules_forked(void)
 {
-    looking = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    kin__mutex_forked(&looking);
 }
 
 bool kin__os_module_at(uintptr_t address, struct kin__os_module *out)

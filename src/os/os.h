@@ -75,6 +75,8 @@ size_t kin__os_resident_peak(void);
 
 /* Start a thread in which all signals are blocked (SIGPIPE too); it ends like any other. 0 or an errno. */
 int kin__os_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg);
+/* The same for one that runs the user's code: signals of its faults reach it. */
+int kin__os_user_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg);
 
 /* ---- futex.c ------------------------------------------------------------------------------- */
 

@@ -43,13 +43,29 @@ static int begin_and_wait(pthread_t *thread, void *(*run)(void *arg), void *arg)
     return error;
 }
 
-int kin__os_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg)
+static int start_blocking(const sigset_t *blocked, pthread_t *thread, void *(*run)(void *arg), void *arg)
 {
-    sigset_t every, before;
-    sigfillset(&every);
-    pthread_sigmask(SIG_SETMASK, &every, &before);
+    sigset_t before;
+    pthread_sigmask(SIG_SETMASK, blocked, &before);
     int error =
         __lsan_do_leak_check ? begin_and_wait(thread, run, arg) : pthread_create(thread, NULL, run, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
+}
+
+int kin__os_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg)
+{
+    sigset_t every;
+    sigfillset(&every);
+    return start_blocking(&every, thread, run, arg);
+}
+
+int kin__os_user_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+    sigset_t others;
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&others, faults[i]);
+    return start_blocking(&others, thread, run, arg);
 }

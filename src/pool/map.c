@@ -113,8 +113,7 @@ static int prepare_job(struct kin__map *map, bool is_for)
     struct kin__job *job = &map->pool->job;
     const kin_map_args *args = &map->args;
     memset(job, 0, sizeof *job);
-    int error = 0;
-    error = kin__function_refer(map->function, &job->function, "the task's function");
+    int error = kin__function_refer(map->function, &job->function, "the task's function");
     if (error && map->pool->kind != KIN_POOL_INLINE) /* which calls it as it is: the name only is not known */
         return error;
     map->limited = args->time_limit > 0 || args->cpu_limit > 0;

@@ -12,7 +12,6 @@
 #include "process/start.h"
 
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -58,14 +57,7 @@ static void *thread_main(void *arg)
 /* Signals from outside are for the program's own threads; those of its faults reach it anywhere. */
 static int start_thread(struct kin__local *local, struct kin__post *post)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
-    sigset_t all, before;
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-        sigdelset(&all, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&post->thread, NULL, thread_main, post);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = kin__os_user_thread_start(&post->thread, thread_main, post);
     if (error)
         return kin__fail_errno(KIN_ESYSTEM, error, "could not start a thread for pool \"%s\"",
                                local->pool->name);

@@ -475,9 +475,6 @@ static int prepare_template(kin_process_fn fn, const void *arg, size_t arg_size,
 /* A thread that is cancelled in it would leave the mutex locked. */
 int kin_forkserver_prepare(kin_process_fn fn, const void *arg, size_t arg_size, double timeout)
 {
-    int before;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-    int error = prepare_template(fn, arg, arg_size, timeout);
-    pthread_setcancelstate(before, NULL);
-    return error;
+    KIN__UNCANCELLED;
+    return prepare_template(fn, arg, arg_size, timeout);
 }

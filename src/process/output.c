@@ -642,8 +642,7 @@ static bool is_kept(kin__id id)
 
 void kin__output_drop(kin__id id)
 {
-    int cancel_before;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_before);
+    KIN__UNCANCELLED;
     kin__output_wait(id, kin__os_deadline(DROP_PATIENCE));
     pthread_mutex_lock(&relay.mutex);
     while (is_kept(id)) /* the relay copies, which waits for nobody */
@@ -653,7 +652,6 @@ void kin__output_drop(kin__id id)
             stream->of = 0; /* what is in its pipe yet is told all the same */
     pthread_mutex_unlock(&relay.mutex);
     stop_relay(false);
-    pthread_setcancelstate(cancel_before, NULL);
 }
 
 KIN__IN_CHILD void kin__output_finish(void)
@@ -689,8 +687,8 @@ KIN__IN_CHILD void kin__output_forked(void)
 {
     if (!kin__output_runs() && !relay.first && !atomic_load(&relay.changing))
         return;
-    relay.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    relay.start_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    kin__mutex_forked(&relay.mutex);
+    kin__mutex_forked(&relay.start_mutex);
     atomic_store(&relay.changing, 0);
     relay.forking = relay.dropped = false;
     memset(relay.open, 0, sizeof relay.open);

@@ -268,11 +268,8 @@ static kin_process *start_process(const struct kin__start *start)
 /* A thread that is cancelled in it would leave a slot, or a child that nobody watches. */
 kin_process *kin__process_start(const struct kin__start *start)
 {
-    int before;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-    kin_process *process = start_process(start);
-    pthread_setcancelstate(before, NULL);
-    return process;
+    KIN__UNCANCELLED;
+    return start_process(start);
 }
 
 static int read_start(struct kin__start *start, kin_process_fn fn, const kin_process_options *options)
