@@ -131,6 +131,8 @@ int kin__answer_read(struct kin__connected *client, const struct kin__frame *fra
 
 /* All of that. What the answer is goes to *out, unless NULL. */
 int kin__client_call(kin_manager *manager, const struct kin__request *request, kin_any *out);
+/* Such an answer that has to be a list: `items` are those after its head. KIN_EMISMATCH. */
+int kin__client_list(const kin_any *answer, struct kin__reader *items);
 /* The connection is gone: KIN_EDIED. */
 int kin__client_lost(struct kin__connected *client);
 

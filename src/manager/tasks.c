@@ -16,6 +16,8 @@ static int run(const struct kin__task_in *in, kin_task *task, struct kin__buffer
         return error;
     error = ((kin_call_fn)function)(&call);
     kin__own_free_texts(&call);
+    if (!error && !answer->size)
+        kin__put_null(answer);
     return !error && answer->failed ? kin__fail(KIN_ENOMEM, "cannot return a value: out of memory") : error;
 }
 
@@ -36,11 +38,8 @@ int kin__worker_call(kin_task *task, const void *in, void *out)
 {
     struct kin__buffer answer = {0};
     int error = run(in, task, &answer);
-    if (!error && !answer.size)
-        kin__put_null(&answer);
     if (!error)
-        error = answer.failed ? kin__fail(KIN_ENOMEM, "cannot return a value: out of memory")
-                              : hand_in(task, &answer, out);
+        error = hand_in(task, &answer, out);
     kin__buffer_free(&answer);
     return error;
 }

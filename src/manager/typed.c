@@ -139,6 +139,15 @@ int kin_proxy_set_many(kin_proxy *proxy, const kin_any *keys, const kin_any *val
     return error;
 }
 
+int kin__client_list(const kin_any *answer, struct kin__reader *items)
+{
+    struct kin__head head;
+    *items = (struct kin__reader){answer->data, (const uint8_t *)answer->data + answer->size};
+    if (!answer->data || !kin__read_head(items, &head) || head.major != KIN__LIST)
+        return kin__fail(KIN_EMISMATCH, "a manager has answered something else than a list");
+    return 0;
+}
+
 static int next_any(struct kin__reader *reader, kin_any *out)
 {
     const uint8_t *item = reader->at;
@@ -149,11 +158,8 @@ static int next_any(struct kin__reader *reader, kin_any *out)
 
 static int read_many(const kin_any *answer, size_t count, kin_any *values, bool *found)
 {
-    struct kin__reader reader = {answer->data, (const uint8_t *)answer->data + answer->size};
-    struct kin__head head;
-    int error = 0;
-    if (!answer->data || !kin__read_head(&reader, &head) || head.major != KIN__LIST)
-        return kin__fail(KIN_EMISMATCH, "a manager has answered something else than a list");
+    struct kin__reader reader;
+    int error = kin__client_list(answer, &reader);
     for (size_t i = 0; i < count && !error; i++) {
         bool there;
         if (!kin__read_bool(&reader, &there))

@@ -74,11 +74,8 @@ static int put_items(struct kin__buffer *list, const kin_any *items, size_t coun
 
 static int read_items(const kin_any *answer, kin_any *out, size_t count)
 {
-    struct kin__reader reader = {answer->data, (const uint8_t *)answer->data + answer->size};
-    struct kin__head head;
-    int error = 0;
-    if (!answer->data || !kin__read_head(&reader, &head) || head.major != KIN__LIST)
-        return kin__fail(KIN_EMISMATCH, "a manager has answered something else than a list");
+    struct kin__reader reader;
+    int error = kin__client_list(answer, &reader);
     for (size_t i = 0; i < count && !error; i++) {
         const uint8_t *item = reader.at;
         if (reader.at == reader.end || !kin__skip(&reader))
