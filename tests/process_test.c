@@ -260,8 +260,10 @@ static int check_signals(void *arg)
     sigset_t mask;
     sigaction(SIGUSR1, NULL, &action);
     child_assert(action.sa_handler == SIG_DFL);
+    sigaction(SIGRTMIN, NULL, &action);
+    child_assert((action.sa_handler == SIG_DFL) == (test_method() != KIN_START_FORK));
     sigprocmask(SIG_BLOCK, NULL, &mask);
-    child_assert(!sigismember(&mask, SIGUSR2));
+    child_assert(!sigismember(&mask, SIGUSR2) && !sigismember(&mask, SIGRTMIN));
     char byte;
     child_assert(read(0, &byte, 1) == 0);
     return 0;
@@ -278,7 +280,9 @@ static void children_start_with_default_signals_and_no_stdin(void)
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGUSR2);
+    sigaddset(&mask, SIGRTMIN);
     signal(SIGUSR1, ignore);
+    signal(SIGRTMIN, ignore);
     sigprocmask(SIG_BLOCK, &mask, NULL);
     kin_process *process = start(check_signals, NULL, 0);
     ck_assert_int_eq(join(process).exit_code, 0);

@@ -8,9 +8,10 @@
  * Lifetime  An object lives until its starter frees it. When the starter ends without having done so,
  *          the object goes as soon as the process has ended, too. Who is waiting for it then is
  *          told so; a pointer kept beyond that is stale (KIN_EINVAL).
- * Children  start with default signal dispositions (but see Crashes), an empty signal mask and stdin from /dev/null;
- *          what the parent had printed but not yet flushed is flushed before, by the parent. They end
- *          when their function returns (its value, 0 to 255, is the exit code), or by exit().
+ * Children  start with an empty signal mask, stdin from /dev/null, and default dispositions of signals 1 to 31 (but see
+ *          Crashes); real-time signals keep those of the process that is copied: the parent, the template. What the
+ *          parent had printed but not yet flushed is flushed before, by the parent. They end when their function
+ *          returns (its value, 0 to 255, is the exit code), or by exit().
  * Death    When a member's parent dies, by whatever means, the member is ended too, unless it was
  *          started detached; and so on down. Whatever a member owned when it died is freed, and
  *          whoever waited for it is woken. It is told by a signal, SIGRTMAX - 1, which is kin's: a

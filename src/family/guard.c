@@ -8,24 +8,22 @@
 #include "family/units.h"
 #include "os/os.h"
 
-_Static_assert(KIN__PARTS == 8, "kin__parts() fills in that many");
+_Static_assert(KIN__PARTS == 4, "kin__parts() fills in that many");
+
+static uint64_t up(uint64_t offset)
+{
+    return (offset + KIN__GUARD - 1) / KIN__GUARD * KIN__GUARD;
+}
 
 void kin__parts(struct kin__part out[KIN__PARTS])
 {
     const struct kin__heap *heap = kin__heap();
-    uint64_t descriptors = heap->descriptors_at, units = heap->units_at;
-    uint64_t beyond = units + ((uint64_t)heap->units << KIN__UNIT_BITS);
-    out[0] = (struct kin__part){"module table", 0, KIN__AT_MEMBERS - KIN__GUARD};
-    out[1] = (struct kin__part){"members table", KIN__AT_MEMBERS, KIN__AT_THREADS - KIN__GUARD};
-    out[2] = (struct kin__part){"threads table", KIN__AT_THREADS, KIN__AT_HEAP - KIN__GUARD};
-    out[3] = (struct kin__part){"journal", KIN__AT_HEAP, KIN__AT_ENTRIES - KIN__GUARD};
-    out[4] = (struct kin__part){"unit table", KIN__AT_ENTRIES, descriptors - KIN__GUARD};
-    out[5] =
-        (struct kin__part){"span table", descriptors,
-                           descriptors + ((uint64_t)heap->units * KIN__DESCRIPTOR_SIZE + KIN__GUARD - 1) /
-                                             KIN__GUARD * KIN__GUARD};
-    out[KIN__PART_HEAP] = (struct kin__part){"heap", units, beyond};
-    out[7] = (struct kin__part){"frozen data", kin__region->shelf, kin__region->size - KIN__GUARD};
+    uint64_t units = heap->units_at, count = heap->units;
+    out[0] = (struct kin__part){"tables", 0, KIN__HEADER_END};
+    out[KIN__PART_HEAP] = (struct kin__part){"heap", units, units + (count << KIN__UNIT_BITS)};
+    out[2] = (struct kin__part){"unit tables", heap->entries_at,
+                                up(heap->descriptors_at + count * KIN__DESCRIPTOR_SIZE)};
+    out[3] = (struct kin__part){"frozen data", kin__region->shelf, kin__region->size - KIN__GUARD};
 }
 
 void kin__guards_set(void)

@@ -17,8 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-_Static_assert(KIN__AT_MEMBERS + sizeof(struct kin__member) * KIN__MEMBERS_MAX <=
-                   KIN__AT_THREADS - KIN__GUARD,
+_Static_assert(KIN__AT_MEMBERS + sizeof(struct kin__member) * KIN__MEMBERS_MAX <= KIN__AT_HEAP,
                "room before the guard");
 
 uint32_t *kin__alive_page;

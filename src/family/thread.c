@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <string.h>
 
-_Static_assert(KIN__AT_THREADS + KIN__THREADS_MAX * KIN__THREAD_SIZE <= KIN__AT_HEAP - KIN__GUARD,
+_Static_assert(KIN__AT_THREADS + KIN__THREADS_MAX * KIN__THREAD_SIZE <= KIN__AT_MEMBERS,
                "room before the guard");
 
 _Thread_local struct kin__thread *kin__thread_mine;

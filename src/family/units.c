@@ -20,7 +20,7 @@
 /* A signal makes fallocate undo what it has done so far: small pieces finish between two of them. */
 #define POPULATE_STEP ((size_t)2 << 20)
 
-_Static_assert(sizeof(struct kin__heap) <= KIN__GUARD, "room before the guard");
+_Static_assert(KIN__AT_HEAP + sizeof(struct kin__heap) <= KIN__HEADER_END, "room for the header");
 _Static_assert(offsetof(struct kin__heap, journal) == 0, "kin__journal()");
 
 struct kin__view kin__view;
@@ -34,8 +34,8 @@ static uint64_t up(uint64_t offset, uint64_t multiple)
 
 int kin__units_format(void)
 {
-    /* Three guards; what is lost to alignment before two of them, before the units and behind. */
-    size_t left = kin__region->shelf - KIN__AT_ENTRIES - 7 * KIN__GUARD;
+    /* Three guards, and what is lost to alignment behind each and before the descriptors. */
+    size_t left = kin__region->shelf - KIN__HEADER_END - 7 * KIN__GUARD;
     size_t units = left / (KIN__UNIT + sizeof(struct kin__unit) + KIN__DESCRIPTOR_SIZE);
     int error = kin__table_populate(kin__heap(), sizeof(struct kin__heap));
     if (error)
@@ -43,12 +43,11 @@ int kin__units_format(void)
     kin__journal_format();
     struct kin__heap *heap = kin__heap();
     heap->units = (uint32_t)units;
-    heap->descriptors_at =
-        up(KIN__AT_ENTRIES + (units + 1) * sizeof(struct kin__unit), KIN__GUARD) + KIN__GUARD;
-    uint64_t end = up(heap->descriptors_at + units * KIN__DESCRIPTOR_SIZE, KIN__GUARD) + KIN__GUARD;
     /* Alignment is one of addresses: the base may be any page. */
     uint64_t base = kin__region->base;
-    heap->units_at = up(base + end, KIN__UNIT) - base;
+    heap->units_at = up(base + KIN__HEADER_END + KIN__GUARD, KIN__UNIT) - base;
+    heap->entries_at = up(heap->units_at + units * KIN__UNIT, KIN__GUARD) + KIN__GUARD;
+    heap->descriptors_at = up(heap->entries_at + (units + 1) * sizeof(struct kin__unit), KIN__GUARD);
     kin__guards_set();
     kin__units_attach();
 
@@ -77,7 +76,7 @@ void kin__units_attach(void)
 {
     struct kin__heap *heap = kin__heap();
     kin__view.units = (char *)kin__region_base + heap->units_at; /* what users see, sealed or not */
-    kin__view.entries = kin__region_at(KIN__AT_ENTRIES);
+    kin__view.entries = kin__region_at(heap->entries_at);
     kin__view.descriptors = kin__region_at(heap->descriptors_at);
     /* Release: partner is the acquire in kin__unit_of. Acquire: partner is the release in table_covers. */
     uint64_t tabled = __atomic_load_n(&heap->tabled, __ATOMIC_ACQUIRE);

@@ -8,11 +8,11 @@
  *   area (from KIN__AT_HEAP)   holds
  *   ------------------------   ------------------------------------------------------------------
  *   struct kin__heap           the journal, counters, list heads
+ *   units                      aligned to 64 KiB
  *   entries                    one for each unit and one beyond the last
  *   span descriptors           one for each unit (family/span.h)
- *   units                      aligned to 64 KiB
  *
- * with a guard behind each of them (family/guard.h).
+ * with a guard in front of the units and behind them (family/guard.h).
  *
  * Tables are sparse: an entry gets memory before its unit is first used, a descriptor before its unit first
  * heads a span.
@@ -82,12 +82,13 @@ struct kin__unit {
 
 struct kin__heap {
     struct kin__journal journal; /* first: kin__journal() */
-    uint64_t descriptors_at;     /* offsets from the region's start */
-    uint64_t units_at;           /* of unit 0 */
-    uint32_t units;              /* their number; that of the edge */
-    uint32_t tabled;             /* entries below it have memory */
-    uint32_t descriptors;        /* that have memory */
-    uint32_t used, warm;         /* units */
+    uint64_t entries_at;         /* offsets from the region's start */
+    uint64_t descriptors_at;
+    uint64_t units_at;    /* of unit 0 */
+    uint32_t units;       /* their number; that of the edge */
+    uint32_t tabled;      /* entries below it have memory */
+    uint32_t descriptors; /* that have memory */
+    uint32_t used, warm;  /* units */
     uint32_t spans, large, large_units;
     uint32_t shelved;      /* units of books (family/shelf.h) */
     uint32_t threads_top;  /* thread slots below it were used at least once */
@@ -133,8 +134,8 @@ static inline char *kin__unit_address(uint32_t unit)
 int kin__units_format(void);
 /* Set kin__view, and how far it reaches. */
 void kin__units_attach(void);
-/* Where the entries lie in the region. */
-#define KIN__AT_ENTRIES (KIN__AT_HEAP + 2 * KIN__GUARD)
+/* Where a guard begins, and then units. */
+#define KIN__HEADER_END (KIN__AT_HEAP + 0x10000u)
 
 /*
  * In a transaction: make `length` free units, the first aligned to `alignment` of them, a run of `kind`. Its

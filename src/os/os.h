@@ -211,7 +211,7 @@ bool kin__os_parent_is_hidden(void);
 bool kin__os_parent_death_signal(int signal, pid_t parent);
 
 #define KIN__SIGNAL_BIT(number) (UINT64_C(1) << ((number)-1))
-/* Default dispositions for all signals but those, nothing blocked. */
+/* Default dispositions for all signals from 1 to 31 but those, nothing blocked. */
 void kin__os_reset_signals(uint64_t except);
 
 /* Whether that function is the signal's handler. */

@@ -206,10 +206,10 @@ KIN__IN_CHILD void kin__os_reset_signals(uint64_t except)
     /* On the stack: constants elsewhere would be one more page to fault in. */
     struct raw_action defaults = {0}; /* all zero is SIG_DFL */
     unsigned long none = 0;
+    uint64_t standard =
+        KIN__SIGNAL_BIT(32) - 1; /* beyond: glibc's own (pthread_cancel and setuid hang without), real time */
     except |= KIN__SIGNAL_BIT(SIGKILL) | KIN__SIGNAL_BIT(SIGSTOP);
-    except |=
-        KIN__SIGNAL_BIT(32) | KIN__SIGNAL_BIT(33); /* glibc's own: pthread_cancel and setuid hang without */
-    for (uint64_t left = ~except; left; left &= left - 1)
+    for (uint64_t left = standard & ~except; left; left &= left - 1)
         kin__raw(SYS_rt_sigaction, __builtin_ctzll(left) + 1, (long)&defaults, 0, sizeof none, 0);
     kin__raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none, 0);
 }

@@ -37,6 +37,7 @@
 #define DAEMON_PATIENCE 1.0 /* seconds between SIGTERM and SIGKILL for daemons at exit */
 
 bool kin__flushed_all;
+uintptr_t kin__crash_bottom; /* beside these: in a child this page is written anyway */
 static bool beside_threads,
     were_beside_threads; /* see kin__child_forked_beside_threads; and before the last fork */
 _Atomic bool kin__exiting;
@@ -261,7 +262,7 @@ KIN__IN_CHILD void kin__child_run_forked(kin__id id, pid_t parent)
     if (kin__flushed_all) /* its starter has looked: there were kin's own threads at most */
         beside_threads = were_beside_threads;
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-    kin__os_reset_signals(kin__os_fatal_catch() | KIN__SIGNAL_BIT(parent_died));
+    kin__os_reset_signals(kin__os_fatal_catch());
     kin__member_forked();
     if (kin__os_parent_is_hidden()) {
         dprintf(STDERR_FILENO,

@@ -33,8 +33,6 @@ struct workplace {
 
 static struct workplace workplace;
 
-uintptr_t kin__crash_bottom;
-
 /* The report of the calling process, if it is a member that kin has started. A vfork of its own is another process,
  * with its memory. */
 static struct kin__crash *own_report(void)

@@ -54,8 +54,7 @@ struct kin__modules {
     struct kin__module entry[KIN__MODULES_MAX];
 };
 
-_Static_assert(KIN__AT_MODULES + sizeof(struct kin__modules) <= KIN__AT_MEMBERS - KIN__GUARD,
-               "the table has its room");
+_Static_assert(KIN__AT_MODULES + sizeof(struct kin__modules) <= KIN__AT_THREADS, "the table has its room");
 
 /* The founder, once, before its first child. */
 void kin__function_init(void);

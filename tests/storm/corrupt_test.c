@@ -42,13 +42,19 @@ static uint64_t seeded(uint64_t number)
 /* Mostly where there is something: tables, the first units. */
 static void *anywhere(uint64_t *state)
 {
-    struct kin__part parts[KIN__PARTS];
-    kin__parts(parts);
+    const uint64_t starts[] = {0,
+                               KIN__AT_THREADS,
+                               KIN__AT_MEMBERS,
+                               KIN__AT_HEAP,
+                               kin__heap()->entries_at,
+                               kin__heap()->descriptors_at,
+                               kin__heap()->units_at,
+                               kin__region->shelf};
     if (next_random(state) % 8 == 0)
         return (void *)(kin__region_base + next_random(state) % kin__region_size);
-    const struct kin__part *part = &parts[next_random(state) % KIN__PARTS];
-    uint64_t size = part->to - part->from, near = next_random(state) % 4 ? 1 << 16 : 4 << 20;
-    return (void *)(kin__region_base + part->from + next_random(state) % (size < near ? size : near));
+    uint64_t from = starts[next_random(state) % (sizeof starts / sizeof *starts)],
+             near = next_random(state) % 4 ? 1 << 16 : 4 << 20;
+    return (void *)(kin__region_base + from + next_random(state) % near);
 }
 
 static void scribble_anywhere(uint64_t *state)
