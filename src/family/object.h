@@ -24,6 +24,7 @@
     X(LOCK, 0x6b636f6cu, "lock")             \
     X(RLOCK, 0x6b636c72u, "rlock")           \
     X(SEMAPHORE, 0x616d6573u, "semaphore")   \
+    X(OWNED, 0x6e6e776fu, "semaphore")       \
     X(CONDITION, 0x646e6f63u, "condition")   \
     X(EVENT, 0x746e7665u, "event")           \
     X(BARRIER, 0x72726162u, "barrier")       \
@@ -57,11 +58,17 @@ const char *kin__object_kind(uint32_t magic);
 /* Sets the record: why `pointer` is not what it should be. KIN_EINVAL. */
 int kin__object_refuse(const void *pointer, uint32_t magic, const char *what);
 
-static inline bool kin__object_is(const void *pointer, uint32_t magic)
+/* Of a pointer into the region. */
+static inline bool kin__object_begins(const void *pointer, uint32_t magic)
 {
     const struct kin__object *object = pointer;
-    return kin__region_holds(pointer) && ((uintptr_t)pointer & 15) == 0 &&
+    return ((uintptr_t)pointer & 15) == 0 &&
            atomic_load_explicit(&object->magic, memory_order_relaxed) == magic;
+}
+
+static inline bool kin__object_is(const void *pointer, uint32_t magic)
+{
+    return kin__region_holds(pointer) && kin__object_begins(pointer, magic);
 }
 
 /* 0, or KIN_EINVAL with the record set: "cannot <what>: ...". */

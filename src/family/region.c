@@ -23,7 +23,7 @@
 
 struct kin__region *kin__region;
 int kin__region_fd = -1;
-uintptr_t kin__region_base, kin__region_size;
+uintptr_t kin__region_base, kin__region_size, kin__open_size;
 struct kin__known kin__known;
 
 #define LARGEST ((size_t)1 << 40)
@@ -137,7 +137,7 @@ static void adopt(void *at, size_t size, int fd)
         kin__os_barrier_join(); /* without it, sleepers in queues look again more often */
     kin__region_fd = fd;
     kin__region_base = (uintptr_t)at;
-    kin__region_size = size;
+    kin__region_size = kin__open_size = size;
 }
 
 int kin__region_new(size_t size, size_t heap_limit)

@@ -83,8 +83,11 @@ static inline void *kin__region_at(size_t offset)
     return (char *)kin__region + offset;
 }
 
+/* Hidden in so many words: the compiler's option means definitions only, and each use would load an address first. */
+#define KIN__HIDDEN __attribute__((visibility("hidden")))
+
 /* Whether an address lies in the region. One comparison; false before kin_init. */
-extern uintptr_t kin__region_base, kin__region_size;
+extern KIN__HIDDEN uintptr_t kin__region_base, kin__region_size;
 static inline bool kin__region_holds(const void *pointer)
 {
     return (uintptr_t)pointer - kin__region_base < kin__region_size;
@@ -112,8 +115,15 @@ int kin__region_reaches(void);
 /* Map an existing one from its descriptor, at `base`, in a spawned child; checks what it finds. */
 int kin__region_attach(int fd, uint64_t base, uint64_t size, uint64_t nonce);
 
+/* The same, and this process may write there under that address: the region's size, or 0 where it is sealed. */
+extern KIN__HIDDEN uintptr_t kin__open_size;
+static inline bool kin__region_open(const void *pointer)
+{
+    return (uintptr_t)pointer - kin__region_base < kin__open_size;
+}
+
 /* family/sealed.h: from the common addresses to the alias; 0: this process is not sealed. */
-extern intptr_t kin__alias;
+extern KIN__HIDDEN intptr_t kin__alias;
 
 static inline bool kin__is_sealed(void)
 {

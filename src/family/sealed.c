@@ -58,6 +58,7 @@ int kin__seal(void)
     }
     page = (size_t)sysconf(_SC_PAGESIZE);
     kin__alias = (intptr_t)((uintptr_t)alias - kin__region_base);
+    kin__open_size = 0;
     kin__region = alias;
     kin__units_attach();
     return 0;

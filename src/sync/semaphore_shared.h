@@ -7,7 +7,7 @@
 struct kin_semaphore {
     struct kin__sync sync;
     _Atomic uint64_t word;
-    uint32_t most;  /* signal: permits that may be there */
+    uint64_t full;  /* signal: as word, with all permits that may be there */
     uint32_t owned; /* holders; 0: a signal */
     _Atomic uint64_t holder[];
 };

@@ -94,7 +94,7 @@ struct kin__sync {
 int kin__sync_refuse(const void *object, uint32_t magic, const char *what);
 static inline bool kin__sync_is(const void *object, uint32_t magic)
 {
-    return kin__object_is(object, magic) && !kin__is_sealed();
+    return kin__region_open(object) && kin__object_begins(object, magic);
 }
 static inline int kin__sync_check(const void *object, uint32_t magic, const char *what)
 {

@@ -96,6 +96,7 @@ static void read_held(const struct wait *wait, struct kin__held *held)
         held->count = held->name[0] != 0;
         break;
     case KIN__SEMAPHORE_MAGIC:
+    case KIN__OWNED_MAGIC:
         read_semaphore(object, held);
         break;
     case KIN__PROCESS_MAGIC:
