@@ -12,6 +12,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,6 +264,71 @@ static void plugin_is_loaded_where_it_is_missing(void)
     dlclose(handle);
     uninstall();
 }
+
+/* ---- a child that is forked beside a thread in the loader ------------------------------------------ */
+
+static _Atomic int looker; /* 1: has the loader's lock; 2: is to leave it */
+
+static int keep_the_lock(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)info, (void)size, (void)arg;
+    looker = 1;
+    while (looker == 1)
+        usleep(1000);
+    return 1;
+}
+
+static void *look(void *arg)
+{
+    dl_iterate_phdr(keep_the_lock, arg);
+    return NULL;
+}
+
+/* A function that nobody has named yet, and one that the parent has named. */
+static bool names_and_finds(body function, const struct kin__function *ref, body of_libc)
+{
+    struct kin__function own;
+    void (*fn)(void);
+    if (kin__function_refer(CODE(function), &own, "the test's function") != 0 ||
+        kin__function_resolve(&own, &fn) != 0 || fn != CODE(function) || function(NULL) != 2)
+        return false;
+    return kin__function_resolve(ref, &fn) == 0 && fn == CODE(of_libc);
+}
+
+static void plugin_is_named_in_a_child_forked_beside_a_thread_in_the_loader(void)
+{
+    test_init();
+    install("other");
+    body function, of_libc = (body)CODE(abs);
+    void *handle = open_plugin(plugin, &function);
+    struct kin__function ref = named(CODE(of_libc));
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, look, NULL), 0);
+    while (looker != 1)
+        usleep(100);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(5);
+        bool well = names_and_finds(function, &ref, of_libc);
+        pid_t second = well ? fork() : -1; /* it, too, has a child */
+        if (second == 0) {
+            alarm(5);
+            _exit(names_and_finds(function, &ref, of_libc) ? 0 : 1);
+        }
+        int status = 1;
+        _exit(well && waitpid(second, &status, 0) == second && status == 0 ? 0 : 1);
+    }
+    int status = 1;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    looker = 2;
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(status, 0);
+    ck_assert_msg(names_and_finds(function, &ref, of_libc), "%s", kin_error_message());
+    dlclose(handle);
+    uninstall();
+}
+
+/* ---- modules that are replaced --------------------------------------------------------------------- */
 
 static void plugin_loaded_from_a_copy_is_found_by_its_build(void)
 {
@@ -566,6 +632,8 @@ static const struct test tests[] = {
     {"stack_and_heap_are_errors", stack_and_heap_are_errors, 5, 0},
     {"generated_code_is_an_error", generated_code_is_an_error, 5, 0},
     {"plugin_is_loaded_where_it_is_missing", plugin_is_loaded_where_it_is_missing, 10, 0},
+    {"plugin_is_named_in_a_child_forked_beside_a_thread_in_the_loader",
+     plugin_is_named_in_a_child_forked_beside_a_thread_in_the_loader, 20, TEST_NOT_VALGRIND},
     {"plugin_loaded_from_a_copy_is_found_by_its_build", plugin_loaded_from_a_copy_is_found_by_its_build, 10,
      0},
     {"replaced_plugin_is_a_mismatch", replaced_plugin_is_a_mismatch, 10, 0},

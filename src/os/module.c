@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 
 /* What a walk over the loaded modules looks for: an address, or else a build. */
@@ -129,11 +130,62 @@ static int look_at_module(struct dl_phdr_info *info, size_t size, void *arg)
 }
 
 /*
- * The loader's lock is not set free in a forked child (glibc 2.36): had another thread had it at the fork, the child's
- * first look would never end. So kin looks under a mutex which its fork handlers take. It is never held while
- * anything else is called.
+ * The lock of the loader's list (dl_load_write_lock) is not set free in a forked child (glibc 2.36; dl_load_lock is): had another
+ * thread had it at the fork, the child's first look would never end. So kin looks under a mutex which its fork handlers take, never
+ * held while anything else is called; and where the program's own threads may have had the lock, without it.
  */
 static pthread_mutex_t looking = PTHREAD_MUTEX_INITIALIZER;
+
+#ifdef DLFO_STRUCT_HAS_EH_DBASE
+
+/* As dl_iterate_phdr describes it, from the file's header, which its first segment begins with. */
+static bool describe_module(const struct link_map *map, struct dl_phdr_info *out)
+{
+    struct dl_find_object place;
+    if (!map->l_ld || _dl_find_object(map->l_ld, &place) != 0 || place.dlfo_link_map != map)
+        return false;
+    const ElfW(Ehdr) *header = place.dlfo_map_start;
+    size_t size = (size_t)((const char *)place.dlfo_map_end - (const char *)place.dlfo_map_start);
+    if (size < sizeof *header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
+        header->e_phentsize != sizeof(ElfW(Phdr)) || header->e_phoff > size ||
+        header->e_phnum > (size - header->e_phoff) / sizeof(ElfW(Phdr)))
+        return false;
+    *out = (struct dl_phdr_info){
+        .dlpi_addr = map->l_addr,
+        .dlpi_name = map->l_name,
+        .dlpi_phdr = (const ElfW(Phdr) *)((const char *)header + header->e_phoff),
+        .dlpi_phnum = header->e_phnum,
+    };
+    return true;
+}
+
+/* Without a lock: the list may be read at any moment but while another thread unloads. */
+static int walk(int (*look)(struct dl_phdr_info *, size_t, void *), void *arg)
+{
+    struct dl_find_object place;
+    if (_dl_find_object((void *)getauxval(AT_PHDR), &place) != 0)
+        return 0;
+    const struct link_map *map = place.dlfo_link_map;
+    while (map->l_prev)
+        map = map->l_prev;
+    for (int result = 0; map; map = map->l_next) {
+        struct dl_phdr_info info;
+        if (describe_module(map, &info))
+            result = look(&info, sizeof info, arg);
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
+#else
+
+static int walk(int (*look)(struct dl_phdr_info *, size_t, void *), void *arg)
+{
+    return dl_iterate_phdr(look, arg); /* before glibc 2.35 nobody else can tell */
+}
+
+#endif
 
 static int iterate(int (*look)(struct dl_phdr_info *, size_t, void *), void *arg)
 {
@@ -141,6 +193,11 @@ static int iterate(int (*look)(struct dl_phdr_info *, size_t, void *), void *arg
     int result = dl_iterate_phdr(look, arg);
     pthread_mutex_unlock(&looking);
     return result;
+}
+
+static int find(struct query *query, bool unlocked)
+{
+    return unlocked ? walk(look_at_module, query) : iterate(look_at_module, query);
 }
 
 void kin__os_modules_before_fork(void)
@@ -158,17 +215,17 @@ KIN__IN_CHILD void kin__os_modules_forked(void)
     kin__mutex_forked(&looking);
 }
 
-bool kin__os_module_at(uintptr_t address, struct kin__os_module *out)
+bool kin__os_module_at(uintptr_t address, bool unlocked, struct kin__os_module *out)
 {
     struct query query = {.address = address, .out = out, .first = true};
-    return iterate(look_at_module, &query) != 0;
+    return find(&query, unlocked) != 0;
 }
 
-bool kin__os_module_find(const struct kin__build *build, unsigned skip, uint64_t offset,
+bool kin__os_module_find(const struct kin__build *build, unsigned skip, uint64_t offset, bool unlocked,
                          struct kin__os_module *out)
 {
     struct query query = {.build = build, .skip = skip, .offset = offset, .out = out, .first = true};
-    return iterate(look_at_module, &query) != 0;
+    return find(&query, unlocked) != 0;
 }
 
 static int take_unloads(struct dl_phdr_info *info, size_t size, void *arg)

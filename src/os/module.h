@@ -33,14 +33,18 @@ struct kin__os_module {
     char name[PATH_MAX]; /* what the loader calls it; "" for the program */
 };
 
-/* The module that `address` lies in, not necessarily in its code: see `holds`. False: in none. */
-bool kin__os_module_at(uintptr_t address, struct kin__os_module *out);
+/*
+ * The module that `address` lies in, not necessarily in its code: see `holds`. False: in none. `unlocked`: without the loader's
+ * lock, which is held for ever in a child that was forked beside a thread which had it; with glibc before 2.35 it is taken all
+ * the same.
+ */
+bool kin__os_module_at(uintptr_t address, bool unlocked, struct kin__os_module *out);
 
 /*
  * A loaded module that is of this build, after the first `skip` such; `holds` tells of `offset`. Without a
  * build id only the place of the code is compared, so the caller has to look at the file too.
  */
-bool kin__os_module_find(const struct kin__build *build, unsigned skip, uint64_t offset,
+bool kin__os_module_find(const struct kin__build *build, unsigned skip, uint64_t offset, bool unlocked,
                          struct kin__os_module *out);
 
 /* How often a module has been unloaded so far: while this stays, an address stays in its module. */

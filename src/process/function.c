@@ -9,6 +9,7 @@
 
 #include "base/failure.h"
 #include "os/symbol.h"
+#include "process/child.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -189,6 +190,21 @@ static bool find_pinned(uintptr_t address, struct kin__function *out)
     return false;
 }
 
+/* A handle that keeps `module` loaded, if there is one for it. */
+static bool pin(const struct kin__os_module *module)
+{
+    if (module->program)
+        return true;
+    void *handle = dlopen(module->name, RTLD_LAZY | RTLD_NOLOAD);
+    struct link_map *map;
+    if (!handle)
+        return false;
+    if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map->l_addr == module->base)
+        return true;
+    dlclose(handle); /* another one of that name */
+    return false;
+}
+
 int kin__function_refer(void (*fn)(void), struct kin__function *out, const char *what)
 {
     *out = (struct kin__function){0};
@@ -199,11 +215,13 @@ int kin__function_refer(void (*fn)(void), struct kin__function *out, const char 
     uintptr_t address = (uintptr_t)fn;
     if (find_pinned(address, out))
         return 0;
-    uint64_t unloads = kin__os_module_unloads(); /* before looking: what is unloaded then counts as later */
-    if (find_recent(address, unloads, out))
+    bool unlocked = kin__child_forked_beside_threads();
+    uint64_t unloads =
+        unlocked ? 0 : kin__os_module_unloads(); /* before looking: what is unloaded then counts as later */
+    if (!unlocked && find_recent(address, unloads, out))
         return 0;
     struct kin__os_module module;
-    if (!kin__os_module_at(address, &module))
+    if (!kin__os_module_at(address, unlocked, &module))
         return not_in_code(address, NULL, what);
     if (!module.holds)
         return not_in_code(address, &module, what);
@@ -216,8 +234,10 @@ int kin__function_refer(void (*fn)(void), struct kin__function *out, const char 
         return kin__fail(KIN_ELIMIT,
                          "cannot hand %s to another process: its module \"%s\" would be one more than %u",
                          what, entry.path, KIN__MODULES_MAX);
-    remember_recent(index, unloads, &module);
-    if (module.program) /* never unloaded: children made by fork need not look for it */
+    if (!unlocked)
+        remember_recent(index, unloads, &module);
+    /* Never unloaded: children made by fork need not look for it. */
+    if (unlocked ? pin(&module) : module.program)
         remember_here(index - 1, &module);
     *out = (struct kin__function){.module = index, .offset = address - module.base};
     return 0;
@@ -267,7 +287,8 @@ static int check_file(const struct kin__module *entry)
  * come from the same path, whose file check_file has seen. */
 static bool find_loaded(const struct kin__module *entry, uint64_t offset, struct kin__os_module *out)
 {
-    for (unsigned skip = 0; kin__os_module_find(&entry->build, skip, offset, out); skip++) {
+    bool unlocked = kin__child_forked_beside_threads();
+    for (unsigned skip = 0; kin__os_module_find(&entry->build, skip, offset, unlocked, out); skip++) {
         char path[PATH_MAX];
         bool gone = true;
         if (entry->build.id_size > 0)
@@ -276,21 +297,6 @@ static bool find_loaded(const struct kin__module *entry, uint64_t offset, struct
             strcmp(path, entry->path) == 0)
             return true;
     }
-    return false;
-}
-
-/* A handle that keeps `module` loaded, if there is one for it. */
-static bool pin(const struct kin__os_module *module)
-{
-    if (module->program)
-        return true;
-    void *handle = dlopen(module->name, RTLD_LAZY | RTLD_NOLOAD);
-    struct link_map *map;
-    if (!handle)
-        return false;
-    if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map->l_addr == module->base)
-        return true;
-    dlclose(handle); /* another one of that name */
     return false;
 }
 
