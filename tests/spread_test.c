@@ -126,6 +126,7 @@ static void spread_equal(int workers, size_t count, bool burns)
     kin_pool *pool = new_pool(workers);
     struct plan *plans = calloc(count, sizeof *plans);
     struct trace *traces = make_traces(count);
+    int judged = 0;
     for (size_t i = 0; i < count; i++)
         plans[i] = (struct plan){.seconds = 0.001, .burns = burns};
     for (enum how how = MAP; how < WAYS; how++) {
@@ -144,12 +145,15 @@ static void spread_equal(int workers, size_t count, bool burns)
                    workers);
             continue;
         }
+        judged++;
         printf("# %s: counts differ by %.1f %%\n", ways[how], 100 * best);
         ck_assert_msg(best <= 0.1, "%s: counts differ by %.1f %%", ways[how], 100 * best);
     }
     free(plans);
     kin_free(traces);
     end_pool(pool);
+    if (!judged)
+        test_skip("the machine had no free CPU for each worker");
 }
 
 static void equal_tasks_that_sleep_are_spread_evenly(void)

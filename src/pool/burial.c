@@ -9,6 +9,7 @@
 
 #include "base/failure.h"
 #include "os/os.h"
+#include "pool/hand.h"
 #include "pool/submit.h"
 #include "pool/timing.h"
 #include "process/printed.h"
@@ -223,6 +224,19 @@ static void cancel(kin_result *record, void *arg)
         kin__record_cancel(record);
 }
 
+/* A call on the dead, and one that it was about to make, reach nobody: who sleeps and is in neither set was to be rung; and instead of
+ * the dead, another. */
+static void call_others(kin_pool *pool, int worker)
+{
+    for (int i = 0; i < pool->workers; i++) {
+        uint64_t bit = (uint64_t)1 << i % 64;
+        if (i != worker &&
+            !((atomic_load(&pool->sleepers[i / 64]) | atomic_load(&pool->helpers[i / 64])) & bit))
+            kin__seat_ring(&pool->seats[i]);
+    }
+    kin__wake_one(pool, true);
+}
+
 void kin__records_bury(struct kin__local *local, int worker, const kin_end *end)
 {
     kin_pool *pool = local->pool;
@@ -232,6 +246,9 @@ void kin__records_bury(struct kin__local *local, int worker, const kin_end *end)
                             .end = end,
                             .pid = kin_process_pid(local->posts[worker].process),
                             .task = atomic_load(&seat->task)};
+    uint64_t others = ~((uint64_t)1 << worker % 64);
+    atomic_fetch_and(&pool->sleepers[worker / 64], others); /* nobody is to call on who is no more */
+    atomic_fetch_and(&pool->helpers[worker / 64], others);
     if (!local->warden.runs)
         return; /* there are no records */
     pthread_mutex_lock(&local->desk.mutex);
@@ -250,6 +267,7 @@ void kin__records_bury(struct kin__local *local, int worker, const kin_end *end)
     kin__call_warden(pool);
     atomic_store(&seat->task, 0);
     pthread_mutex_unlock(&local->desk.mutex);
+    call_others(pool, worker);
 }
 
 static void break_one(kin_result *record, void *arg)

@@ -136,6 +136,8 @@ static void await_others(struct kin__local *local)
     }
 }
 
+double kin__pool_look_again = 1.0;
+
 void kin__seat_ring(struct kin__seat *seat)
 {
     if (!atomic_load(&seat->asleep)) /* sequentially consistent: partner in wait_for_call */

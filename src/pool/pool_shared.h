@@ -41,6 +41,9 @@
  *   notes, first  worker        one store links a whole failure      status FAILED without one: told so
  *   printed       worker        before the item, if captured         what it printed since is this item's
  *
+ *   sleepers,     worker        its bit, before its last look for    its burial takes the bit away
+ *   helpers                     work
+ *   (of the pool) who wakes it  clears the bit, then rings           its burial rings who sleeps and is in neither
  *   again         worker        0 to 1, before the status byte of    its burial looks for pending items anyway
  *   (of the pool)               an item that is to be tried again
  *   status byte   worker        after the item, one store            pending: it is run again or fails

@@ -110,7 +110,6 @@ int kin__post_start(struct kin__local *local, int worker)
     atomic_store(&seat->taken, atomic_load(&seat->doorbell) - 1);
     atomic_store(&seat->task, 0);
     atomic_store(&seat->told, 0);
-    atomic_fetch_and(&pool->sleepers[worker / 64], ~((uint64_t)1 << worker % 64));
     post->killed_for = 0;
     post->seen_current = 0;
     post->idle = false;
@@ -199,4 +198,10 @@ void kin__post_story(const struct kin__post *post, kin_error *story)
 int kin__post_pid(const struct kin__post *post)
 {
     return post->process ? kin_process_pid(post->process) : (int)getpid();
+}
+
+double kin__post_cpu_since(const struct kin__post *post, uint64_t began_ns)
+{
+    uint64_t now = kin__os_cpu_time_ns(kin__post_pid(post));
+    return now > began_ns ? (double)(now - began_ns) * 1e-9 : 0;
 }

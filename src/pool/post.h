@@ -31,4 +31,7 @@ void kin__post_end(const struct kin__post *post, kin_end *end);
 void kin__post_story(const struct kin__post *post, kin_error *story);
 int kin__post_pid(const struct kin__post *post);
 
+/* Seconds of CPU time that its process has used since it had used this much. */
+double kin__post_cpu_since(const struct kin__post *post, uint64_t began_ns);
+
 #endif

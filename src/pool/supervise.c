@@ -65,11 +65,9 @@ static void withdraw(const struct kin__map *map)
 static double cpu_used(const struct kin__map *map, int worker, uint64_t current)
 {
     const struct kin__seat *seat = &map->pool->seats[worker];
-    uint64_t began = atomic_load(&seat->cpu_began);
-    uint64_t now = kin__os_cpu_time_ns(kin__post_pid(&map->local->posts[worker]));
-    if (atomic_load(&seat->current) != current || now < began) /* it has moved on: that began is another's */
-        return 0;
-    return (double)(now - began) * 1e-9;
+    double used = kin__post_cpu_since(&map->local->posts[worker], atomic_load(&seat->cpu_began));
+    return atomic_load(&seat->current) == current ? used
+                                                  : 0; /* else it has moved on: that began is another's */
 }
 
 /* A worker whose current item has not changed for the limit is killed. The item may finish just then: what

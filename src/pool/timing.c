@@ -14,13 +14,6 @@ static double sooner(double one, double other)
     return one < other ? one : other;
 }
 
-/* Seconds of CPU time that the worker has used since the record began. */
-static double cpu_used(const struct kin__local *local, int worker, const kin_result *record)
-{
-    uint64_t now = kin__os_cpu_time_ns(kin__post_pid(&local->posts[worker]));
-    return now > record->cpu_began ? (double)(now - record->cpu_began) * 1e-9 : 0;
-}
-
 static double age_of(const kin_result *record)
 {
     uint64_t began = atomic_load_explicit(&record->began, memory_order_acquire), now = kin__os_now_ns();
@@ -39,7 +32,7 @@ static int limit_hit(const struct kin__local *local, int worker, const kin_resul
         *next = sooner(*next, record->soft_time_limit - age);
     if (record->cpu_limit <= 0 || !local->posts[worker].taken || age <= 0)
         return KIN_CAUSE_NONE;
-    double left = record->cpu_limit - cpu_used(local, worker, record);
+    double left = record->cpu_limit - kin__post_cpu_since(&local->posts[worker], record->cpu_began);
     if (left <= 0)
         return KIN_CAUSE_CPU_LIMIT;
     *next = sooner(*next, sooner(left, CPU_PERIOD));

@@ -22,8 +22,7 @@
 #include <limits.h>
 #include <sys/eventfd.h>
 
-#define LOOK_AGAIN 1.0     /* seconds: calls come for all that is known to happen */
-#define FLUSH_PERIOD 0.001 /* while records wait for room in a lane */
+#define FLUSH_PERIOD 0.001 /* seconds: while records wait for room in a lane */
 #define RETRY_PERIOD 0.1   /* where a worker could not be started */
 #define STARTS_MAX \
     20 /* in a row that fail, with no worker there: what waits for one is failed, with the reason */
@@ -152,7 +151,7 @@ static double man_seats(struct kin__local *local, double next)
 static double look(struct kin__local *local, bool thoroughly)
 {
     kin_pool *pool = local->pool;
-    double next = LOOK_AGAIN, least = atomic_load(&local->desk.least_limit);
+    double next = kin__pool_look_again, least = atomic_load(&local->desk.least_limit);
     for (int i = 0; i < KIN__PRIORITIES && least > 0; i++)
         if (!kin__lane_empty(&pool->lanes[i]) && least < next)
             next = least;
@@ -185,6 +184,7 @@ static void *watch(void *arg)
 {
     struct kin__local *local = arg;
     kin_pool *pool = local->pool;
+    const double rest = kin__pool_look_again; /* calls come for all that is known to happen */
     bool thoroughly = false;
     pthread_setname_np(pthread_self(), "kin-warden");
     while (!atomic_load(&local->warden.quits)) {
@@ -193,10 +193,10 @@ static void *watch(void *arg)
         pthread_mutex_lock(&local->posts_mutex);
         double next = look(local, thoroughly);
         pthread_mutex_unlock(&local->posts_mutex);
-        if (next < LOOK_AGAIN)
+        if (next < rest)
             atomic_store(&pool->warden_rests, 0);
         atomic_store(&pool->warden_sleeps, 1); /* partner in kin__call_warden */
-        thoroughly = kin__os_futex_wait(&pool->calls, seen, next) == KIN_ETIMEDOUT && next == LOOK_AGAIN;
+        thoroughly = kin__os_futex_wait(&pool->calls, seen, next) == KIN_ETIMEDOUT && next == rest;
         atomic_store(&pool->warden_sleeps, 0);
     }
     return NULL;

@@ -23,8 +23,6 @@
 #include <unistd.h>
 
 #define CHUNK_NS 50000.0
-#define ORPHAN_PERIOD 1.0 /* seconds */
-
 #define SPIN_NS 20000 /* less than the 25 us that waking a sleeper costs on most clouds */
 
 /* Something to do: another round than `seen`, or a record. When it is time to quit the doorbell is rung too. */
@@ -73,7 +71,8 @@ static bool wait_for_call(struct kin__hand *hand, uint32_t seen)
             called = is_called(hand, seen);
             break;
         }
-        kin__os_futex_wait(&seat->bell, bell, left > 0 && left < ORPHAN_PERIOD ? left : ORPHAN_PERIOD);
+        double most = kin__pool_look_again;
+        kin__os_futex_wait(&seat->bell, bell, left > 0 && left < most ? left : most);
         if (kin__child_is_orphan())
             _exit(KIN__ORPHAN_EXIT); /* a task had blocked the signal that tells it */
     }

@@ -245,7 +245,9 @@ void step_begin(struct step_victim *victim, void (*prepare)(void *), void (*run)
             prepare(world);
         if (ptrace(PTRACE_TRACEME, 0, 0, 0))
             _exit(1);
-        syscall(SYS_kill, getpid(), SIGSTOP); /* not raise(): that has system calls behind this one */
+        /* Not raise(): that has system calls behind this one. Not kill(): another thread may take that signal, and all but this
+         * one stop for good. */
+        syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGSTOP);
         run(world);
         atomic_store(over, 1);
         if (after)
@@ -388,8 +390,12 @@ bool step_go_on(struct step_victim *victim, double seconds)
         release(victim);
         return victim->ended;
     }
-    ptrace(PTRACE_DETACH, victim->pid, 0, (void *)(intptr_t)victim->deliver);
+    bool killed = ptrace(PTRACE_DETACH, victim->pid, 0, (void *)(intptr_t)victim->deliver) && errno == ESRCH;
     if (!victim->own_child) {
+        /* By others: its parent can wait for it only after us. */
+        for (unsigned turns = 0;
+             killed && now() < deadline && waitpid(victim->pid, &status, __WALL | WNOHANG) == 0;)
+            give_way(&turns);
         release(victim);
         return true;
     }

@@ -5,12 +5,15 @@
  * Four processes: the tracer (the test), which steps the victim, a worker; the pool's owner, which maps; the
  * pool's other worker, which stands at a gate in its first item until it is told to go on: that is the "others
  * work" of the stepper; and the stepper's survivor, which gives the owner its orders and judges.
+ *
+ * Who sleeps in a pool looks by itself once a second whether it was called; here it does not, so that a call that is lost is one
+ * for good.
  */
 #include "crash/stepper.h"
 #include "harness.h"
 
 #include "family/heap.h"
-#include "pool/pool_shared.h"
+#include "pool/local.h"
 
 #include "kin/apply.h"
 #include "kin/error.h"
@@ -30,7 +33,8 @@
 
 #define ITEMS 5
 #define SHORT_POINTS 12
-#define PATIENCE 10.0     /* seconds for the owner's map, once the victim is dead or gone on */
+#define PATIENCE 10.0 /* seconds for the owner's map, once the victim is dead or gone on */
+#define NEVER 600.0
 #define OTHERS_LIMIT 0.05 /* seconds for the other worker to do all it can */
 
 struct output {
@@ -317,6 +321,28 @@ static void map_and_judge(void)
     kin_free(out);
 }
 
+static int meet_in_a_task(kin_task *task, const void *in, void *out)
+{
+    (void)in, (void)out;
+    return meet(task, 0, NULL);
+}
+
+/* By tasks where tasks are tried: a worker that nobody knows to be asleep is not woken for one. */
+static bool workers_meet(void)
+{
+    kin_result *results[2] = {NULL};
+    bool well = true;
+    if (scene->plan.how == MAP)
+        return kin_pool_for(scene->pool, meet, KIN_MAP_ARGS(.count = 2, .chunk = 1)) == 0;
+    for (int i = 0; i < 2; i++)
+        results[i] = kin_pool_apply_async(scene->pool, meet_in_a_task, KIN_APPLY_ARGS(.retries = 10));
+    for (int i = 0; i < 2; i++) {
+        well = well && kin_result_get(results[i], NULL, 0, 2 * PATIENCE) == 0;
+        kin_result_free(results[i]);
+    }
+    return well && atomic_load(&scene->met) >= 2;
+}
+
 static int own_pool(void *arg)
 {
     int *pipes = arg;
@@ -329,7 +355,7 @@ static int own_pool(void *arg)
                                                    .out_size = sizeof half_of_one)) == 0);
     for (char order; read(pipes[0], &order, 1) == 1 && order != 'q';) {
         atomic_store(&scene->met, 0);
-        if (order == 'w' && kin_pool_for(scene->pool, meet, KIN_MAP_ARGS(.count = 2, .chunk = 1)) != 0)
+        if (order == 'w' && !workers_meet())
             wrong("the workers do not meet: %s", kin_error_message());
         if (order == 'm')
             map_and_judge();
@@ -500,6 +526,7 @@ static void survive(struct plan plan)
     scene->plan = plan;
     scene->to_owner = orders[1];
     scene->from_owner = answers[0];
+    kin__pool_look_again = NEVER;
     test_init();
     int pipes[2] = {orders[0], answers[1]};
     kin_process *owner = kin_process_start(own_pool, pipes, sizeof(pipes), NULL);
