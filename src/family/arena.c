@@ -207,11 +207,12 @@ int kin__arena_set_owner_and(kin_arena *arena, kin__id owner, uint64_t *word, ui
     return error;
 }
 
-/* The living member that is this process; the pointer is compared only. */
+/* The living member that is this process; the pointer is compared only. Its slot was claimed, and the top raised before that,
+ * before anybody had the pointer. */
 static kin__id member_of(const struct kin_process *process)
 {
     struct kin__member *table = kin__members();
-    for (uint32_t i = 1; i < KIN__MEMBERS_MAX; i++) {
+    for (uint32_t i = 1; i < kin__members_top(); i++) {
         uint32_t state = kin__member_state(&table[i]);
         if ((state == KIN__ALIVE || state == KIN__STARTING) && table[i].process == process)
             return kin__member_id(&table[i]);
@@ -605,7 +606,7 @@ int kin__arenas_check(void)
     struct kin__member *table = kin__members();
     uint32_t left = kin__heap()->arena_count;
     int error = check_list(KIN__OWNER_FAMILY, kin__heap()->family_arenas, &left);
-    for (uint32_t i = 1; !error && i < KIN__MEMBERS_MAX; i++) {
+    for (uint32_t i = 1; !error && i < kin__members_top(); i++) { /* arenas are given to claimed slots only */
         uint32_t state = kin__member_state(&table[i]);
         if (state == KIN__FREE && table[i].arenas && !(table[i].arenas & 1))
             return kin__fail(KIN_EINVAL, "A1: member slot %u is free and has arenas", i);

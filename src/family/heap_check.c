@@ -210,7 +210,7 @@ static int check_threads(struct seen *seen)
             error = BROKEN("T: the slot for recovering member %u, at rest, has something under way", i);
     if (!error && seen->owned)
         error = BROKEN("S1: %u spans are in no thread's cache", seen->owned);
-    for (uint32_t i = 1; !error && i < KIN__MEMBERS_MAX; i++) {
+    for (uint32_t i = 1; !error && i < kin__members_top(); i++) {
         if (kin__member_state(&table[i]) == KIN__FREE && table[i].threads)
             error = BROKEN("T1: member slot %u is free and has threads", i);
         if (!error && table[i].threads)
