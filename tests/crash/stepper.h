@@ -19,7 +19,8 @@
  * Three processes: the tracer touches no lock and no object, so it can never hang; the survivor, forked from
  * it, does all that may hang (arranging, the others' work, recovery, checks) and is watched; the victim.
  *
- * Speed    14 us a step where tracer and victim share a core (63 otherwise), so all are pinned to one.
+ * Speed    14 us a step where tracer and victim share a core, 63 otherwise. The kernel keeps them together: to pin them to one made no
+ *          difference (103 victims of 1,500 instructions: 5.3 s, and 5.1 s without, beside other load).
  */
 #ifndef KIN_TESTS_STEPPER_H
 #define KIN_TESTS_STEPPER_H
