@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,6 +20,7 @@
 
 #include "family/member.h"
 #include "kin.h"
+#include "os/os.h"
 #include "process/child.h"
 #include "process/process_shared.h"
 
@@ -192,6 +194,101 @@ static void arena_given_to_one_that_dies_at_its_start_is_freed(void)
         ck_assert_int_eq(kin_heap_get_stats(&stats), 0);
         ck_assert_uint_eq(stats.arenas, 0);
     }
+}
+
+/* ---- a tracer that does not listen ---- */
+
+struct tracer {
+    pid_t pid;
+    int leave; /* written to */
+};
+
+/* It is told of the end of what it traces, before the starter, and does not collect that. */
+static struct tracer trace(pid_t pid)
+{
+    int there[2], leave[2];
+    char byte = 0;
+    ck_assert_int_eq(pipe(there), 0);
+    ck_assert_int_eq(pipe(leave), 0);
+    struct tracer tracer = {.pid = fork(), .leave = leave[1]};
+    if (tracer.pid == 0) {
+        close(leave[1]);
+        byte = ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0;
+        _exit(write(there[1], &byte, 1) == 1 && read(leave[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    ck_assert_int_eq(read(there[0], &byte, 1), 1);
+    close(there[0]);
+    close(there[1]);
+    close(leave[0]);
+    if (!byte)
+        test_skip("processes cannot be traced here");
+    return tracer;
+}
+
+static void let_tracer_go(struct tracer tracer)
+{
+    close(tracer.leave);
+    ck_assert_int_eq(waitpid(tracer.pid, NULL, 0), tracer.pid);
+}
+
+static void assert_killed_and_not_collected(kin_process *process)
+{
+    kin_end end;
+    kin_process_kill(process);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    ck_assert_int_eq(kin_process_end(process, &end), 0);
+    ck_assert_int_eq(end.how, KIN_END_SIGNALED);
+    ck_assert_int_eq(end.signal, SIGKILL);
+    ck_assert_int_eq(kin__os_process_state(kin_process_pid(process)), 'Z');
+}
+
+static void zombie_of_a_deaf_tracer_is_collected_later(void)
+{
+    test_init();
+    kin_process *process = start(wait_for_signal, NULL);
+    struct tracer tracer = trace(kin_process_pid(process));
+    assert_killed_and_not_collected(process);
+    ck_assert(!kin_process_is_alive(process));
+    let_tracer_go(tracer);
+    ck_assert(!kin_process_is_alive(process));
+    ck_assert_int_eq(kin__os_process_state(kin_process_pid(process)), 0);
+    kin_process_free(process);
+}
+
+static void zombie_whose_process_was_freed_is_collected_at_the_next_start(void)
+{
+    test_init();
+    kin_process *process = start(wait_for_signal, NULL);
+    pid_t pid = kin_process_pid(process);
+    struct tracer tracer = trace(pid);
+    assert_killed_and_not_collected(process);
+    kin_process_free(process);
+    let_tracer_go(tracer);
+    ck_assert_int_eq(kin__os_process_state(pid), 'Z');
+    process = start(return_three, NULL);
+    ck_assert_int_eq(kin__os_process_state(pid), 0);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    kin_process_free(process);
+    size_t children;
+    ck_assert_int_eq(kin_active_children(NULL, 0, &children), 0);
+    ck_assert_uint_eq(children, 0);
+}
+
+/* Nobody asks, and nothing is started. */
+static void zombie_of_a_deaf_tracer_is_collected_by_the_guardian(void)
+{
+    test_init();
+    kin_process *others[2] = {start(wait_for_signal, NULL), start(wait_for_signal, NULL)};
+    kin_process *process = start(wait_for_signal, NULL);
+    pid_t pid = kin_process_pid(process);
+    struct tracer tracer = trace(pid);
+    assert_killed_and_not_collected(process);
+    kin_process_free(process);
+    let_tracer_go(tracer);
+    while (kin__os_process_state(pid))
+        usleep(1000);
+    kin_process_free(others[0]);
+    kin_process_free(others[1]);
 }
 
 /* ---- slots ---- */
@@ -648,6 +745,12 @@ static const struct test tests[] = {
      TEST_EACH_METHOD},
     {"kill_never_hits_a_process_with_the_same_number", kill_never_hits_a_process_with_the_same_number, 20,
      TEST_NOT_VALGRIND},
+    {"zombie_of_a_deaf_tracer_is_collected_later", zombie_of_a_deaf_tracer_is_collected_later, 20,
+     TEST_EACH_METHOD},
+    {"zombie_whose_process_was_freed_is_collected_at_the_next_start",
+     zombie_whose_process_was_freed_is_collected_at_the_next_start, 20, TEST_EACH_METHOD},
+    {"zombie_of_a_deaf_tracer_is_collected_by_the_guardian",
+     zombie_of_a_deaf_tracer_is_collected_by_the_guardian, 20, TEST_EACH_METHOD},
     {"arena_given_to_one_that_dies_at_its_start_is_freed", arena_given_to_one_that_dies_at_its_start_is_freed,
      20, TEST_EACH_METHOD},
     {"plain_forks_that_ask_for_themselves_leave_no_slot", plain_forks_that_ask_for_themselves_leave_no_slot,

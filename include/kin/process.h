@@ -32,6 +32,12 @@
  *          may replace it. It runs on a stack of its own in the child's main thread, so that an overflow
  *          of the stack can be told; in other threads an overflow ends the process without a word, unless they
  *          call sigaltstack(2). Founders and plain forks have no such handlers.
+ * Descriptors  A program may close what it has not opened itself (closefrom(3), close_range(2)), and have files of its own under
+ *          the same numbers. kin looks whose a descriptor is before it uses it and closes none of the program's; those of its
+ *          children it opens again, so that signals reach them and nobody else, joins return, ends and limits of wall time are
+ *          noticed, at the latest half a second late, and output is read. From then on this process starts by
+ *          fork only (KIN_ESYSTEM), and a sentinel has another number: ask for it again. What a dead child had printed
+ *          and nobody had read yet is lost.
  * Threads  All calls may be made by any thread. One that is cancelled in a call (pthread_cancel) leaves nothing
  *          held, and no process that nobody knows: what it had started is among kin_active_children.
  */
@@ -233,7 +239,8 @@ KIN_API int kin_process_error(kin_process *process, kin_error *out);
 
 /*
  * A descriptor that becomes readable when the process has ended, for poll loops. It belongs to the
- * process object: do not close it. In the member that started it only; KIN_EPERM elsewhere.
+ * process object: do not close it. In the member that started it only; KIN_EPERM elsewhere. KIN_ESYSTEM: the
+ * program has closed it, and it cannot be opened again now.
  */
 KIN_API int kin_process_sentinel(kin_process *process);
 

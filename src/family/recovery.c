@@ -28,15 +28,13 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define ROUNDING_NS 20000000u /* start times come in ticks of 10 ms */
-
 /* Whether a process that was there at that time has ended. */
 static bool process_ended(pid_t pid, uint64_t was_there)
 {
     int pidfd = kin__os_pidfd_open(pid);
     if (pidfd < 0)
         return kin__os_no_process(errno);
-    bool ended = kin__os_pidfd_ended(pidfd) || kin__os_start_time(pid) > was_there + ROUNDING_NS;
+    bool ended = kin__os_pidfd_ended(pidfd) || kin__os_start_time(pid) > was_there + KIN__START_ROUNDING_NS;
     close(pidfd);
     return ended;
 }
@@ -45,14 +43,14 @@ bool kin__member_has_pid(const struct kin__member *member)
 {
     uint64_t attached = atomic_load_explicit(&member->attached, memory_order_relaxed);
     uint64_t started = kin__os_start_time(atomic_load_explicit(&member->pid, memory_order_relaxed));
-    return started && (!attached || started <= attached + ROUNDING_NS);
+    return started && (!attached || started <= attached + KIN__START_ROUNDING_NS);
 }
 
 static bool member_ended(const struct kin__member *member)
 {
     uint64_t attached = atomic_load_explicit(&member->attached, memory_order_relaxed);
     return process_ended(atomic_load_explicit(&member->pid, memory_order_relaxed),
-                         attached ? attached : UINT64_MAX - ROUNDING_NS);
+                         attached ? attached : UINT64_MAX - KIN__START_ROUNDING_NS);
 }
 
 /* A process that died while it joined has left nothing but its claim. If its number is in use again, the slot
@@ -61,7 +59,7 @@ static void free_half_joined(struct kin__member *member)
 {
     uint64_t state = atomic_load_explicit(&member->state, memory_order_acquire);
     if ((state & KIN__KIND) == KIN__JOINING &&
-        process_ended((pid_t)KIN__WHO(state), UINT64_MAX - ROUNDING_NS))
+        process_ended((pid_t)KIN__WHO(state), UINT64_MAX - KIN__START_ROUNDING_NS))
         atomic_compare_exchange_strong(&member->state, &state, KIN__FREE | (state & KIN__GENERATION));
 }
 

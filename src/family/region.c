@@ -94,16 +94,11 @@ static int make(size_t size, int *fd, void **at)
     return error;
 }
 
-static struct {
-    dev_t device;
-    ino_t inode;
-} identity;
+static struct kin__file region_file;
 
 bool kin__region_has_fd(void)
 {
-    struct stat about;
-    return fstat(kin__region_fd, &about) == 0 && about.st_dev == identity.device &&
-           about.st_ino == identity.inode;
+    return kin__os_file_is(kin__region_fd, &region_file);
 }
 
 int kin__region_populate(size_t offset, size_t size)
@@ -128,11 +123,7 @@ int kin__region_punch(size_t offset, size_t size)
 static void adopt(void *at, size_t size, int fd)
 {
     kin__region = at;
-    struct stat about;
-    if (fstat(fd, &about) == 0) {
-        identity.device = about.st_dev;
-        identity.inode = about.st_ino;
-    }
+    region_file = kin__os_file_of(fd);
     if (at)
         kin__os_barrier_join(); /* without it, sleepers in queues look again more often */
     kin__region_fd = fd;
@@ -193,7 +184,7 @@ void kin__region_leave(void)
 {
     void *at = kin__region;
     size_t size = kin__region_size;
-    close(kin__region_fd);
+    kin__os_file_close(kin__region_fd, &region_file);
     adopt(NULL, 0, -1);
     kin__known = (struct kin__known){0};
     kin__os_unmap(at, size);

@@ -103,6 +103,21 @@ int kin__os_futex_wait_many(const _Atomic uint32_t *const *words, const uint32_t
 /* How many were woken. */
 int kin__os_futex_wake(const _Atomic uint32_t *word, int count);
 
+/* ---- file.c -------------------------------------------------------------------------------- */
+
+/*
+ * Which file a descriptor is of. A program may close what it has not opened itself (closefrom), and open files of its own under
+ * the same numbers: so what is kept for long is looked at before it is written to, waited for, or closed. Files that have no
+ * inode of their own (epoll, eventfd; pidfds before Linux 6.9) all look the same.
+ */
+struct kin__file {
+    uint64_t device, inode; /* 0: none */
+};
+struct kin__file kin__os_file_of(int fd);
+bool kin__os_file_is(int fd, const struct kin__file *file);
+/* Close it, if it is still of that file. */
+void kin__os_file_close(int fd, const struct kin__file *file);
+
 /* ---- memory.c ------------------------------------------------------------------------------ */
 
 /*
@@ -169,14 +184,20 @@ int kin__os_limit_private_data(size_t bytes);
 /* When process `pid` was started, in ns since boot, rounded to a clock tick: with the pid it names a process for
  * ever. 0 if there is no such process. */
 uint64_t kin__os_start_time(pid_t pid);
+#define KIN__START_ROUNDING_NS 20000000u /* the ticks are of 10 ms */
 
 /* A descriptor for a process, CLOEXEC; -1 if there is no such process (errno tells). */
 int kin__os_pidfd_open(pid_t pid);
 /* Whether that errno means so: ENOENT is a number that a thread has now. */
 bool kin__os_no_process(int error);
 /* For a child made just now: its pidfd; or, if the program has reaped it already (its own waitpid, SIGCHLD
- * ignored), a descriptor that is always readable. -1: errno tells. */
+ * ignored), a descriptor that is always readable, with an inode of its own. -1: errno tells. */
 int kin__os_pidfd_of_child(pid_t pid);
+/* The same later, for one that was there at that moment (kin__os_since_boot_ns): another process that has its number by now is
+ * not taken for it. */
+int kin__os_pidfd_again(pid_t pid, uint64_t was_there);
+/* Whether a descriptor that was noted as `file` is of that process still. */
+bool kin__os_pidfd_is(int pidfd, const struct kin__file *file, pid_t pid);
 /* Kill a child that cannot be watched, and reap it. */
 void kin__os_kill_child(pid_t pid);
 /* Whether that process has ended (all its threads). */

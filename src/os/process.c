@@ -15,17 +15,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
+
+/* statfs(2)'s f_type, from linux/magic.h; Debian 12's does not know the first. */
+#define PIDFS 0x50494446
+#define PIPEFS 0x50495045
 
 /* Field `number` (3 or later) of /proc/PID/stat, in a buffer of the caller's; NULL if there is none. */
 static const char *stat_field(pid_t pid, int number, char *text, size_t size)
@@ -91,17 +95,69 @@ int kin__os_pidfd_open(pid_t pid)
     return kin__os_high((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
 }
 
+/* Readable for ever: a pipe with a byte in it. Its inode is its own, other than an eventfd's. */
+static int open_ended(void)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -1;
+    bool readable = write(ends[1], "", 1) == 1;
+    close(ends[1]);
+    if (readable)
+        return kin__os_high(ends[0]);
+    close(ends[0]);
+    return -1;
+}
+
 int kin__os_pidfd_of_child(pid_t pid)
 {
     int pidfd = kin__os_pidfd_open(pid);
     if (pidfd < 0)
-        return kin__os_no_process(errno) ? kin__os_high(eventfd(1, EFD_CLOEXEC)) : -1;
+        return kin__os_no_process(errno) ? open_ended() : -1;
     siginfo_t info;
     if (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD ||
         kin__os_pidfd_ended(pidfd))
         return pidfd;
     close(pidfd); /* the pid means another process by now */
-    return kin__os_high(eventfd(1, EFD_CLOEXEC));
+    return open_ended();
+}
+
+int kin__os_pidfd_again(pid_t pid, uint64_t was_there)
+{
+    int pidfd = kin__os_pidfd_of_child(pid);
+    /* In this order: the pid may become another's, but the descriptor not. */
+    if (pidfd < 0 || kin__os_start_time(pid) <= was_there + KIN__START_ROUNDING_NS)
+        return pidfd;
+    close(pidfd); /* the program has collected its status, and has another child with that number */
+    return open_ended();
+}
+
+/* The process that a pidfd is of, as /proc knows it; -1: it has been reaped, or it is no pidfd; 0: there is no telling. */
+static pid_t pid_of(int pidfd)
+{
+    char path[48], text[512];
+    snprintf(path, sizeof path, "/proc/thread-self/fdinfo/%d", pidfd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t length = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (length <= 0)
+        return 0;
+    text[length] = '\0';
+    const char *at = strstr(text, "\nPid:");
+    return at ? (pid_t)strtol(at + sizeof "\nPid:" - 1, NULL, 10) : -1;
+}
+
+bool kin__os_pidfd_is(int pidfd, const struct kin__file *file, pid_t pid)
+{
+    struct statfs about;
+    if (!kin__os_file_is(pidfd, file))
+        return false;
+    if (fstatfs(pidfd, &about) == 0 && (about.f_type == PIDFS || about.f_type == PIPEFS))
+        return true; /* an inode of its own; the second: one that had gone (open_ended) */
+    pid_t found = pid_of(pidfd);
+    return found == pid || found == 0;
 }
 
 bool kin__os_no_process(int error)

@@ -102,7 +102,7 @@ static void signal_daemons(int number)
     for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next) {
         const kin_process *process = ((struct kin__child *)watch)->process;
         if (!watch->over && process->daemon && !process->detached && (!process->server || number == SIGKILL))
-            kin__os_pidfd_signal(watch->pidfd, number);
+            kin__guardian_signal(watch, number);
     }
     kin__guardian_unlock();
 }

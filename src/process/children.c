@@ -32,7 +32,8 @@
 
 #define RECOVERY_PATIENCE 1.0 /* seconds */
 #define REAP_PATIENCE 1.0
-#define OOM_PERIOD 0.1 /* seconds: a kill that much before a start may be taken for one after it */
+#define REAP_YIELDS 100 /* mostly it is a matter of microseconds */
+#define OOM_PERIOD 0.1  /* seconds: a kill that much before a start may be taken for one after it */
 
 /* ---- out of memory ------------------------------------------------------------------------------ */
 
@@ -183,16 +184,39 @@ static void recover_surely(struct kin_process *process)
 
 /* A debugger or tracer of the child is told of its end first; until it has listened, the kernel has no status for
  * us, although the pidfd says that the child has ended. */
-static bool reap(int pidfd, int *code, int *status)
+static bool reap(int pidfd, int *code, int *status, bool *gone)
 {
-    bool gone;
     double deadline = kin__os_deadline(REAP_PATIENCE);
-    while (!kin__os_reap(pidfd, code, status, &gone)) {
-        if (gone || kin__os_left(deadline) <= 0)
+    for (unsigned tries = 0; !kin__os_reap(pidfd, code, status, gone); tries++) {
+        if (*gone || kin__os_left(deadline) <= 0)
             return false;
-        sched_yield();
+        if (tries < REAP_YIELDS)
+            sched_yield();
+        else
+            usleep(1000);
     }
     return true;
+}
+
+static unsigned uncollected; /* children whose tracer does not listen: under the guardian's mutex */
+
+/* How it ended has been told, as its zombie shows that too; but it is one until its status is collected. */
+static void collect_late(struct kin__watch *watch)
+{
+    int code, status;
+    bool gone = false;
+    if (!kin__os_reap(kin__guardian_pidfd(watch), &code, &status, &gone) && !gone)
+        return;
+    watch->late = NULL;
+    uncollected--;
+    if (!((struct kin__child *)watch)->process)
+        kin__child_forget((struct kin__child *)watch);
+}
+
+static void collect_uncollected(void)
+{
+    if (uncollected)
+        kin__guardian_late();
 }
 
 static void child_ended(struct kin__watch *watch)
@@ -200,11 +224,17 @@ static void child_ended(struct kin__watch *watch)
     struct kin__child *child = (struct kin__child *)watch;
     struct kin_process *process = child->process;
     int code, status;
+    bool gone;
     if (process->limited && !atomic_load(&process->ended))
         process->limited->cpu_used = kin__os_cpu_time(atomic_load(&process->pid));
     atomic_store(&process->collecting, 1); /* before asking: partner in find_end */
-    bool reaped = reap(watch->pidfd, &code, &status);
-    if (reaped) {
+    bool told = reap(watch->pidfd, &code, &status, &gone);
+    if (!told && !gone) { /* its number is its own until then */
+        watch->late = collect_late;
+        uncollected++;
+        told = kin__os_zombie_status(watch->pid, &code, &status);
+    }
+    if (told) {
         process->code = code;
         process->status = status;
         atomic_store(&process->known, 1);
@@ -235,7 +265,7 @@ static double wall_time(struct kin__watch *watch)
     struct kin__child *child = (struct kin__child *)watch;
     double next;
     int signal = kin__limits_due(child->process->limited, kin__os_now() - child->started, &next);
-    if (signal && kin__os_pidfd_signal(watch->pidfd, signal) != 0)
+    if (signal && kin__guardian_signal(watch, signal) != 0)
         kin_log(KIN_LOG_WARNING, "process \"%s\" is at its limit of wall time: %s", child->process->name,
                 kin_error_message());
     return next ? child->started + next : 0;
@@ -275,15 +305,19 @@ static void drop_record(struct kin__child *child)
         free(child);
 }
 
-int kin__child_add(struct kin_process *process, int pidfd)
+int kin__child_add(struct kin_process *process, int pidfd, uint64_t born)
 {
     struct kin__child *child = new_record();
     if (!child)
         return kin__fail(KIN_ENOMEM, "could not start process \"%s\": out of private memory", process->name);
     child->watch.pidfd = pidfd;
+    child->watch.file = kin__os_file_of(pidfd);
+    child->watch.pid = atomic_load(&process->pid);
+    child->watch.born = born;
     child->watch.ended = child_ended;
     child->watch.quiet = process->server;
     child->process = process;
+    collect_uncollected();
     kin__guardian_add(&child->watch);
     int error = start_limits(child);
     if (error) {
@@ -295,8 +329,14 @@ int kin__child_add(struct kin_process *process, int pidfd)
 
 void kin__child_forget(struct kin__child *child)
 {
+    if (child->watch.late) { /* until then the record stays */
+        child->process = NULL;
+        child->notify = NULL;
+        child->watch.quiet = true;
+        return;
+    }
     kin__guardian_remove(&child->watch);
-    close(child->watch.pidfd);
+    kin__os_file_close(child->watch.pidfd, &child->watch.file);
     drop_record(child);
 }
 
@@ -322,10 +362,12 @@ KIN__IN_CHILD void kin__children_forked(void)
     kin__forkserver_forked();
     while (watch) {
         struct kin__watch *next = watch->next;
-        close(watch->pidfd);
+        kin__os_file_close(watch->pidfd, &watch->file);
         drop_record((struct kin__child *)watch);
         watch = next;
     }
+    if (uncollected) /* mostly not: a store would be a page to fault in and to copy */
+        uncollected = 0;
 }
 
 /* Also where another member has recovered it, and so told its end, before: only the starter can collect its status, without
@@ -335,6 +377,7 @@ static bool settle_own(struct kin_process *process)
     kin__guardian_lock();
     struct kin__child *child = kin__child_find(process);
     bool over = child && kin__guardian_check(&child->watch);
+    collect_uncollected();
     kin__guardian_unlock();
     bool ended = atomic_load_explicit(&process->ended, memory_order_acquire);
     /* Over and not ended: who was recovering it did not get on. */

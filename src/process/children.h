@@ -6,16 +6,17 @@
 #include "process/process_shared.h"
 
 struct kin__child {
-    struct kin__watch watch; /* first: the guardian hands it back */
-    struct kin_process *process;
-    void (*notify)(void *arg); /* called after the end is settled, under the guardian's mutex; or NULL */
+    struct kin__watch watch;     /* first: the guardian hands it back */
+    struct kin_process *process; /* NULL: only its status is to be collected yet */
+    void (*notify)(void *arg);   /* called after the end is settled, under the guardian's mutex; or NULL */
     void *notify_arg;
     double started; /* kin__os_now() */
 };
 
 /* All under the guardian's mutex. */
 struct kin__child *kin__child_find(const struct kin_process *process);
-int kin__child_add(struct kin_process *process, int pidfd);
+/* `born`: it was there then, by kin__os_since_boot_ns(). */
+int kin__child_add(struct kin_process *process, int pidfd, uint64_t born);
 void kin__child_forget(struct kin__child *child); /* closes the pidfd; the object stays */
 
 /* Called when the process has ended, once: for the pool, which replaces workers. Never from a fork. */

@@ -45,7 +45,8 @@ struct preparation {
 static struct preparation *_Atomic preparation;
 static kin_process *template; /* by the mutex */
 static int channel = -1;      /* by the mutex: to the template */
-static uint32_t parcels;      /* by the mutex: the last number under which descriptors were sent there */
+static struct kin__file channel_file;
+static uint32_t parcels; /* by the mutex: the last number under which descriptors were sent there */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static struct preparation *new_preparation(const struct kin__function *function, const void *arg, size_t size,
@@ -213,7 +214,7 @@ static void drop(kin_process *process)
 static void close_channel(void)
 {
     if (channel >= 0) {
-        close(channel);
+        kin__os_file_close(channel, &channel_file);
         channel = -1;
     }
 }
@@ -253,6 +254,7 @@ static kin_process *start_template(void)
     if (process) {
         close_channel();
         channel = ends[0];
+        channel_file = kin__os_file_of(channel);
     } else {
         close(ends[0]);
     }

@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,7 +26,8 @@
     4096u /* of lines: as much is atomic for a pipe, and there is room for it where there is any */
 #define PREFIX_MAX 40u
 #define LOOK_AGAIN_MS 10
-#define PERIOD 0.1 /* seconds */
+#define PERIOD_MS 500 /* how long it may stay unnoticed that the program has closed the poke */
+#define PERIOD 0.1    /* seconds */
 #define DROP_PATIENCE 1.0
 
 struct stream {
@@ -35,6 +35,7 @@ struct stream {
     kin__id of;                   /* 0: the process is gone, others hold the pipe still */
     int fd;                       /* -1: at its end */
     int write_fd;                 /* -1: the process has it alone */
+    struct kin__file file;        /* that both are of: the program may have closed them, and opened its own */
     int to;                       /* STDOUT_FILENO, STDERR_FILENO; 0: it is captured */
     bool begun;                   /* the process was made, or will not be */
     bool ended;                   /* nothing more of the process itself */
@@ -68,7 +69,9 @@ static struct {
     _Atomic int changing; /* threads that are about to take start_mutex, or have it */
     bool forking;         /* the mutex is held by who forks */
     bool dropped;         /* some of it could not be written: logged once */
-    int poke_fd;
+    bool lost;            /* the program has closed a pipe of kin's: to be logged */
+    int poke_fds[2];      /* a pipe: nothing is written into what may be the program's by now; by the mutex */
+    struct kin__file poke_file;
     char *whole;            /* the relay's: room for a line and its prefix */
     struct stream *open[3]; /* the same: of which a piece of a line was printed there */
     struct waits waits;     /* the same */
@@ -83,10 +86,65 @@ static void init_condition(void)
     pthread_condattr_destroy(&how);
 }
 
+/* Under the mutex. If it is full, it has been poked enough. */
 static void poke(void)
 {
-    if (kin__output_runs())
-        eventfd_write(relay.poke_fd, 1);
+    if (kin__output_runs() && kin__os_file_is(relay.poke_fds[1], &relay.poke_file) &&
+        write(relay.poke_fds[1], "", 1) < 0)
+        return;
+}
+
+static void drop_poke(void)
+{
+    for (int i = 0; i < 2; i++)
+        kin__os_file_close(relay.poke_fds[i], &relay.poke_file);
+}
+
+/* 0 or errno. */
+static int new_poke(void)
+{
+    int ends[2];
+    drop_poke(); /* one of its ends may be there still */
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+        return errno;
+    relay.poke_file = kin__os_file_of(ends[0]);
+    for (int i = 0; i < 2; i++)
+        relay.poke_fds[i] = kin__os_high(ends[i]);
+    if (relay.poke_fds[0] >= 0 && relay.poke_fds[1] >= 0)
+        return 0;
+    int error = errno;
+    drop_poke();
+    return error;
+}
+
+/* Under the mutex. The program may have closed its end of the pipe: the process has one of its own, which it was given for
+ * asking how much is in it (printed.c). */
+static bool reopen(struct stream *stream)
+{
+    char path[48];
+    const struct kin__member *member = stream->of ? kin__member_find(stream->of) : NULL;
+    if (!member)
+        return false;
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)atomic_load(&member->pid),
+             stream->to ? stream->to : STDOUT_FILENO);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && !kin__os_file_is(fd, &stream->file)) {
+        close(fd);
+        fd = -1;
+    }
+    stream->fd = kin__os_high(fd);
+    return stream->fd >= 0;
+}
+
+/* Under the mutex. If not, it is at its end. */
+static bool is_there(struct stream *stream)
+{
+    if (kin__os_file_is(stream->fd, &stream->file) || reopen(stream))
+        return true;
+    stream->fd = -1;
+    stream->stalled = false;
+    relay.lost = true;
+    return false;
 }
 
 /* ---- the relay: what becomes of bytes ----------------------------------------------------------- */
@@ -265,6 +323,8 @@ static void take_turn(struct stream *stream, struct turn *turn)
 /* One turn of a stream, under the mutex, which is given up meanwhile. */
 static void serve(struct stream *stream)
 {
+    if (!is_there(stream))
+        return;
     struct turn turn = {.all = stream->asked != stream->answered, .ended = stream->ended};
     uint32_t asked = stream->asked;
     stream->busy = true;
@@ -276,7 +336,7 @@ static void serve(struct stream *stream)
     if (turn.all && !turn.stalled)
         stream->answered = asked;
     if (turn.at_end && !turn.stalled) {
-        close(stream->fd);
+        kin__os_file_close(stream->fd, &stream->file);
         stream->fd = -1;
     }
     pthread_cond_broadcast(&relay.told);
@@ -300,9 +360,11 @@ static bool list_waits(nfds_t *count)
         waits->room = 2 * needed;
     }
     nfds_t used = 0;
-    waits->polled[used++] = (struct pollfd){.fd = relay.poke_fd, .events = POLLIN};
+    if (!kin__os_file_is(relay.poke_fds[0], &relay.poke_file) && new_poke() != 0)
+        return false;
+    waits->polled[used++] = (struct pollfd){.fd = relay.poke_fds[0], .events = POLLIN};
     for (struct stream *stream = relay.first; stream; stream = stream->next) {
-        bool wanted = stream->begun && stream->fd >= 0 && !stream->stalled;
+        bool wanted = stream->begun && stream->fd >= 0 && !stream->stalled && is_there(stream);
         stream->slot = wanted ? used : 0;
         if (wanted)
             waits->polled[used++] = (struct pollfd){.fd = stream->fd, .events = POLLIN};
@@ -347,6 +409,14 @@ static void sweep(void)
     pthread_cond_broadcast(&relay.told);
 }
 
+static void empty_poke(void)
+{
+    char pokes[64];
+    while (kin__os_file_is(relay.poke_fds[0], &relay.poke_file) &&
+           read(relay.poke_fds[0], pokes, sizeof pokes) == sizeof pokes)
+        continue;
+}
+
 static void *run(void *unused)
 {
     (void)unused;
@@ -354,12 +424,15 @@ static void *run(void *unused)
     pthread_mutex_lock(&relay.mutex);
     while (!relay.quit) {
         nfds_t count = 0;
-        bool listed = list_waits(&count);
+        bool listed = list_waits(&count), lost = relay.lost;
+        relay.lost = false;
         pthread_mutex_unlock(&relay.mutex);
-        poll(relay.waits.polled, count, listed ? -1 : LOOK_AGAIN_MS);
-        eventfd_t pokes;
-        eventfd_read(relay.poke_fd, &pokes);
+        if (lost)
+            kin_log(KIN_LOG_WARNING,
+                    "what a process prints is lost: the program has closed a descriptor that is kin's");
+        poll(relay.waits.polled, count, listed ? PERIOD_MS : LOOK_AGAIN_MS);
         pthread_mutex_lock(&relay.mutex);
+        empty_poke();
         serve_all(listed ? relay.waits.polled : NULL);
         sweep();
     }
@@ -384,7 +457,7 @@ static void unlock_start(void)
 /* What a relay that is no more had. */
 static void clear_relay(void)
 {
-    close(relay.poke_fd);
+    drop_poke();
     free(relay.whole);
     free(relay.waits.polled);
     relay.waits = (struct waits){0};
@@ -397,8 +470,9 @@ static int start_relay(void)
         return 0;
     init_condition();
     relay.quit = false;
-    relay.poke_fd = kin__os_high(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    int error = relay.poke_fd < 0 ? errno : 0;
+    int error = new_poke();
+    if (error)
+        return kin__fail_errno(KIN_ESYSTEM, error, "could not start the thread that reads processes' output");
     relay.whole = malloc(LINE_MAX_BYTES + PREFIX_MAX);
     if (!relay.whole)
         error = ENOMEM;
@@ -409,8 +483,7 @@ static int start_relay(void)
         kin__own_threads_add(1);
         return 0;
     }
-    if (relay.poke_fd >= 0)
-        close(relay.poke_fd);
+    drop_poke();
     free(relay.whole);
     return kin__fail_errno(KIN_ESYSTEM, error, "could not start the thread that reads processes' output");
 }
@@ -464,6 +537,7 @@ static int new_stream(const kin_process *process, int to, int *write_fd)
     }
     memset(stream, 0, offsetof(struct stream, line)); /* the rest is touched when it is used */
     stream->of = process->id;
+    stream->file = kin__os_file_of(ends[0]);
     stream->fd = kin__os_high(ends[0]);
     stream->write_fd = kin__os_high(ends[1]);
     stream->to = to;
@@ -530,8 +604,7 @@ int kin__output_open(kin_process *process)
 
 static void close_write_end(struct stream *stream)
 {
-    if (stream->write_fd >= 0)
-        close(stream->write_fd);
+    kin__os_file_close(stream->write_fd, &stream->file);
     stream->write_fd = -1;
 }
 
@@ -698,8 +771,7 @@ KIN__IN_CHILD void kin__output_forked(void)
     while (relay.first) {
         struct stream *stream = relay.first;
         relay.first = stream->next;
-        if (stream->fd >= 0)
-            close(stream->fd);
+        kin__os_file_close(stream->fd, &stream->file);
         close_write_end(stream);
         free(stream);
     }

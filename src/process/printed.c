@@ -29,6 +29,7 @@
 #define LOOKS 1000 /* at a turn that does not end */
 
 static int held[2]; /* 1 more than the descriptor; 0: none */
+static struct kin__file held_files[2];
 static const char *const own_ends[2] = {"/proc/thread-self/fd/1", "/proc/thread-self/fd/2"};
 
 size_t kin__printed_size(int mode)
@@ -79,6 +80,7 @@ KIN__IN_CHILD bool kin__printed_begin(const struct kin_process *process)
         if (printed->write_fd[i] < 0 || (i && printed->write_fd[1] == printed->write_fd[0]))
             continue;
         held[i] = kin__os_high(open(own_ends[i], O_RDONLY | O_CLOEXEC)) + 1;
+        held_files[i] = kin__os_file_of(held[i] - 1);
     }
     /* With a buffer of its own: else libc would go on as it did before, for single characters. It is never freed, and as
      * large as what a pipe takes at once, without mixing it with what others write. */
@@ -92,7 +94,7 @@ KIN__IN_CHILD void kin__printed_forked(void)
 {
     for (int i = 0; i < 2; i++)
         if (held[i]) {
-            close(held[i] - 1);
+            kin__os_file_close(held[i] - 1, &held_files[i]);
             held[i] = 0;
         }
 }
@@ -109,7 +111,7 @@ uint64_t kin__printed_so_far(const struct kin_process *process)
         /* Acquire, and the fence: partners in the relay's begin_turn and end_turn. */
         uint32_t turn = atomic_load_explicit(&printed->turn, memory_order_acquire);
         taken = atomic_load_explicit(&printed->taken, memory_order_relaxed);
-        if (ioctl(held[0] - 1, FIONREAD, &unread) != 0)
+        if (!kin__os_file_is(held[0] - 1, &held_files[0]) || ioctl(held[0] - 1, FIONREAD, &unread) != 0)
             unread = 0;
         atomic_thread_fence(memory_order_acquire);
         if (!(turn & 1) && atomic_load_explicit(&printed->turn, memory_order_relaxed) == turn)

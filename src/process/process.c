@@ -28,15 +28,16 @@ int kin__process_check(const kin_process *process, const char *what)
     return kin__object_check(process, KIN__PROCESS_MAGIC, what);
 }
 
-/* The pidfd of a child of ours, or -1. */
-static int own_pidfd(const kin_process *process, kin__id id, bool only_if_running)
+/* Whether it is a child of ours, and has not been seen to end. Its pidfd, or -1, is not to be waited for without end: if the
+ * program has closed it, it is of something else by now. */
+static bool is_running_child(const kin_process *process, kin__id id, int *pidfd)
 {
     kin__guardian_lock();
-    struct kin__child *child = kin__child_find(process);
-    int pidfd =
-        child && process->id == id && !(only_if_running && child->watch.over) ? child->watch.pidfd : -1;
+    const struct kin__child *child = kin__child_find(process);
+    bool running = child && process->id == id && !child->watch.over;
+    *pidfd = running ? child->watch.pidfd : -1;
     kin__guardian_unlock();
-    return pidfd;
+    return running;
 }
 
 bool kin__process_wait(kin_process *process, kin__id id, double timeout)
@@ -44,9 +45,10 @@ bool kin__process_wait(kin_process *process, kin__id id, double timeout)
     double deadline = kin__os_deadline(timeout);
     for (;;) {
         double left = kin__os_left(deadline);
-        int pidfd = own_pidfd(process, id, true);
+        int pidfd;
+        is_running_child(process, id, &pidfd);
         if (pidfd >= 0) /* it says at once whether the child has ended: no need to look before */
-            kin__os_pidfd_wait(pidfd, left > 0 ? left : 0);
+            kin__os_pidfd_wait(pidfd, left < LOOK_AGAIN ? left : LOOK_AGAIN);
         if (kin__process_settle(process, id))
             return true;
         if (left <= 0)
@@ -122,7 +124,7 @@ static int send(kin_process *process, int number, const char *what)
     kin__guardian_lock();
     struct kin__child *child = kin__child_find(process);
     if (child)
-        error = child->watch.over ? 0 : kin__os_pidfd_signal(child->watch.pidfd, number);
+        error = child->watch.over ? 0 : kin__guardian_signal(&child->watch, number);
     kin__guardian_unlock();
     if (child)
         return error;
@@ -245,10 +247,18 @@ int kin_process_sentinel(kin_process *process)
     int error = kin__process_check(process, "ask for the sentinel");
     if (error)
         return error;
-    int pidfd = own_pidfd(process, process->id, false);
-    return pidfd >= 0 ? pidfd
-                      : kin__fail(KIN_EPERM, "process \"%s\" has its sentinel only where it was started",
-                                  process->name);
+    kin__guardian_lock();
+    struct kin__child *child = kin__child_find(process);
+    int pidfd = child ? kin__guardian_pidfd(&child->watch) : -1;
+    int why = errno;
+    kin__guardian_unlock();
+    if (pidfd >= 0)
+        return pidfd;
+    if (!child)
+        return kin__fail(KIN_EPERM, "process \"%s\" has its sentinel only where it was started",
+                         process->name);
+    return kin__fail_errno(KIN_ESYSTEM, why, "could not open the sentinel of process \"%s\" again",
+                           process->name);
 }
 
 static void refuse_free(int code, const char *name, const char *why)
@@ -262,10 +272,11 @@ static void refuse_free(int code, const char *name, const char *why)
 static void wait_for_death(kin_process *process)
 {
     kin__id id = process->id;
-    for (int pidfd; (pidfd = own_pidfd(process, id, true)) >= 0;) {
-        kin__os_pidfd_wait(pidfd, KIN_FOREVER);
-        kin__process_settle(process, id);
-    }
+    for (int pidfd; is_running_child(process, id, &pidfd); kin__process_settle(process, id))
+        if (pidfd >= 0)
+            kin__os_pidfd_wait(pidfd, LOOK_AGAIN);
+        else
+            kin__os_futex_wait(&process->ended, 0, LOOK_AGAIN);
 }
 
 void kin_process_free(kin_process *process)

@@ -183,12 +183,13 @@ static int launch(kin_process *process, struct kin__member *member)
         kin__output_started(process);
     if (pid < 0)
         return (int)pid;
-    atomic_store_explicit(&member->attached, kin__os_since_boot_ns(), memory_order_relaxed);
+    uint64_t born = kin__os_since_boot_ns();
+    atomic_store_explicit(&member->attached, born, memory_order_relaxed);
     int32_t unset = 0; /* the child writes the same */
     atomic_compare_exchange_strong(&process->pid, &unset, (int32_t)pid);
     kin__guardian_lock();
     int pidfd = kin__os_pidfd_of_child(pid);
-    int error = pidfd < 0 ? cannot_watch(process, errno) : kin__child_add(process, pidfd);
+    int error = pidfd < 0 ? cannot_watch(process, errno) : kin__child_add(process, pidfd, born);
     kin__guardian_unlock();
     if (error) {
         kin__os_kill_child(pid);

@@ -42,8 +42,7 @@ static void at_once(int wanted, size_t descriptors)
         ck_assert_msg(TOP > 0, "only %d of %d have come", atomic_load(&board->here), wanted);
     ck_assert_int_eq(kin_active_children(NULL, 0, &count), 0);
     ck_assert_uint_eq(count, (size_t)wanted);
-    ck_assert_uint_le(open_descriptors(),
-                      own + (size_t)wanted + 4); /* the guardian's two, its epoll's, stdin's */
+    ck_assert_uint_le(open_descriptors(), own + (size_t)wanted + 4); /* the guardian's three, stdin's */
     atomic_store(&board->may_end, 1);
     for (int i = 0; i < wanted; i++)
         exits_with(all[i], 0);
