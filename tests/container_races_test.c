@@ -7,8 +7,10 @@
 #include "container_common.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define THREADS 2 /* that write, and as many that read */
 #define KEYS 24
@@ -239,7 +241,93 @@ static void waits_are_reported(void)
     free_shared(shared);
 }
 
+/* ---- a stripe that doubles its buckets --------------------------------------------------------- */
+
+#define GROWN 60000u /* 13 doublings */
+#define FACTOR 7
+
+static int insert_all(void *arg)
+{
+    struct shared *shared = arg;
+    for (uint32_t i = 0; i < GROWN; i++) {
+        child_assert(kin_dict_set(shared->dict, kin_any_int(i), kin_any_int((int64_t)i * FACTOR)) == 0);
+        atomic_store(&shared->number, i + 1);
+    }
+    return 0;
+}
+
+/* A key that is there has its value; one that is not yet may be, with its. */
+static void read_one(const struct shared *shared, uint32_t key, uint32_t there)
+{
+    int64_t value;
+    int error = kin_dict_get_int(shared->dict, kin_any_int(key), &value);
+    ck_assert_msg(error == 0 || (error == KIN_ENOTFOUND && key >= there), "key %u of %u: %s", key, there,
+                  kin_error_message());
+    ck_assert(error || value == (int64_t)key * FACTOR);
+}
+
+static void read_some(const struct shared *shared, uint64_t *state, int count)
+{
+    for (int i = 0; i < count; i++) {
+        uint32_t there = atomic_load(&shared->number);
+        read_one(shared, random_next(state) % (there + 10), there);
+    }
+}
+
+static char state_of(int pid)
+{
+    char path[64], state = '?';
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *stat = fopen(path, "re");
+    if (stat && fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
+        state = '?';
+    if (stat)
+        fclose(stat);
+    return state;
+}
+
+/* Wherever the writer is stopped, with the gate or without, in the middle of a doubling or not. */
+static void read_beside_a_stopped_writer(const struct shared *shared, int pid, uint64_t *state)
+{
+    ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+    while (state_of(pid) != 'T' && state_of(pid) != 'Z') /* the test's deadline is the limit */
+        usleep(100);
+    read_some(shared, state, 500);
+    ck_assert_int_eq(kill(pid, SIGCONT), 0);
+}
+
+static void readers_do_not_wait_while_a_stripe_doubles(void)
+{
+    struct shared *shared = new_shared();
+    struct rusage before, after;
+    uint64_t state = 1;
+    unsigned stops = 0;
+    kin_process *process =
+        kin_process_start_shared(insert_all, shared, KIN_PROCESS_OPTIONS(.start_method = test_method()));
+    ck_assert_msg(process != NULL, "%s", kin_error_message());
+    await(&shared->number, 1);
+    long slept = 0;
+    while (atomic_load(&shared->number) < GROWN) {
+        ck_assert_int_eq(getrusage(RUSAGE_SELF, &before), 0);
+        read_some(shared, &state, 2000);
+        ck_assert_int_eq(getrusage(RUSAGE_SELF, &after), 0);
+        slept += after.ru_nvcsw - before.ru_nvcsw; /* who waits for a gate sleeps sooner or later */
+        if (atomic_load(&shared->number) < GROWN && stops < 100) {
+            read_beside_a_stopped_writer(shared, kin_process_pid(process), &state);
+            stops++;
+        }
+    }
+    join(process);
+    ck_assert_int_lt(slept, 20);
+    for (uint32_t i = 0; i < GROWN; i++)
+        read_one(shared, i, GROWN);
+    ck_assert_int_eq(kin__dict_length((struct kin__dict *)shared->dict), GROWN);
+    free_shared(shared);
+}
+
 static const struct test tests[] = {
+    {"readers_do_not_wait_while_a_stripe_doubles", readers_do_not_wait_while_a_stripe_doubles, 60,
+     TEST_EACH_METHOD},
     {"waits_are_reported", waits_are_reported, 20, TEST_EACH_METHOD},
     {"threads_see_whole_values", threads_see_whole_values, 60, 0},
     {"stopped_member_delays_changes_until_their_timeout", stopped_member_delays_changes_until_their_timeout,

@@ -13,7 +13,8 @@
  *
  * Keys, values  Any kin_any (kin/any.h), copied in and out; values of any size. A pointer (kin_any_pointer) leads to memory that the
  *          family shares: a struct in the heap, another container, a queue; the dict neither counts nor frees what it leads to.
- *          Keys that are equal are one key; a real without a fraction is kept as the integer.
+ *          Keys that are equal are one key; a real without a fraction is kept as the integer. Packed values are compared byte
+ *          by byte; text is not looked into.
  * Output   What comes out may own private memory: kin_any_clear it. Those that end in _in copy into a buffer instead.
  * Order    By insertion, as in Python: a key that is set again keeps its place.
  * Readers  take no lock: they wait for nobody, alive, stopped or dead, unless others change the same part of the dict all

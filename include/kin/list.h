@@ -11,7 +11,7 @@
  * Index    From 0; negative ones count from the end, -1 being the last. KIN_ENOTFOUND: there is no such item. Where a range is meant
  *          (slice, set_slice, index, insert), what is beyond the ends is cut off, as in Python.
  * Atomic   Each call as a whole: others see the list before it or after, and so does everybody after a death in it. Of get_many and
- *          slice each item is so; together they are of one moment if nobody sets items meanwhile.
+ *          slice each item is so; together they are of one moment if nobody changes the list meanwhile.
  * Costs    get, set, append, and pop and insert at both ends do not depend on the length. All else copies the list's words, of 8
  *          bytes an item.
  * Readers  (get, get_many, length) take no lock; everything else takes the list's one.

@@ -12,6 +12,7 @@
 #define FALSE (1 << 4 | KIN__CELL_SIMPLE)
 #define TRUE (2 << 4 | KIN__CELL_SIMPLE)
 #define TWO_63 9223372036854775808.0
+#define TWO_64 18446744073709551616.0
 
 /* What is read while it may be freed and written again: ThreadSanitizer is not to know, as the reader throws it away then. */
 #ifdef __SANITIZE_THREAD__
@@ -114,6 +115,8 @@ int kin__form_make(struct kin__form *form, const kin_any *any, const char *what)
     case KIN_ANY_PACKED:
         return make_bytes(form, any, KIN__CELL_PACKED, what);
     case KIN_ANY_OBJECT:
+        if (!any->size)
+            return kin__fail(KIN_EINVAL, "cannot %s: an object of 0 bytes", what);
         return make_bytes(form, any, KIN__CELL_BLOCK, what);
     case KIN_ANY_POINTER:
         return make_pointer(form, any->data, what);
@@ -127,13 +130,12 @@ int kin__form_make(struct kin__form *form, const kin_any *any, const char *what)
 
 int kin__form_make_key(struct kin__form *form, const kin_any *any, const char *what)
 {
-    int error = kin__form_make(form, any, what);
-    if (!error && any->type == KIN_ANY_REAL && any->real >= -TWO_63 && any->real < TWO_63 &&
-        (double)(int64_t)any->real == any->real) {
-        *form = (struct kin__form){0};
-        make_int(form, (int64_t)any->real);
-    }
-    return error;
+    double real = any->type == KIN_ANY_REAL ? any->real : 0.5;
+    if (real >= -TWO_63 && real < TWO_63 && (double)(int64_t)real == real)
+        return kin__form_make(form, &(kin_any){.type = KIN_ANY_INT, .integer = (int64_t)real}, what);
+    if (real >= TWO_63 && real < TWO_64)
+        return kin__form_make(form, &(kin_any){.type = KIN_ANY_UINT, .natural = (uint64_t)real}, what);
+    return kin__form_make(form, any, what);
 }
 
 void kin__form_fill(const struct kin__form *form, struct kin__cell *block)
@@ -295,7 +297,7 @@ static enum kin__got read_small(uint64_t word, kin_any *out, struct kin__outlet 
 
 /* `size` and `type` were read while they were in use, so the bytes are all there, whatever stands in them by now. */
 static enum kin__got read_bytes(kin_any_type type, const void *bytes, size_t size, kin_any *out,
-                                struct kin__outlet *outlet, const struct kin__watch *watch)
+                                struct kin__outlet *outlet, const struct kin__version_watch *watch)
 {
     size_t used = outlet->used;
     enum kin__got got = KIN__GOT;
@@ -314,7 +316,7 @@ static enum kin__got read_bytes(kin_any_type type, const void *bytes, size_t siz
 }
 
 enum kin__got kin__cell_read(uint64_t word, kin_any *out, struct kin__outlet *outlet,
-                             const struct kin__watch *watch)
+                             const struct kin__version_watch *watch)
 {
     if (!kin__watch_holds(watch))
         return KIN__GOT_STALE;
@@ -330,8 +332,16 @@ enum kin__got kin__cell_read(uint64_t word, kin_any *out, struct kin__outlet *ou
     return read_bytes(type, block->data, size, out, outlet, watch);
 }
 
+enum kin__got kin__form_read(const struct kin__form *form, kin_any *out, struct kin__outlet *outlet)
+{
+    if (!out)
+        return KIN__GOT;
+    return form->word ? read_small(form->word, out, outlet)
+                      : read_bytes(form->type, form->data, form->size, out, outlet, KIN__UNDER_GATE);
+}
+
 enum kin__got kin__key_read(uint64_t word, const unsigned char *bytes, kin_any *out,
-                            struct kin__outlet *outlet, const struct kin__watch *watch)
+                            struct kin__outlet *outlet, const struct kin__version_watch *watch)
 {
     if (!kin__watch_holds(watch))
         return KIN__GOT_STALE;
@@ -383,6 +393,13 @@ bool kin__any_same(const kin_any *a, const kin_any *b)
            (!one.size || memcmp(one.data, other.data, one.size) == 0);
 }
 
+bool kin__any_equals(const kin_any *a, const kin_any *b)
+{
+    int order;
+    return kin__any_same(a, b) || (is_number(a->type) && is_number(b->type) && a->type != b->type &&
+                                   kin__any_order(a, b, &order) && order == 0);
+}
+
 static long double number_of(const kin_any *any)
 {
     return any->type == KIN_ANY_INT    ? (long double)any->integer
@@ -406,20 +423,31 @@ bool kin__any_order(const kin_any *a, const kin_any *b, int *order)
     return true;
 }
 
+__extension__ typedef __int128 wide;
+
+static wide wide_of(const kin_any *any)
+{
+    return any->type == KIN_ANY_INT ? (wide)any->integer : (wide)any->natural;
+}
+
+static double real_of(const kin_any *any)
+{
+    return any->type == KIN_ANY_REAL ? any->real : (double)wide_of(any);
+}
+
 int kin__any_add(const kin_any *a, const kin_any *b, kin_any *sum, const char *what)
 {
     if (!is_number(a->type) || !is_number(b->type))
         return kin__fail(KIN_EINVAL, "cannot %s: %s is no number", what,
                          kin__any_kind(is_number(a->type) ? b->type : a->type));
     if (a->type == KIN_ANY_REAL || b->type == KIN_ANY_REAL) {
-        *sum = (kin_any){.type = KIN_ANY_REAL, .real = (double)(number_of(a) + number_of(b))};
+        *sum = (kin_any){.type = KIN_ANY_REAL, .real = real_of(a) + real_of(b)};
         return 0;
     }
-    int64_t integer = 0;
-    if (a->type == KIN_ANY_UINT || b->type == KIN_ANY_UINT ||
-        __builtin_add_overflow(a->integer, b->integer, &integer))
+    wide total = wide_of(a) + wide_of(b);
+    if (total < INT64_MIN || total > UINT64_MAX)
         return kin__fail(KIN_ELIMIT, "cannot %s: %.0Lf and %.0Lf are beyond 64 bits", what, number_of(a),
                          number_of(b));
-    put_number(KIN_ANY_INT, (uint64_t)integer, sum);
+    put_number(total > INT64_MAX ? KIN_ANY_UINT : KIN_ANY_INT, (uint64_t)total, sum);
     return 0;
 }

@@ -56,7 +56,7 @@ struct kin__form {
 
 /* 0, or KIN_EINVAL, KIN_ENOTSHARED: the value is none. `form` must stay where it is. */
 int kin__form_make(struct kin__form *form, const kin_any *any, const char *what);
-/* The same for a key: a real without a fraction is the integer. */
+/* The same for a key: a real without a fraction is the integer, if that has 64 bits. */
 int kin__form_make_key(struct kin__form *form, const kin_any *any, const char *what);
 
 /* The word of a key: never 0. */
@@ -98,13 +98,13 @@ struct kin__outlet {
  * Whether all that was read so far was in use. What a reader reads may be freed under it, which it finds out by the version of what it
  * reads from (container/shard.h).
  */
-struct kin__watch {
+struct kin__version_watch {
     const _Atomic uint64_t *version; /* NULL: nobody frees meanwhile */
     uint64_t seen;
 };
-#define KIN__UNDER_GATE (&(const struct kin__watch){NULL, 0})
+#define KIN__UNDER_GATE (&(const struct kin__version_watch){NULL, 0})
 
-static inline bool kin__watch_holds(const struct kin__watch *watch)
+static inline bool kin__watch_holds(const struct kin__version_watch *watch)
 {
     atomic_thread_fence(memory_order_acquire); /* partner: the release in kin__shard_free_begins */
     return !watch->version ||
@@ -115,11 +115,14 @@ enum kin__got { KIN__GOT, KIN__GOT_TOO_LARGE, KIN__GOT_NO_MEMORY, KIN__GOT_STALE
 
 /* What a word holds, and that it holds still when all is copied. TOO_LARGE: out->size is set. `out` may be NULL. */
 enum kin__got kin__cell_read(uint64_t word, kin_any *out, struct kin__outlet *outlet,
-                             const struct kin__watch *watch);
+                             const struct kin__version_watch *watch);
+
+/* The same of a value that has not gone into a word yet. */
+enum kin__got kin__form_read(const struct kin__form *form, kin_any *out, struct kin__outlet *outlet);
 
 /* The same for a key, which stands behind its word. */
 enum kin__got kin__key_read(uint64_t word, const unsigned char *bytes, kin_any *out,
-                            struct kin__outlet *outlet, const struct kin__watch *watch);
+                            struct kin__outlet *outlet, const struct kin__version_watch *watch);
 
 /* Whether the bytes are equal; they may be freed meanwhile. */
 bool kin__bytes_equal(const void *shared, const void *bytes, size_t size);
@@ -127,8 +130,9 @@ bool kin__bytes_equal(const void *shared, const void *bytes, size_t size);
 /* "int", "text", ...; "unknown type". */
 const char *kin__any_kind(kin_any_type type);
 
-/* Whether both are of the same type and value; what is not a value is the same as nothing. */
+/* Whether both are of the same type and value; what is not a value is the same as nothing. And whether they are equal (kin/any.h). */
 bool kin__any_same(const kin_any *a, const kin_any *b);
+bool kin__any_equals(const kin_any *a, const kin_any *b);
 
 /* Bytes that it takes in a buffer. */
 size_t kin__any_bytes(const kin_any *any);
@@ -136,7 +140,7 @@ size_t kin__any_bytes(const kin_any *any);
 /* The order in which values are sorted: numbers, texts, and bytes among themselves. False: these two have none. */
 bool kin__any_order(const kin_any *a, const kin_any *b, int *order);
 
-/* The sum of two numbers, an integer if both are: KIN_EINVAL, KIN_ELIMIT. */
+/* The sum of two numbers, an integer if both are, else as C adds doubles: KIN_EINVAL, KIN_ELIMIT. */
 int kin__any_add(const kin_any *a, const kin_any *b, kin_any *sum, const char *what);
 
 /* Free what was read in vain. */

@@ -52,13 +52,9 @@ void kin__list_sweep(kin_list *list)
     }
 }
 
-int kin__list_enter(kin_list *list, const char *what, struct kin__call *call, struct kin__items *items)
+static int acquire(kin_list *list, struct kin__call *call, struct kin__items *items)
 {
-    int error = kin__list_check_pointer(list, what);
-    if (!error)
-        error = kin__call_begin(call, list, list->timeout, what);
-    if (!error)
-        error = kin__shard_acquire_told(&list->shard, call);
+    int error = kin__shard_acquire_told(&list->shard, call);
     if (error == KIN_EDIED) {
         kin__shard_free_begins(&list->shard);
         kin__list_sweep(list);
@@ -66,6 +62,33 @@ int kin__list_enter(kin_list *list, const char *what, struct kin__call *call, st
     }
     if (!error)
         *items = kin__items_of(list);
+    return error;
+}
+
+static int begin(kin_list *list, struct kin__call *call, const char *what)
+{
+    int error = kin__list_check_pointer(list, what);
+    return error ? error : kin__call_begin(call, list, list->timeout, what);
+}
+
+int kin__list_enter(kin_list *list, const char *what, struct kin__call *call, struct kin__items *items)
+{
+    int error = begin(list, call, what);
+    return error ? error : acquire(list, call, items);
+}
+
+int kin__list_enter_to_write(kin_list *list, const kin_any *values, uint64_t count, const char *what,
+                             struct kin__call *call, struct kin__items *items, struct kin__value *first)
+{
+    *first = (struct kin__value){0};
+    *items = (struct kin__items){0};
+    if (count && !values)
+        return kin__fail(KIN_EINVAL, "cannot %s: %llu values at NULL", what, (unsigned long long)count);
+    int error = begin(list, call, what);
+    if (!error && count)
+        error = kin__value_make(first, &values[0], what);
+    if (!error && (error = acquire(list, call, items)))
+        kin__value_drop(first);
     return error;
 }
 
@@ -104,7 +127,7 @@ uint64_t kin__list_clamp(int64_t index, uint64_t length)
 
 /* One try, for one item. KIN_ENOTFOUND without a record. */
 static int look(const kin_list *list, int64_t index, kin_any *out, struct kin__outlet *outlet,
-                const struct kin__watch *watch, enum kin__got *got)
+                const struct kin__version_watch *watch, enum kin__got *got)
 {
     struct kin__items items = kin__items_of(list);
     int64_t at = index < 0 ? index + (int64_t)items.length : index;
@@ -128,7 +151,7 @@ static int read_item(const kin_list *list, int64_t index, kin_any *out, struct k
     size_t used = outlet->used;
     for (unsigned tries = 0; got == KIN__GOT_STALE && (tries < TRIES || kin__is_sealed()); tries++) {
         const _Atomic uint64_t *version = &list->shard.version;
-        struct kin__watch watch = {version, atomic_load_explicit(version, memory_order_acquire)};
+        struct kin__version_watch watch = {version, atomic_load_explicit(version, memory_order_acquire)};
         outlet->used = used;
         error = look(list, index, out, outlet, &watch, &got);
     }
@@ -179,7 +202,7 @@ size_t kin_list_length(const kin_list *list)
         return 0;
     for (;;) {
         const _Atomic uint64_t *version = &list->shard.version;
-        struct kin__watch watch = {version, atomic_load_explicit(version, memory_order_acquire)};
+        struct kin__version_watch watch = {version, atomic_load_explicit(version, memory_order_acquire)};
         struct kin__items items = kin__items_of(list);
         if (kin__watch_holds(&watch))
             return items.length;
@@ -210,10 +233,13 @@ int kin_list_wait_change(const kin_list *list, int64_t index, const kin_any *see
                          double timeout)
 {
     struct kin__call call;
+    struct kin__form form;
     const char *what = "wait for an item of a list";
     int error = kin__list_check_pointer(list, what);
     if (!error)
         error = kin__timeout_check(timeout);
+    if (!error && seen)
+        error = kin__form_make(&form, seen, what);
     if (!error)
         error = kin__call_begin(&call, list, timeout, what);
     if (error)
@@ -223,7 +249,7 @@ int kin_list_wait_change(const kin_list *list, int64_t index, const kin_any *see
     for (bool prepared = false;; prepared = true) {
         kin_any now = {.type = KIN_ANY_NOTHING};
         error = read_item(list, index, &now, &(struct kin__outlet){.owned = true});
-        bool changed = error == KIN_ENOTFOUND ? seen != NULL : !seen || !kin__any_same(&now, seen);
+        bool changed = error == KIN_ENOTFOUND ? seen != NULL : !seen || !kin__any_equals(&now, seen);
         if ((error && error != KIN_ENOTFOUND) || changed) {
             if (out)
                 *out = now;
@@ -285,15 +311,16 @@ int kin__list_reserve(kin_list *list, struct kin__items *items, uint64_t more)
 }
 
 int kin__list_write(kin_list *list, const struct kin__items *items, const kin_any *values, uint64_t count,
-                    const char *what)
+                    const char *what, struct kin__value *first)
 {
     int error = 0;
     for (uint64_t i = 0; i < count && !error; i++) {
-        struct kin__value value;
+        struct kin__value made, *value = i == 0 && first ? first : &made;
         uint64_t *at = kin__item_at(items, items->length + i), word = 0;
-        error = kin__value_make(&value, &values[i], what);
+        if (value == &made)
+            error = kin__value_make(value, &values[i], what);
         if (!error) {
-            word = kin__value_word(&value, at);
+            word = kin__value_word(value, at);
             error = word ? 0 : kin_error_code();
         }
         if (!error)
@@ -331,19 +358,18 @@ static int append(kin_list *list, const kin_any *values, size_t count, const cha
 {
     struct kin__call call;
     struct kin__items items;
-    if (count && !values)
-        return kin__fail(KIN_EINVAL, "cannot %s: %zu values at NULL", what, count);
-    int error = kin__list_enter(list, what, &call, &items);
+    struct kin__value first;
+    int error = kin__list_enter_to_write(list, values, count, what, &call, &items, &first);
     if (error)
         return error;
     error = kin__list_reserve(list, &items, count);
     if (!error)
-        error = kin__list_write(list, &items, values, count, what);
-    if (error)
-        return kin__list_leave(list, error);
-    if (count)
+        error = kin__list_write(list, &items, values, count, what, &first);
+    if (!error && count)
         kin__list_set_bounds(list, &items, items.first, items.length + count);
-    return kin__list_leave_changed(list);
+    error ? kin__list_leave(list, error) : kin__list_leave_changed(list);
+    kin__value_drop(&first);
+    return error;
 }
 
 int kin_list_append(kin_list *list, kin_any value)
@@ -363,17 +389,12 @@ int kin_list_set(kin_list *list, int64_t index, kin_any any)
     struct kin__value value;
     uint64_t at;
     const char *what = "set an item of a list";
-    int error = kin__list_check_pointer(list, what);
-    if (!error)
-        error = kin__call_begin(&call, list, 0, what); /* so that we are a member */
-    if (!error)
-        error = kin__value_make(&value, &any, what);
+    int error = kin__list_enter_to_write(list, &any, 1, what, &call, &items, &value);
     if (error)
         return error;
-    error = kin__list_enter(list, what, &call, &items);
-    if (!error && !kin__list_index_of(list, &items, index, what, &at))
+    if (!kin__list_index_of(list, &items, index, what, &at)) {
         error = kin__list_leave(list, KIN_ENOTFOUND);
-    else if (!error) {
+    } else {
         int stored = kin__shard_store(&list->shard, kin__item_at(&items, at), &value);
         error = stored > 0 ? kin__list_leave_changed(list) : kin__list_leave(list, stored);
     }
@@ -444,8 +465,8 @@ int kin_list_free(kin_list *list)
         kin__list_set_bounds(list, &items, 0, 0);
         kin__list_replace(list, NULL);
     }
-    atomic_store(&list->sync.head.magic, 0);
-    kin__heap_drop(list);
+    kin__sync_free_opened(list);
+    kin__use_end(kin__thread_mine);
     return 0;
 }
 

@@ -66,10 +66,9 @@ int kin_list_set_slice(kin_list *list, int64_t start, int64_t stop, const kin_an
 {
     struct kin__call call;
     struct kin__items items;
+    struct kin__value first;
     const char *what = "set a slice of a list";
-    if (count && !values)
-        return kin__fail(KIN_EINVAL, "cannot %s: %zu values at NULL", what, count);
-    int error = kin__list_enter(list, what, &call, &items);
+    int error = kin__list_enter_to_write(list, values, count, what, &call, &items, &first);
     if (error)
         return error;
     uint64_t from = kin__list_clamp(start, items.length), to = kin__list_clamp(stop, items.length);
@@ -78,12 +77,14 @@ int kin_list_set_slice(kin_list *list, int64_t start, int64_t stop, const kin_an
     if (count)
         error = kin__list_reserve(list, &items, count);
     if (!error)
-        error = kin__list_write(list, &items, values, count, what);
+        error = kin__list_write(list, &items, values, count, what, &first);
     if (!error && from == items.length && count)
         kin__list_set_bounds(list, &items, items.first, items.length + count);
     else if (!error && (count || to > from))
         error = replace(list, &items, from, to, count);
-    return error ? kin__list_leave(list, error) : kin__list_leave_changed(list);
+    error ? kin__list_leave(list, error) : kin__list_leave_changed(list);
+    kin__value_drop(&first);
+    return error;
 }
 
 int kin_list_insert(kin_list *list, int64_t index, kin_any value)
@@ -111,51 +112,51 @@ int kin_list_reverse(kin_list *list)
 
 /* ---- sorting ----------------------------------------------------------------------------------- */
 
-/* An item as it is compared: what it points to lies in its block, or here. */
 struct key {
-    kin_any value;
     uint64_t word;
     uint64_t index;
-    unsigned char small[8];
 };
 
 struct order {
-    bool descending;
-    const struct key *a, *b; /* two that have none */
+    bool descending, failed;
+    kin_any_type a, b; /* of two that have none */
 };
+
+/* An item as it is compared. A block's bytes are not copied: it stays while we have the gate; those of a word go to `small`. */
+static kin_any view(uint64_t word, unsigned char small[8])
+{
+    kin_any value;
+    struct kin__outlet outlet = {.buffer = small, .capacity = 8};
+    if (kin__cell_read(word, &value, &outlet, KIN__UNDER_GATE) == KIN__GOT_TOO_LARGE)
+        value.data = kin__cell_block(word)->data;
+    return value;
+}
 
 static int compare(const void *a, const void *b, void *context)
 {
     const struct key *one = a, *other = b;
     struct order *order = context;
+    unsigned char small[2][8];
+    kin_any x = view(one->word, small[0]), y = view(other->word, small[1]);
     int result = 0;
-    if (!kin__any_order(&one->value, &other->value, &result)) {
-        order->a = one;
-        order->b = other;
+    if (!kin__any_order(&x, &y, &result)) {
+        order->failed = true;
+        order->a = x.type;
+        order->b = y.type;
     }
     if (result)
         return order->descending ? -result : result;
     return one->index < other->index ? -1 : 1; /* stable, both ways */
 }
 
-/* A block's bytes are not copied: it stays while we have the gate. */
-static void make_key(struct key *key, uint64_t word, uint64_t index)
-{
-    struct kin__outlet outlet = {.buffer = key->small, .capacity = sizeof key->small};
-    key->word = word;
-    key->index = index;
-    if (kin__cell_read(word, &key->value, &outlet, KIN__UNDER_GATE) == KIN__GOT_TOO_LARGE)
-        key->value.data = kin__cell_block(word)->data;
-}
-
 static int sort_keys(struct key *keys, uint64_t count, bool descending, kin_list *list)
 {
     struct order order = {.descending = descending};
     qsort_r(keys, count, sizeof *keys, compare, &order);
-    if (!order.a)
+    if (!order.failed)
         return 0;
     return kin__fail(KIN_EINVAL, "cannot sort %s: %s and %s have no order", kin__title(list).text,
-                     kin__any_kind(order.a->value.type), kin__any_kind(order.b->value.type));
+                     kin__any_kind(order.a), kin__any_kind(order.b));
 }
 
 int kin_list_sort(kin_list *list, bool descending)
@@ -172,7 +173,7 @@ int kin_list_sort(kin_list *list, bool descending)
         return kin__list_leave(list, kin__fail(KIN_ENOMEM, "cannot sort %llu items: no private memory",
                                                (unsigned long long)items.length));
     for (uint64_t i = 0; i < items.length; i++)
-        make_key(&keys[i], *kin__item_at(&items, i), i);
+        keys[i] = (struct key){*kin__item_at(&items, i), i};
     error = sort_keys(keys, items.length, descending, list);
     struct kin__array *array = error ? NULL : kin__list_array(list, items.length);
     if (!error && !array)
@@ -313,12 +314,14 @@ kin_list *kin_list_slice(const kin_list *list, int64_t start, int64_t stop, int6
         return NULL;
     kin_list *slice = kin_list_new(KIN_LIST_OPTIONS(.name = list->sync.name, .timeout = list->timeout));
     size_t items = slice_of(&start, stop, step, count);
-    kin_any *chosen = calloc(items ? items : 1, sizeof *chosen);
-    int error = slice && chosen ? 0 : KIN_ENOMEM;
-    for (size_t i = 0; !error && i < items; i++)
+    kin_any *chosen = slice ? calloc(items ? items : 1, sizeof *chosen) : NULL;
+    int error = KIN_ENOMEM;
+    for (size_t i = 0; chosen && i < items; i++)
         chosen[i] = values[start + (int64_t)i * step];
-    if (!error)
+    if (chosen)
         error = kin_list_extend(slice, chosen, items);
+    else if (slice)
+        kin__fail(KIN_ENOMEM, "cannot slice a list: no private memory for %zu items", items);
     free(chosen);
     drop_values(values, count);
     if (!error)
@@ -354,7 +357,7 @@ int kin_list_repeat(kin_list *list, size_t times)
         error = snapshot(list, &values, &count); /* by a reader's way, which we are not in */
     for (uint64_t i = 1; !error && i < times; i++) {
         struct kin__items behind = {items.array, items.first, i * length};
-        error = kin__list_write(list, &behind, values, length, what);
+        error = kin__list_write(list, &behind, values, length, what, NULL);
     }
     if (values)
         drop_values(values, count);

@@ -63,6 +63,10 @@ int kin__list_check_pointer(const kin_list *list, const char *what);
 
 /* Begin a call that changes the list: the gate is ours, and what a dead one left is mended. */
 int kin__list_enter(kin_list *list, const char *what, struct kin__call *call, struct kin__items *items);
+/* The same with values that are to be written: the first one is made before, so that a large one is not copied under the gate. It has to be
+ * dropped in the end, but not after an error. */
+int kin__list_enter_to_write(kin_list *list, const kin_any *values, uint64_t count, const char *what,
+                             struct kin__call *call, struct kin__items *items, struct kin__value *first);
 int kin__list_leave(kin_list *list, int error);
 int kin__list_leave_changed(kin_list *list);
 
@@ -75,9 +79,9 @@ uint64_t kin__list_clamp(int64_t index, uint64_t length);
 /* Room for `more` items behind the last; the array may be another then. KIN_ENOMEM, KIN_ELIMIT. */
 int kin__list_reserve(kin_list *list, struct kin__items *items, uint64_t more);
 
-/* Write items behind the last, outside of the bounds. On an error there is nothing. */
+/* Write items behind the last, outside of the bounds; the first may be made already, else NULL. On an error there is nothing. */
 int kin__list_write(kin_list *list, const struct kin__items *items, const kin_any *values, uint64_t count,
-                    const char *what);
+                    const char *what, struct kin__value *first);
 
 /* The bounds are others, and what is outside of them is freed. */
 void kin__list_set_bounds(kin_list *list, const struct kin__items *items, uint64_t first, uint64_t length);

@@ -85,6 +85,8 @@ static void mend(struct kin__shard *shard)
 int kin__shard_acquire_told(struct kin__shard *shard, struct kin__call *call)
 {
     int error = kin__gate_acquire(&shard->gate, call->object, call->me, &call->patience);
+    if (!error || error == KIN_EDIED)
+        kin__use_begin(kin__thread_mine, call->object);
     if (error == KIN_EDIED)
         mend(shard);
     return error;

@@ -69,7 +69,8 @@ struct kin__call {
 /* 0, or an error with its record: not a member, or a sealed one. */
 int kin__call_begin(struct kin__call *call, const void *object, double timeout, const char *what);
 
-/* Acquire the gate, and mend what a dead owner left. 0; KIN_ETIMEDOUT. */
+/* Acquire the gate, and mend what a dead owner left. 0; KIN_ETIMEDOUT. From then on we are in a call of the object (sync/wait.h),
+ * until the release has done its last: who sees the change may free the object at once. */
 int kin__shard_acquire(struct kin__shard *shard, struct kin__call *call);
 /* As kin__shard_acquire, and KIN_EDIED if it was mended, for one that has more to mend. */
 int kin__shard_acquire_told(struct kin__shard *shard, struct kin__call *call);
@@ -77,6 +78,7 @@ int kin__shard_acquire_told(struct kin__shard *shard, struct kin__call *call);
 static inline void kin__shard_release(struct kin__shard *shard)
 {
     kin__gate_release(&shard->gate);
+    kin__use_end(kin__thread_mine);
 }
 
 /* The same after a change that somebody may wait for. */
@@ -84,6 +86,7 @@ static inline void kin__shard_release_changed(struct kin__shard *shard)
 {
     kin__gate_release(&shard->gate);
     kin__event_tell(&shard->changed, INT_MAX);
+    kin__use_end(kin__thread_mine);
 }
 
 /* Under the gate. A block named by *word (one of `spare`, `batch`, or one that the container mends itself). NULL: an error. */
@@ -107,7 +110,8 @@ void kin__shard_abandon(struct kin__shard *shard);
 static inline void kin__shard_free_begins(struct kin__shard *shard)
 {
     uint64_t version = atomic_load_explicit(&shard->version, memory_order_relaxed);
-    atomic_store_explicit(&shard->version, version + 1, memory_order_relaxed);
+    /* Release: partner is the acquire of readers that begin, who do not find any more what was unlinked before. */
+    atomic_store_explicit(&shard->version, version + 1, memory_order_release);
     atomic_thread_fence(memory_order_release); /* partner: the acquire in kin__watch_holds */
 }
 

@@ -69,12 +69,14 @@ struct kin__dict *kin__dict_new(const struct kin__dict_options *options, enum ki
         return NULL;
     uint32_t stripes = options->stripes ? (uint32_t)options->stripes : KIN__STRIPES_DEFAULT;
     size_t size = sizeof(struct kin__dict) + stripes * sizeof(struct kin__stripe);
+    uint64_t seed;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != (ssize_t)sizeof seed)
+        seed = kin__os_now_ns() ^ (uint64_t)(uintptr_t)&call;
     struct kin__dict *table = kin__heap_open_aligned(size, _Alignof(struct kin__dict), NULL);
     if (!table)
         return NULL;
     memset(table, 0, size);
-    if (getrandom(&table->seed, sizeof table->seed, GRND_NONBLOCK) != (ssize_t)sizeof table->seed)
-        table->seed = kin__os_now_ns() ^ (uint64_t)(uintptr_t)table;
+    table->seed = seed;
     table->timeout = options->timeout > 0 ? options->timeout : KIN_FOREVER;
     table->stripes = stripes;
     for (uint32_t i = 0; i < stripes; i++) {
@@ -274,16 +276,33 @@ int kin__dict_clear(struct kin__dict *table, struct kin__call *call)
     return error;
 }
 
-/* All gates are ours, or none. */
+static void let_go(struct kin__dict *table, uint32_t held)
+{
+    while (held-- > 0) {
+        kin__use_begin(kin__thread_mine, table); /* each release ends it */
+        kin__shard_release(&table->stripe[held].shard);
+    }
+}
+
+/* All gates are ours, or none: KIN_ETIMEDOUT. */
 static int hold_all(struct kin__dict *table, struct kin__call *call)
 {
-    for (uint32_t i = 0; i < table->stripes; i++)
-        if (kin__shard_acquire(&table->stripe[i].shard, call)) {
-            while (i-- > 0)
-                kin__shard_release(&table->stripe[i].shard);
-            return kin__fail(KIN_EBUSY, "cannot free %s: another process is in a call of it",
-                             kin__title(table).text);
-        }
+    int error = 0;
+    for (uint32_t i = 0; i < table->stripes && !error; i++) {
+        error = kin__shard_acquire(&table->stripe[i].shard, call);
+        if (error)
+            let_go(table, i);
+    }
+    return error;
+}
+
+int kin__dict_is_empty(struct kin__dict *table, struct kin__call *call, bool *empty)
+{
+    int error = hold_all(table, call);
+    if (error)
+        return error;
+    *empty = kin__dict_length(table) == 0;
+    let_go(table, table->stripes);
     return 0;
 }
 
@@ -311,16 +330,17 @@ int kin__dict_free(struct kin__dict *table, const char *what)
     int error = kin__call_begin(&call, table, 0, what);
     if (!error)
         error = kin__waits_none(table);
-    if (!error)
-        error = hold_all(table, &call);
     if (error)
         return error;
+    if (hold_all(table, &call))
+        return kin__fail(KIN_EBUSY, "cannot free %s: another process is in a call of it",
+                         kin__title(table).text);
     for (uint32_t i = 0; i < table->stripes; i++) {
         struct kin__stripe *stripe = &table->stripe[i];
         clear_stripe(stripe);
         free_marks(stripe);
     }
-    atomic_store(&table->sync.head.magic, 0);
-    kin__heap_drop(table);
+    kin__sync_free_opened(table);
+    kin__use_end(kin__thread_mine);
     return 0;
 }

@@ -112,6 +112,9 @@ void kin__dict_remove(struct kin__place *place, struct kin__found found);
 /* All nodes of all stripes, one by one. */
 int kin__dict_clear(struct kin__dict *table, struct kin__call *call);
 
+/* Whether there was no key at all, at one moment: kin__dict_length may have counted one stripe before another lost its last. */
+int kin__dict_is_empty(struct kin__dict *table, struct kin__call *call, bool *empty);
+
 /* ---- reading (table_read.c) -------------------------------------------------------------------- */
 
 /* What is wanted of a node; keys and values that are not are NULL. */
@@ -123,7 +126,7 @@ struct kin__wanted {
 
 /* Copy a node's values, under the gate or while `watch` holds. */
 enum kin__got kin__node_read(const struct kin__node *node, const struct kin__wanted *wanted,
-                             const struct kin__watch *watch);
+                             const struct kin__version_watch *watch);
 
 /* The key of `place`; or, if `ordinal` is not 0, the node of that hash and ordinal. 0, KIN_ENOTFOUND, KIN_ETOOLARGE, all without a
  * record; KIN_ETIMEDOUT with its. */

@@ -174,9 +174,17 @@ int kin__dict_pop(void *object, struct kin__kind kind, const kin_any *key, struc
     return leave_changed(&change);
 }
 
-static bool fits(const kin_any *any, const struct kin__into *into)
+/* Under the gate; released in any case. What the caller gets is copied first: should that fail, nothing is set. */
+static int insert_default(struct change *change, struct kin__value *value, struct kin__into *into)
 {
-    return !into->value || into->outlet.owned || kin__any_bytes(any) <= into->outlet.capacity;
+    enum kin__got got = kin__form_read(&value->form, into->value, &into->outlet);
+    int error = kin__got_error(got, into->value, &into->outlet);
+    if (!error)
+        error = kin__dict_insert(change->table, &change->place, change->found, value);
+    if (!error)
+        return leave_changed(change);
+    kin__any_drop(into->value);
+    return leave(change, error);
 }
 
 int kin__dict_setdefault(void *object, struct kin__kind kind, const kin_any *key, const kin_any *any,
@@ -192,19 +200,9 @@ int kin__dict_setdefault(void *object, struct kin__kind kind, const kin_any *key
     if (error)
         return error;
     error = enter(&change);
-    if (!error && !change.found.node && !fits(any, &into)) {
-        *into.value = (kin_any){.type = any->type, .size = any->size};
-        error = kin__got_error(KIN__GOT_TOO_LARGE, any, &into.outlet);
-        leave(&change, error);
-    } else if (!error && !change.found.node) {
-        error = kin__dict_insert(change.table, &change.place, change.found, &value);
-        change.found = kin__dict_find(&change.place);
-        if (!error)
-            read_found(&change, NULL, &into);
-        error ? leave(&change, error) : leave_changed(&change);
-    } else if (!error) {
-        error = leave(&change, read_found(&change, NULL, &into));
-    }
+    if (!error)
+        error = change.found.node ? leave(&change, read_found(&change, NULL, &into))
+                                  : insert_default(&change, &value, &into);
     kin__value_drop(&value);
     return error;
 }
@@ -354,44 +352,52 @@ int kin__walk_next(struct kin__walk *walk, kin_any *key, kin_any *value)
 
 /* ---- the last entry ---------------------------------------------------------------------------- */
 
-/* Where an entry of a walk is now, under its gate. */
-static struct kin__found find_entry(const struct kin__entry *entry)
+/* Take the entry out, if it is there still. */
+static int pop_entry(struct change *change, const struct kin__entry *entry, kin_any *key,
+                     struct kin__into *into, bool *popped)
 {
-    struct kin__place place = {.hash = entry->hash, .stripe = entry->stripe};
-    return kin__dict_find_ordinal(&place, entry->ordinal);
+    change->place = (struct kin__place){.hash = entry->hash, .stripe = entry->stripe};
+    int error = kin__shard_acquire(&change->place.stripe->shard, &change->call);
+    if (error)
+        return error;
+    change->found = kin__dict_find_ordinal(&change->place, entry->ordinal);
+    if (!change->found.node)
+        return leave(change, 0);
+    error = read_found(change, key, into);
+    if (error)
+        return leave(change, error);
+    kin__dict_remove(&change->place, change->found);
+    *popped = true;
+    return leave_changed(change);
+}
+
+/* The last of those that are there now; *popped: one was. */
+static int pop_one(struct change *change, kin_any *key, struct kin__into *into, bool *popped)
+{
+    struct kin__entry *entries = NULL;
+    size_t count = 0;
+    int error = kin__dict_entries(change->table, &entries, &count);
+    while (!error && !*popped && count-- > 0)
+        error = pop_entry(change, &entries[count], key, into, popped);
+    free(entries);
+    return error;
 }
 
 int kin__dict_pop_last(void *object, struct kin__kind kind, kin_any *key, struct kin__into into)
 {
-    struct change change;
-    struct kin__entry *entries = NULL;
-    size_t count = 0;
+    struct change change = {.table = object};
+    bool popped = false, empty = false;
     int error = kin__object_check(object, kind.magic, kind.what);
     if (!error)
         error = check_into(&into, kind.what);
     if (!error)
         error = kin__call_begin(&change.call, object, ((struct kin__dict *)object)->timeout, kind.what);
-    if (!error)
-        error = kin__dict_entries(object, &entries, &count);
-    if (error)
-        return error;
-    change.table = object;
-    bool popped = false;
-    while (!error && !popped && count-- > 0) {
-        change.place = (struct kin__place){.hash = entries[count].hash, .stripe = entries[count].stripe};
-        error = kin__shard_acquire(&change.place.stripe->shard, &change.call);
-        if (error)
-            break;
-        change.found = find_entry(&entries[count]);
-        if (change.found.node)
-            error = read_found(&change, key, &into);
-        popped = change.found.node && !error;
-        if (popped)
-            kin__dict_remove(&change.place, change.found);
-        popped ? leave_changed(&change) : leave(&change, error);
+    while (!error && !popped && !empty) { /* others may pop all that was there, and put in more */
+        error = pop_one(&change, key, &into, &popped);
+        if (!error && !popped)
+            error = kin__dict_is_empty(object, &change.call, &empty);
     }
-    free(entries);
-    if (!error && !popped)
+    if (empty)
         error = kin__fail(KIN_ENOTFOUND, "could not %s: %s is empty", kind.what, kin__title(object).text);
     return error;
 }

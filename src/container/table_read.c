@@ -21,15 +21,15 @@ static const struct kin__link *next_of(const struct kin__link *link)
     return (const struct kin__link *)(uintptr_t)__atomic_load_n(&link->next, __ATOMIC_ACQUIRE);
 }
 
-static struct kin__watch watch_of(const struct kin__stripe *stripe)
+static struct kin__version_watch watch_of(const struct kin__stripe *stripe)
 {
     const _Atomic uint64_t *version = &stripe->shard.version;
     /* Acquire: what was unlinked before it became that is not found any more. */
-    return (struct kin__watch){version, atomic_load_explicit(version, memory_order_acquire)};
+    return (struct kin__version_watch){version, atomic_load_explicit(version, memory_order_acquire)};
 }
 
 enum kin__got kin__node_read(const struct kin__node *node, const struct kin__wanted *wanted,
-                             const struct kin__watch *watch)
+                             const struct kin__version_watch *watch)
 {
     enum kin__got got = kin__key_read(__atomic_load_n(&node->key, __ATOMIC_RELAXED), node->bytes, wanted->key,
                                       wanted->outlet, watch);
@@ -59,7 +59,7 @@ static const struct kin__link *start_of(const struct kin__stripe *stripe, uint64
 enum match { NO, YES, STALE };
 
 static inline enum match matches(const struct kin__node *node, const struct kin__place *place,
-                                 uint64_t ordinal, const struct kin__watch *watch)
+                                 uint64_t ordinal, const struct kin__version_watch *watch)
 {
     if (ordinal)
         return __atomic_load_n(&node->ordinal, __ATOMIC_RELAXED) == ordinal ? YES : NO;
@@ -74,7 +74,7 @@ static inline enum match matches(const struct kin__node *node, const struct kin_
 
 /* One try. NULL and KIN__GOT: it is not there. */
 static enum kin__got look(const struct kin__place *place, uint64_t ordinal, const struct kin__wanted *wanted,
-                          const struct kin__watch *watch, bool *there)
+                          const struct kin__version_watch *watch, bool *there)
 {
     const struct kin__link *link = next_of(start_of(place->stripe, place->hash));
     *there = false;
@@ -126,7 +126,7 @@ int kin__dict_read(const struct kin__dict *table, const struct kin__place *place
 {
     size_t used = wanted->outlet->used;
     for (unsigned tries = 0; tries < TRIES || kin__is_sealed(); tries++) {
-        struct kin__watch watch = watch_of(place->stripe);
+        struct kin__version_watch watch = watch_of(place->stripe);
         bool there;
         enum kin__got got = look(place, ordinal, wanted, &watch, &there);
         if (__builtin_expect(got != KIN__GOT_STALE, 1))
@@ -136,11 +136,26 @@ int kin__dict_read(const struct kin__dict *table, const struct kin__place *place
     return read_under_gate(table, place, ordinal, wanted);
 }
 
+/* A dead one may have changed something and not counted it. A sealed member cannot mend that. */
+static void mend_if_dead(const struct kin__dict *table, const struct kin__shard *shard)
+{
+    struct kin__call call;
+    kin__id owner = atomic_load_explicit(&shard->gate.owner, memory_order_relaxed);
+    if (__builtin_expect(owner == 0, 1) || owner == kin__self_id() || kin__is_sealed() ||
+        kin__member_recover(owner) == KIN_EBUSY)
+        return;
+    if (kin__call_begin(&call, table, 0, "count it") == 0 &&
+        kin__shard_acquire((struct kin__shard *)(uintptr_t)shard, &call) == 0)
+        kin__shard_release((struct kin__shard *)(uintptr_t)shard);
+}
+
 size_t kin__dict_length(const struct kin__dict *table)
 {
     uint64_t size = 0;
-    for (uint32_t i = 0; i < table->stripes; i++)
+    for (uint32_t i = 0; i < table->stripes; i++) {
+        mend_if_dead(table, &table->stripe[i].shard);
         size += atomic_load_explicit(&table->stripe[i].shard.count, memory_order_relaxed);
+    }
     return size;
 }
 
@@ -167,7 +182,7 @@ static int add_entry(struct entries *entries, const struct kin__entry *entry)
 }
 
 /* 0; KIN_EBUSY: somebody freed something meanwhile, nothing was added; KIN_ENOMEM. */
-static int gather(struct kin__stripe *stripe, struct entries *entries, const struct kin__watch *watch)
+static int gather(struct kin__stripe *stripe, struct entries *entries, const struct kin__version_watch *watch)
 {
     size_t before = entries->count;
     for (const struct kin__link *link = next_of(&stripe->marks[0]); link; link = next_of(link)) {
@@ -192,7 +207,7 @@ static int gather_stripe(const struct kin__dict *table, struct kin__stripe *stri
 {
     int error = KIN_EBUSY;
     for (unsigned tries = 0; error == KIN_EBUSY && (tries < GATHERS || kin__is_sealed()); tries++) {
-        struct kin__watch watch = watch_of(stripe);
+        struct kin__version_watch watch = watch_of(stripe);
         error = gather(stripe, entries, &watch);
     }
     if (error != KIN_EBUSY)
@@ -245,7 +260,7 @@ static int look_for_change(const struct kin__dict *table, const struct kin__plac
     }
     if (error)
         return error == KIN_ENOMEM ? kin__got_error(KIN__GOT_NO_MEMORY, now, &owned) : error;
-    *changed = !seen || !kin__any_same(now, seen);
+    *changed = !seen || !kin__any_equals(now, seen);
     return 0;
 }
 
@@ -253,8 +268,11 @@ int kin__dict_wait(struct kin__dict *table, struct kin__place *place, const kin_
                    double timeout)
 {
     struct kin__call call;
+    struct kin__form form;
     bool changed = false;
     int error = kin__timeout_check(timeout);
+    if (!error && seen)
+        error = kin__form_make(&form, seen, "wait for a change");
     if (!error)
         error = kin__call_begin(&call, table, timeout, "wait for a change");
     if (error)

@@ -407,9 +407,9 @@ int kin__arg_page(kin_call *call, int64_t *from, int64_t *most)
     int error = kin__arg_int(call, "where to begin", from);
     if (!error)
         error = kin__arg_int(call, "a number of entries", most);
-    if (!error && (*most < 1 || *most > KIN__PAGE_MOST))
-        error = kin__fail(KIN_EINVAL, "cannot give pages of %lld entries: 1 to %d", (long long)*most,
-                          KIN__PAGE_MOST);
+    if (!error && (*from < 0 || *most < 1 || *most > KIN__PAGE_MOST))
+        error = kin__fail(KIN_EINVAL, "cannot give pages of %lld entries from %lld on: 1 to %d",
+                          (long long)*most, (long long)*from, KIN__PAGE_MOST);
     return error;
 }
 

@@ -2,6 +2,7 @@
 #include "manager/server.h"
 
 #include "base/failure.h"
+#include "container/cell.h"
 #include "os/os.h"
 
 #include <stdio.h>
@@ -466,18 +467,13 @@ void kin__put_kept(struct kin__buffer *out, const struct kin__kept *kept)
 /* An integer, if both are and it fits; else a real. */
 int kin__put_sum(struct kin__buffer *out, struct kin__reader one, struct kin__reader other)
 {
-    int64_t a, b, sum;
-    double x, y;
-    struct kin__reader first = one, second = other;
-    if (kin__read_int(&first, &a) && kin__read_int(&second, &b)) {
-        if (__builtin_add_overflow(a, b, &sum))
-            return kin__fail(KIN_EINVAL, "cannot add %lld to %lld: the sum is beyond 64 bits", (long long)b,
-                             (long long)a);
-        kin__put_int(out, sum);
-    } else if (kin__read_number(&one, &x) && kin__read_number(&other, &y)) {
-        kin__put_real(out, x + y);
-    } else {
-        return kin__fail(KIN_EINVAL, "cannot add: both must be numbers");
-    }
-    return out->failed ? kin__fail(KIN_ENOMEM, "cannot add: out of memory in the manager") : 0;
+    kin_any a, b, sum;
+    kin__item_view(one.at, (size_t)(one.end - one.at), &a);
+    kin__item_view(other.at, (size_t)(other.end - other.at), &b);
+    int error = kin__any_add(&a, &b, &sum, "add");
+    if (!error)
+        error = kin__put_any(out, &sum);
+    if (!error && out->failed)
+        error = kin__fail(KIN_ENOMEM, "cannot add: out of memory in the manager");
+    return error;
 }

@@ -272,11 +272,14 @@ bool kin__read_span(struct kin__reader *reader, enum kin__major major, const uin
 /* ---- equality ---------------------------------------------------------------------------------- */
 
 #define TWO_TO_63 9223372036854775808.0
+#define TWO_TO_64 18446744073709551616.0
 
 static void put_canonical_real(struct kin__buffer *buffer, double value)
 {
     if (value >= -TWO_TO_63 && value < TWO_TO_63 && value == (double)(int64_t)value)
         kin__put_int(buffer, (int64_t)value);
+    else if (value >= TWO_TO_63 && value < TWO_TO_64)
+        kin__put_head(buffer, KIN__UINT, (uint64_t)value);
     else
         kin__put_real(buffer, value);
 }

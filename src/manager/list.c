@@ -2,6 +2,7 @@
 #include "manager/server.h"
 
 #include "base/failure.h"
+#include "container/cell.h"
 
 #include <stdlib.h>
 
@@ -366,25 +367,15 @@ static int reverse(kin_call *call, struct kin__entity *entity)
 
 /* ---- order ------------------------------------------------------------------------------------------------- */
 
-/* Numbers by value, texts and bytes by their bytes; who sorts has seen that all are of one sort. */
-static int compare(const void *one, const void *other)
+/* Who sorts has seen that all are of one sort. */
+static int compare(const struct kin__kept *one, const struct kin__kept *other)
 {
-    struct kin__reader a = kin__kept_reader(one), b = kin__kept_reader(other);
-    int64_t m, n;
-    double x, y;
-    struct kin__reader first = a, second = b;
-    if (kin__read_int(&first, &m) && kin__read_int(&second, &n))
-        return (m > n) - (m < n);
-    if (kin__read_number(&a, &x) && kin__read_number(&b, &y))
-        return (x > y) - (x < y);
-    const uint8_t *p = a.at, *q = b.at;
-    size_t s = 0, t = 0;
-    if (!kin__read_span(&a, KIN__TEXT, &p, &s))
-        kin__read_span(&a, KIN__BYTES, &p, &s);
-    if (!kin__read_span(&b, KIN__TEXT, &q, &t))
-        kin__read_span(&b, KIN__BYTES, &q, &t);
-    int order = memcmp(p, q, s < t ? s : t);
-    return order ? order : (s > t) - (s < t);
+    kin_any a, b;
+    int order = 0;
+    kin__item_view(one->data, one->size, &a);
+    kin__item_view(other->data, other->size, &b);
+    kin__any_order(&a, &b, &order);
+    return order;
 }
 
 static int sort_of(const struct kin__kept *kept)
@@ -392,6 +383,7 @@ static int sort_of(const struct kin__kept *kept)
     kin_any any;
     kin__item_view(kept->data, kept->size, &any);
     switch (any.type) {
+    case KIN_ANY_BOOL:
     case KIN_ANY_INT:
     case KIN_ANY_UINT:
     case KIN_ANY_REAL:
@@ -447,12 +439,9 @@ static int page(kin_call *call, struct kin__entity *entity)
 {
     int64_t from, most;
     const struct list *list = list_of(entity);
-    int error = kin__arg_int(call, "where to begin", &from);
-    if (error || (error = kin__arg_int(call, "a number of entries", &most)))
+    int error = kin__arg_page(call, &from, &most);
+    if (error)
         return error;
-    if (from < 0 || most < 1 || most > KIN__PAGE_MOST)
-        return kin__fail(KIN_EINVAL, "cannot give pages of %lld entries from %lld on: 1 to %d",
-                         (long long)most, (long long)from, KIN__PAGE_MOST);
     size_t first = (size_t)from < list->count ? (size_t)from : list->count;
     size_t end = (size_t)most < list->count - first ? first + (size_t)most : list->count;
     kin__put_head(call->answer, KIN__LIST, 1 + end - first);

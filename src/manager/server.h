@@ -320,7 +320,7 @@ int kin__key(struct kin_server *server, struct kin__reader item, const uint8_t *
 int kin__same_items(struct kin_server *server, struct kin__reader one, struct kin__reader other, bool *out);
 struct kin__reader kin__kept_reader(const struct kin__kept *kept);
 void kin__put_kept(struct kin__buffer *out, const struct kin__kept *kept);
-/* The sum of two numbers, as an item. KIN_EINVAL, KIN_ENOMEM. */
+/* The sum of two numbers, as an item. KIN_EINVAL, KIN_ELIMIT, KIN_ENOMEM. */
 int kin__put_sum(struct kin__buffer *out, struct kin__reader one, struct kin__reader other);
 
 /* An item that stands for the object. */

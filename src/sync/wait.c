@@ -116,20 +116,26 @@ void *kin__sync_publish(void *object, enum kin__object_magic magic)
 }
 
 /* As one: whoever dies in it leaves an object that can be freed, or nothing. */
-void kin__sync_free(void *object)
+void kin__sync_free_opened(void *object)
 {
     struct kin__object *head = object;
-    struct kin__thread *thread = kin__sync_thread();
-    if (!thread || kin__checks_heap()) { /* the latter has guards, and a history */
-        atomic_store(&head->magic, 0);
-        kin_free(object);
-        return;
-    }
+    struct kin__thread *thread = kin__thread_mine;
     kin__journal_begin();
     kin__journal_set32((void *)&head->magic, 0);
     kin__heap_free_in(thread, object);
     kin__journal_end();
     kin__heap_free_finish(thread);
+}
+
+void kin__sync_free(void *object)
+{
+    struct kin__object *head = object;
+    if (kin__sync_thread() && !kin__checks_heap()) {
+        kin__sync_free_opened(object);
+        return;
+    }
+    atomic_store(&head->magic, 0); /* checked blocks have guards, and a history */
+    kin_free(object);
 }
 
 struct kin__title kin__title(const void *object)

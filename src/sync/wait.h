@@ -105,8 +105,9 @@ static inline int kin__sync_check(const void *object, uint32_t magic, const char
 void *kin__sync_new(size_t size, const char *name);
 void *kin__sync_publish(void *object, enum kin__object_magic magic);
 
-/* It is no object any more, and its memory is free. */
+/* It is no object any more, and its memory is free. The second is for one that was made by kin__heap_open. */
 void kin__sync_free(void *object);
+void kin__sync_free_opened(void *object);
 
 /* "lock \"name\"", or with its address, for messages. */
 struct kin__title {

@@ -79,6 +79,12 @@ static int run_popitem(void)
     return kin_dict_popitem(scene->dict, NULL, NULL);
 }
 
+/* While others put a key in and take the one that was there out: it is empty at no moment. */
+static int run_popitem_beside_others(void)
+{
+    return run_popitem();
+}
+
 static int run_add(void)
 {
     return kin_dict_add(scene->dict, plan->key, kin_any_int(1), NULL);
@@ -180,21 +186,6 @@ static void arrange(struct heap_world *world)
     world->object_size = sizeof(struct kin__dict) + sizeof(struct kin__stripe);
 }
 
-/* Other keys of the same stripe; and the one that run_wait waits for. */
-static void work(struct heap_world *world)
-{
-    if (plan->run == run_free || plan->run == run_popitem)
-        return;
-    char name[32];
-    snprintf(name, sizeof name, "others %u", scene->others++);
-    if (kin_dict_set(scene->dict, kin_any_text(name), kin_any_text("a value in a block of its own")) != 0 ||
-        kin_dict_set(scene->dict, kin_any_text("others"), kin_any_int(1)) != 0)
-        fault(world, kin_error_message());
-    if (scene->others > 1 && kin_dict_delete(scene->dict, kin_any_text("others 0")) != 0 &&
-        kin_error_code() != KIN_ENOTFOUND)
-        fault(world, kin_error_message());
-}
-
 static bool same(const kin_any *value, const kin_any *expected)
 {
     return expected->type == KIN_ANY_NOTHING ? value->type == KIN_ANY_NOTHING
@@ -235,6 +226,40 @@ static void judge_others(struct heap_world *world)
             fault(world, "the call returned, and a key is there still");
         kin_any_clear(&value);
     }
+}
+
+/* Other keys of the same stripe; and the one that run_wait waits for. What is there is read first, wherever the victim stands. */
+static void work(struct heap_world *world)
+{
+    if (plan->run == run_free || plan->run == run_popitem)
+        return;
+    if (plan->run == run_popitem_beside_others) {
+        if (kin_dict_set(scene->dict, kin_any_text("others"), kin_any_int(1)) != 0 ||
+            (kin_dict_delete(scene->dict, kin_any_int(0)) != 0 && kin_error_code() != KIN_ENOTFOUND))
+            fault(world, kin_error_message());
+        return;
+    }
+    judge_others(world);
+    char name[32];
+    snprintf(name, sizeof name, "others %u", scene->others++);
+    if (kin_dict_set(scene->dict, kin_any_text(name), kin_any_text("a value in a block of its own")) != 0 ||
+        kin_dict_set(scene->dict, kin_any_text("others"), kin_any_int(1)) != 0)
+        fault(world, kin_error_message());
+    if (scene->others > 1 && kin_dict_delete(scene->dict, kin_any_text("others 0")) != 0 &&
+        kin_error_code() != KIN_ENOTFOUND)
+        fault(world, kin_error_message());
+}
+
+/* The length is that of what is there, before anybody else changes something. */
+static void judge_length(struct heap_world *world)
+{
+    size_t count = 0;
+    kin_dict_iterator *iterator = kin_dict_iterate(scene->dict);
+    while (kin_dict_next(iterator, NULL, NULL) == 0)
+        count++;
+    kin_dict_iterator_free(iterator);
+    if (kin_dict_length(scene->dict) != count)
+        fault(world, "the length is not how many keys there are");
 }
 
 static void use(struct heap_world *world)
@@ -283,13 +308,14 @@ static void settle(struct heap_world *world, const struct step_end *end)
             fault(world, kin_error_message());
         return;
     }
+    judge_length(world);
     if (kin_dict_set(scene->dict, kin_any_text("first"), kin_any_int(1)) !=
         0) /* whoever changes something mends */
         fault(world, kin_error_message());
     write_over_what_is_free(false);
     if (kin__dict_check((struct kin__dict *)scene->dict) != 0)
         fault(world, kin_error_message());
-    if (plan->run != run_popitem && plan->run != run_wait)
+    if (plan->run != run_popitem && plan->run != run_wait && plan->run != run_popitem_beside_others)
         judge_key(world);
     judge_others(world);
     write_over_what_is_free(true);
@@ -444,6 +470,17 @@ static void last_item_is_popped(void)
                           .all = true});
 }
 
+static void item_is_popped_while_others_change_which(void)
+{
+    survive((struct plan){.name = "popitem, beside others",
+                          .before = 1,
+                          .key = NOTHING,
+                          .old = NOTHING,
+                          .new = NOTHING,
+                          .run = run_popitem_beside_others,
+                          .all = true});
+}
+
 static void number_is_added_to(void)
 {
     survive((struct plan){
@@ -537,6 +574,7 @@ static const struct test tests[] = {
     {"key_is_deleted", key_is_deleted, 600, 0},
     {"key_with_a_block_is_popped", key_with_a_block_is_popped, 600, 0},
     {"last_item_is_popped", last_item_is_popped, 600, 0},
+    {"item_is_popped_while_others_change_which", item_is_popped_while_others_change_which, 600, 0},
     {"number_is_added_to", number_is_added_to, 600, 0},
     {"number_is_added_to_first", number_is_added_to_first, 600, 0},
     {"default_is_set", default_is_set, 600, 0},

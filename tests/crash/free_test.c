@@ -94,6 +94,62 @@ static void *make_broadcast(void)
     return broadcast;
 }
 
+static void *make_dict(void)
+{
+    kin_dict *dict = kin_dict_new(KIN_DICT_OPTIONS(.stripes = 1));
+    must(kin_dict_set(dict, kin_any_int(1), kin_any_int(1)) == 0);
+    return dict;
+}
+
+static void *make_list(void)
+{
+    kin_list *list = kin_list_new(NULL);
+    must(kin_list_append(list, kin_any_int(1)) == 0);
+    return list;
+}
+
+static void set_key(void)
+{
+    must(kin_dict_set(scene->object, kin_any_text("done"), kin_any_int(1)) == 0);
+}
+
+static bool key_is_set(void)
+{
+    bool there;
+    return kin_dict_contains(scene->object, kin_any_text("done"), &there) == 0 && there;
+}
+
+static void delete_key(void)
+{
+    must(kin_dict_delete(scene->object, kin_any_int(1)) == 0);
+}
+
+static bool key_is_deleted(void)
+{
+    bool there;
+    return kin_dict_contains(scene->object, kin_any_int(1), &there) == 0 && !there;
+}
+
+static void append(void)
+{
+    must(kin_list_append(scene->object, kin_any_int(2)) == 0);
+}
+
+static bool is_appended(void)
+{
+    return kin_list_length(scene->object) == 2;
+}
+
+static int free_dict(void *dict)
+{
+    return kin_dict_free(dict);
+}
+
+static int free_list(void *list)
+{
+    return kin_list_free(list);
+}
+
 static void put(void)
 {
     must(kin_queue_put(scene->object, "1", 1, 0) == 0);
@@ -327,7 +383,28 @@ static void broadcast_is_freed_after_a_close(void)
                            broadcast_is_closed, free_broadcast, NULL, ONES});
 }
 
+static void dict_is_freed_after_a_set(void)
+{
+    survive(
+        &(struct plan){"dict freed after set", 640, make_dict, set_key, key_is_set, free_dict, NULL, ONES});
+}
+
+static void dict_is_freed_after_a_delete(void)
+{
+    survive(&(struct plan){"dict freed after delete", 640, make_dict, delete_key, key_is_deleted, free_dict,
+                           NULL, ONES});
+}
+
+static void list_is_freed_after_an_append(void)
+{
+    survive(&(struct plan){"list freed after append", 256, make_list, append, is_appended, free_list, NULL,
+                           ONES});
+}
+
 static const struct test tests[] = {
+    {"dict_is_freed_after_a_set", dict_is_freed_after_a_set, 600, 0},
+    {"dict_is_freed_after_a_delete", dict_is_freed_after_a_delete, 600, 0},
+    {"list_is_freed_after_an_append", list_is_freed_after_an_append, 600, 0},
     {"queue_is_freed_after_a_put", queue_is_freed_after_a_put, 600, 0},
     {"queue_is_freed_after_the_last_task_is_done", queue_is_freed_after_the_last_task_is_done, 600, 0},
     {"queue_is_freed_after_the_last_redelivered_task_is_done",
