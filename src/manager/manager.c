@@ -10,12 +10,14 @@
 #include "manager/near.h"
 #include "process/function.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #define MESSAGE_LIMIT ((size_t)64 << 20)
 #define FREE_TIME 5.0
+#define CALLERS_TIME 1.0
 #define SHORTLY 1e-3 /* seconds in which a shutdown that waits for nothing is sent */
 #define DEFAULT_KEY 32u
 
@@ -108,11 +110,28 @@ static int set_key(kin_manager *manager, const kin_manager_options *options)
     return kin__random(manager->key, DEFAULT_KEY) ? 0 : kin_error_code();
 }
 
+/* First it is no manager any more: should we die in the middle, nobody calls through slots that are free already. */
 static void free_manager(kin_manager *manager)
 {
+    atomic_store(&manager->sync.head.magic, 0);
     explicit_bzero(manager->key, sizeof manager->key);
     kin_free(manager->near);
     kin__sync_free(manager);
+}
+
+/* Who sleeps in a call is woken by the server's last answers, or finds that it is gone; until then he looks into his slot. Who is stopped
+ * himself keeps the slots from being freed. */
+static void await_callers(kin_manager *manager)
+{
+    double deadline = kin__os_deadline(CALLERS_TIME);
+    bool none;
+    while (!(none = kin__waits_none(manager) == 0) && kin__os_left(deadline) > 0)
+        poll(NULL, 0, 1);
+    if (none)
+        return;
+    kin_log(KIN_LOG_WARNING, "manager \"%s\" leaves %zu bytes behind: %s", manager->sync.name,
+            sizeof *manager->near, kin_error_message());
+    manager->near = NULL;
 }
 
 static kin_manager *new_manager(const kin_manager_options *options)
@@ -289,6 +308,8 @@ void kin_manager_free(kin_manager *manager)
         kin_process_free(manager->process);
     }
     kin__client_leave(manager);
+    if (manager->near)
+        await_callers(manager);
     free_manager(manager);
 }
 

@@ -153,7 +153,82 @@ static void caller_dies_with_an_object(void)
     survive("create and free", make_and_free);
 }
 
+/* ---- who made a manager dies as it frees that ------------------------------------------------------ */
+
+struct ending {
+    kin_manager *manager, *others;
+    struct kin__near *near;
+    char fault[300];
+};
+
+static struct ending *ending; /* shared */
+
+static void make_one(void *world)
+{
+    (void)world;
+    ending->manager = kin_manager_start(NULL);
+    child_assert(ending->manager != NULL);
+    ending->near = ending->manager->near;
+}
+
+static void free_one(void *world)
+{
+    (void)world;
+    kin_manager_free(ending->manager);
+}
+
+static void call_another(void *world)
+{
+    (void)world;
+    kin_manager_counts counts;
+    if (kin_manager_counts_get(ending->others, &counts))
+        snprintf(ending->fault, sizeof ending->fault, "a call of another: %s", kin_error_message());
+}
+
+static size_t watch_what_is_freed(void *world, struct step_area *areas)
+{
+    (void)world;
+    areas[0] = (struct step_area){ending->manager, sizeof *ending->manager};
+    areas[1] = (struct step_area){kin__heap(), sizeof(struct kin__heap)};
+    return 2;
+}
+
+/* As long as it is a manager, members go on to call through its slots. */
+static const char *judge_what_is_left(void *world, const struct step_end *end)
+{
+    (void)world;
+    bool is = kin__object_is(ending->manager, KIN__MANAGER_MAGIC);
+    bool in_use = kin_usable_size(ending->near) >= sizeof *ending->near;
+    if (is && !in_use)
+        snprintf(ending->fault, sizeof ending->fault, "it is a manager still, and its slots are free");
+    if (!end->died && (is || in_use))
+        snprintf(ending->fault, sizeof ending->fault, "it returned, and has not freed all");
+    if (in_use)
+        kin_free(ending->near);
+    return ending->fault[0] ? ending->fault : NULL;
+}
+
+static void maker_dies_as_it_frees_it(void)
+{
+    test_init();
+    ending = kin_calloc(1, sizeof *ending);
+    ck_assert_ptr_nonnull(ending);
+    ending->others = kin_manager_start(NULL);
+    ck_assert_msg(ending->others != NULL, "%s", kin_error_message());
+    step_must_survive(&(struct step_operation){.name = "free",
+                                               .prepare = make_one,
+                                               .run = free_one,
+                                               .watch = watch_what_is_freed,
+                                               .others = call_another,
+                                               .check = judge_what_is_left},
+                      test_long() ? 60
+                                  : 1); /* 86,000 instructions, most of them looks for the server's answer */
+    kin_manager_free(ending->others);
+    kin_free(ending);
+}
+
 static const struct test tests[] = {
+    {"maker_dies_as_it_frees_it", maker_dies_as_it_frees_it, 240, TEST_NOT_VALGRIND},
     {"caller_dies_in_a_call", caller_dies_in_a_call, 120, TEST_NOT_VALGRIND},
     {"caller_dies_with_a_lock", caller_dies_with_a_lock, 120, TEST_NOT_VALGRIND},
     {"caller_dies_with_an_object", caller_dies_with_an_object, 120, TEST_NOT_VALGRIND},
