@@ -2,8 +2,11 @@
 
 Prints TAP.
 """
+import gc
+import hmac
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +18,7 @@ SERVER, ROOT = sys.argv[1:3]
 sys.path.insert(0, f"{ROOT}/clients/python")
 import certificates  # noqa: E402
 import kin_manager  # noqa: E402
+import cbor2  # noqa: E402
 
 KEY = b"a key that nobody knows"
 served, options = [], {}  # how servers are started now, and how they are come to
@@ -165,7 +169,7 @@ def pools_run_registered_functions(address):
         assert sorted(pool.imap_unordered("square", range(20))) == [i * i for i in range(20)]
         assert "not an integer" in str(fails(kin_manager.ManagerError, pool.apply, "square", "x"))
         assert "registered" in str(fails(kin_manager.NotFound, pool.apply, "system", "id"))
-        tag = kin_manager.cbor2.CBORTag(0x6B696E02, [1, 4096])  # a function by itself: for the server's family only
+        tag = cbor2.CBORTag(0x6B696E02, [1, 4096])  # a function by itself: for the server's family only
         assert fails(kin_manager.ManagerError, pool.apply, tag).code == -11
         pool.close()
         pool.join(20)
@@ -222,6 +226,167 @@ def end_of_the_server_is_told(_address):
         assert fails(kin_manager.ManagerError, len, names).code == kin_manager.DIED
 
 
+class CollectingSocket:
+    """The collector of garbage comes while an answer is waited for."""
+
+    def __init__(self, plain):
+        self.plain = plain
+
+    def recv_into(self, view):
+        gc.collect()
+        return self.plain.recv_into(view)
+
+    def __getattr__(self, name):
+        return getattr(self.plain, name)
+
+
+def references_of_garbage_are_given_back_between_calls(address):
+    class Ring:
+        def __init__(self, proxy):
+            self.proxy, self.me = proxy, self
+    with connect(address) as manager:
+        names = manager.create("dict")
+        connection = manager.local.connection
+        gc.disable()
+        try:
+            for i in range(50):
+                Ring(manager.create("Lock"))
+                connection.socket = CollectingSocket(connection.socket)
+                names[i] = [i]
+                connection.socket = connection.socket.plain
+                assert names[i] == [i] and manager.local.connection is connection
+        finally:
+            gc.enable()
+        nothing_left(manager, 1)
+        del names
+        nothing_left(manager)
+
+
+class FakeServer:
+    """Shows a client to `script(connection)` once it has shaken hands; or, with `hello`, says that instead of the first message."""
+
+    def __init__(self, script=None, hello=None):
+        self.script, self.hello, self.id = script, hello, os.urandom(16)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+
+    def talk(self, connection):
+        with connection:
+            try:
+                if self.hello:
+                    self.hello(connection)
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.settimeout(2)
+                    while connection.recv(4096):  # else what was sent may be lost with the end
+                        pass
+                    return
+                first = b"kin manager\0" + bytes([1, 1, 0, 0]) + self.id + os.urandom(32) + bytes(32)
+                connection.sendall(first)
+                theirs = self.read(connection, 96)
+                assert theirs[64:] == hmac.digest(KEY, b"kin client" + first + theirs[:64], "sha256")
+                last = b"kin manager\0" + bytes([1, 1, 0, 0]) + bytes(48)
+                connection.sendall(last + hmac.digest(KEY, b"kin server" + first + theirs, "sha256"))
+                while True:
+                    _, _, kind, size, number, _ = kin_manager.HEAD.unpack(self.read(connection, 24))
+                    self.read(connection, size)
+                    if kind == kin_manager.CALL:
+                        self.script(connection, number)
+            except (OSError, EOFError):
+                pass
+
+    @staticmethod
+    def read(connection, size):
+        data = b""
+        while len(data) < size:
+            more = connection.recv(size - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
+def answer(number, body, kind=2, magic=b"kM", version=1, size=None):
+    return kin_manager.HEAD.pack(magic, version, kind, len(body) if size is None else size, number, 0) + body
+
+
+def bad_answers_are_told(_address):
+    """What is no answer is an error that says so; the next call has a new connection."""
+    bad = [lambda n: answer(n, b"\1", magic=b"KM"), lambda n: answer(n, b"\1", version=2), lambda n: answer(n, b"\1", kind=9),
+           lambda n: answer(n, b"\1", kind=1), lambda n: answer(n + 1, b"\1"), lambda n: answer(n, b"", size=(64 << 20) + 1),
+           lambda n: answer(n, b""), lambda n: answer(n, b"\1\2"), lambda n: answer(n, b"\x82\1"), lambda n: answer(n, b"\x62\xff\xff"),
+           lambda n: answer(n, b"\x81" * 100000 + b"\1"), lambda n: answer(n, b"\xff"), lambda n: answer(n, b"\x1c"),
+           lambda n: answer(n, b"\1\2\3", kind=3), lambda n: answer(n, b"\1\2\3\4", kind=3),
+           lambda n: answer(n, cbor2.dumps([1]) * 4, kind=3), lambda n: answer(n, cbor2.dumps(-1) + cbor2.dumps("x") * 4, kind=3)]
+    with FakeServer(lambda connection, number: connection.sendall(use(number))) as server:
+        manager = kin_manager.connect(server.address, KEY)
+        for use in bad:
+            error = fails(kin_manager.ManagerError, manager.call, 0, "ping")
+            assert error.code == kin_manager.MISMATCH, error
+            good, use = use, lambda n: answer(n, b"\7")
+            assert manager.call(0, "ping") == 7, good
+        for tag in ([manager.server_id], 5, [b"another", 1, "dict"], {}):  # none of our objects: it stays what it is
+            use = lambda n, tag=tag: answer(n, cbor2.dumps(cbor2.CBORTag(kin_manager.OBJECT_TAG, tag)))
+            assert isinstance(manager.call(0, "ping"), cbor2.CBORTag)
+        use = lambda n: answer(n, b"\7", size=2)[:25]  # and no more of it
+        fails(TimeoutError, lambda: manager.call(0, "ping", timeout=0.2 - kin_manager.GRACE))
+        for use in (lambda n: answer(n + 7, b"\7"), lambda n: answer(1, b"\7")):
+            batch = manager.batch()
+            calls = [batch.call(kin_manager.Proxy(manager, 0, "root"), "ping") for _ in range(2)]
+            assert fails(kin_manager.ManagerError, batch.run, 5).code == kin_manager.MISMATCH
+            fails(RuntimeError, calls[0].get)
+        use = lambda n: answer(n, b"\7")
+        manager.close()
+
+
+def drip(connection):
+    for byte in b"kin manager\0" + bytes(84):
+        connection.sendall(bytes([byte]))
+        time.sleep(0.02)
+
+
+def bad_handshakes_are_told(_address):
+    good = b"kin manager\0" + bytes([1, 1, 0, 0]) + os.urandom(48) + bytes(32)
+    for hello, code in ((b"HTTP/1.1 400 Bad Request\r\n" + bytes(96), -12), (good[:12] + bytes([2, 3]) + good[14:], -12),
+                        (good[:12] + bytes([0, 0]) + good[14:], -12), (good[:14] + b"\3" + good[15:], -8),
+                        (good[:14] + b"\4" + good[15:], -11), (good[:95], -13), (b"", -13),
+                        (good + good, -11), (good + good[:14] + b"\1" + good[15:], -11)):
+        with FakeServer(hello=lambda connection: connection.sendall(hello)) as server:
+            assert fails(kin_manager.ManagerError, kin_manager.connect, server.address, KEY).code == code, hello
+    for hello in (lambda connection: time.sleep(2), drip):  # one that says nothing, and one that takes its time
+        with FakeServer(hello=hello) as server:
+            began = time.monotonic()
+            fails(TimeoutError, lambda: kin_manager.connect(server.address, KEY, connect_timeout=0.3))
+            assert time.monotonic() - began < 1.5
+
+
+def new_server_is_connected_to_anew(_address):
+    with Server("127.0.0.1:0", *served) as server:
+        manager, port = connect(server.address), server.address.rsplit(":", 1)[1]
+        manager.create("dict")["x"] = 1
+        server.process.kill()
+        server.process.wait()
+        fails(kin_manager.ManagerError, manager.counts)
+    with Server("127.0.0.1:" + port, *served) as server:  # another one at the same address is not taken for it
+        assert "another one is there now" in str(fails(kin_manager.ManagerError, manager.counts))
+        with connect(server.address) as again:
+            assert again.create("list", [7])[0] == 7
+
+
 def certificates_are_checked(address):
     """By TLS only."""
     stranger = {**options, "authority": options["authority"].replace("authority.pem", "stranger.pem")}
@@ -244,7 +409,9 @@ def certificates_are_checked(address):
 
 TESTS = [dicts_and_lists_are_used, objects_lie_in_objects, queues_and_locks_wait, dead_clients_give_back,
          own_types_are_called, batches_go_together, pools_run_registered_functions, threads_leave_no_connection,
-         stopped_servers_are_given_up, wrong_keys_are_refused, end_of_the_server_is_told]
+         stopped_servers_are_given_up, wrong_keys_are_refused, end_of_the_server_is_told, new_server_is_connected_to_anew,
+         references_of_garbage_are_given_back_between_calls]
+ONCE = [bad_answers_are_told, bad_handshakes_are_told]
 
 
 def run(number, test, server, way):
@@ -262,7 +429,7 @@ def run(number, test, server, way):
 
 def main():
     failed = number = 0
-    print(f"1..{3 * len(TESTS) + 1}")
+    print(f"1..{3 * len(TESTS) + 1 + len(ONCE)}")
     with tempfile.TemporaryDirectory(prefix="kin-tls-") as directory:
         certificates.make(directory, "IP:127.0.0.1,DNS:mill.example")
         for address, way in (("@kin-test-%d" % os.getpid(), "a Unix socket"), ("127.0.0.1:0", "TCP"), ("127.0.0.1:0", "TLS")):
@@ -270,7 +437,7 @@ def main():
                 served.append(directory)
                 options["authority"] = f"{directory}/authority.pem"
             with Server(address, *served) as server:
-                for test in TESTS + [certificates_are_checked] * (way == "TLS"):
+                for test in TESTS + (ONCE if way == "TCP" else [certificates_are_checked] if way == "TLS" else []):
                     number += 1
                     failed += not run(number, test, server, way)
     return 1 if failed else 0

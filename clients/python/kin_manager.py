@@ -22,6 +22,7 @@ Each thread has a connection of its own; locks belong to threads. All that this 
 at manager.close().
 """
 
+import collections
 import hmac
 import ipaddress
 import os
@@ -45,7 +46,8 @@ MESSAGE_LIMIT = 64 << 20
 GRACE = 5.0  # seconds that an answer may come later than the call's own timeout
 UNTIMED = object()
 
-NOT_FOUND, TIMED_OUT, DIED, CLOSED, OWNER_DIED = -19, -4, -13, -7, -21
+NOT_FOUND, TIMED_OUT, DIED, CLOSED, OWNER_DIED, MISMATCH = -19, -4, -13, -7, -21, -12
+NO_ANSWER = "the manager sent what is no answer"
 
 
 class ManagerError(Exception):
@@ -118,6 +120,7 @@ class _Connection:
         self.number = 0
         self.pid = os.getpid()
         self.under_way = False  # something was sent, and its answer has not come whole
+        self._begin(manager.connect_timeout)
         self.socket = _open_socket(manager.address, manager.connect_timeout)
         try:
             self._secure()
@@ -125,7 +128,7 @@ class _Connection:
         except ssl.SSLError as error:
             self.socket.close()
             trust = isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE" in (error.reason or "")
-            raise (AuthenticationError if trust else ManagerError)(-11 if trust else -12, f"TLS: {error}") from error
+            raise (AuthenticationError if trust else ManagerError)(-11 if trust else MISMATCH, f"TLS: {error}") from error
         except BaseException:
             self.socket.close()
             raise
@@ -142,10 +145,23 @@ class _Connection:
             raise AuthenticationError(-11, f'"{manager.address}" is beyond this machine, and TCP is not encrypted; '
                                       "give authority=, or insecure=True to allow that")
 
+    def _begin(self, limit):
+        self.deadline = None if limit is None else time.monotonic() + limit
+
+    def _time_left(self):
+        """For the next operation: a peer that sends byte after byte has no more time than one that sends none."""
+        if self.deadline is None:
+            return None
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("timed out")
+        return left
+
     def _receive(self, size):
         data = bytearray(size)
         view, at = memoryview(data), 0
         while at < size:
+            self.socket.settimeout(self._time_left())
             got = self.socket.recv_into(view[at:])
             if not got:
                 raise ManagerError(DIED, "the manager has ended, or closed the connection")
@@ -156,10 +172,10 @@ class _Connection:
         manager = self.manager
         server = self._receive(96)
         if server[:12] != MAGIC:
-            raise ManagerError(-12, "what listens there is no manager")
+            raise ManagerError(MISMATCH, "what listens there is no manager")
         self._check_verdict(server[14])
         if not server[12] <= VERSION <= server[13]:
-            raise ManagerError(-12, "the manager speaks another version of the protocol")
+            raise ManagerError(MISMATCH, "the manager speaks another version of the protocol")
         mine = MAGIC + bytes([VERSION, VERSION, 0, 0]) + manager.client_id + secrets.token_bytes(32)
         mine += _mac(manager.key, b"kin client", server, mine)
         self.socket.sendall(mine)
@@ -178,7 +194,7 @@ class _Connection:
             raise AuthenticationError(-11, "the manager has another key" if verdict == 1 else
                                       "after too many failures the manager lets nobody in from here for a minute")
         if verdict:
-            raise ManagerError(-12 if verdict == 2 else -8, "the manager speaks another version of the protocol"
+            raise ManagerError(MISMATCH if verdict == 2 else -8, "the manager speaks another version of the protocol"
                                if verdict == 2 else "the manager has as many connections as it may have")
 
     def frame(self, number, method, args):
@@ -188,28 +204,29 @@ class _Connection:
         return HEAD.pack(b"kM", VERSION, CALL, len(body), self.number, threading.get_ident()) + body
 
     @staticmethod
-    def read_head(data):
-        """Kind, size and number of an answer."""
+    def read_head(data, numbers):
+        """Kind, size and number of an answer, to one of those calls."""
         magic, version, kind, size, answered, _ = HEAD.unpack(data)
-        if magic != b"kM" or version != VERSION or size > MESSAGE_LIMIT:
-            raise ManagerError(-12, "the manager sent what is no answer")
+        if (magic != b"kM" or version != VERSION or kind not in (ANSWER, FAILURE) or size > MESSAGE_LIMIT
+                or answered not in numbers):
+            raise ManagerError(MISMATCH, NO_ANSWER)
         return kind, size, answered
 
     def read_answer(self, kind, body):
         if kind == ANSWER:
-            return self.manager.decode(body)
-        decoder = cbor2.CBORDecoder(_Bytes(body))
-        code, message, where, pid = (decoder.decode() for _ in range(4))
+            return self.manager.decode(body, 1)[0]
+        code, message, where, pid = self.manager.decode(body, 4)
+        if not (isinstance(code, int) and isinstance(message, str) and isinstance(where, str)):
+            raise ManagerError(MISMATCH, NO_ANSWER)
         raise KINDS.get(code, ManagerError)(code, message, where, pid)
 
     def call(self, number, method, args, limit):
         frame = self.frame(number, method, args)
         self.under_way = True
+        self._begin(limit)
         self.socket.settimeout(limit)
         self.socket.sendall(frame)
-        kind, size, answered = self.read_head(self._receive(HEAD.size))
-        if answered != self.number:
-            raise ManagerError(-12, "the manager sent what is no answer")
+        kind, size, _ = self.read_head(self._receive(HEAD.size), (self.number,))
         body = self._receive(size)
         self.under_way = False
         return self.read_answer(kind, body)
@@ -217,11 +234,12 @@ class _Connection:
     def exchange(self, frames, first, limit):
         """Send frames, numbered from `first`, and receive their answers at once: (kind, body) of each, in order."""
         data, sent, got, answers = b"".join(frames), 0, bytearray(), {}
-        deadline = None if limit is None else time.monotonic() + limit
+        awaited = set(range(first, first + len(frames)))
         self.under_way = True
+        self._begin(limit)
         self.socket.settimeout(0)
-        while len(answers) < len(frames):
-            left = None if deadline is None else max(0, deadline - time.monotonic())
+        while awaited:
+            left = self._time_left()
             pending = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
             readable, writable, _ = select.select(
                 [self.socket], [self.socket] * (sent < len(data)), [], 0 if pending else left)
@@ -239,9 +257,10 @@ class _Connection:
                 pass
             at = 0
             while len(got) - at >= HEAD.size:
-                kind, size, answered = self.read_head(got[at:at + HEAD.size])
+                kind, size, answered = self.read_head(got[at:at + HEAD.size], awaited)
                 if len(got) - at - HEAD.size < size:
                     break
+                awaited.remove(answered)
                 answers[answered] = (kind, bytes(got[at + HEAD.size:at + HEAD.size + size]))
                 at += HEAD.size + size
             del got[:at]
@@ -293,6 +312,7 @@ class Manager:
         self.client_id = secrets.token_bytes(16)
         self.local = threading.local()
         self.connections = weakref.WeakSet()  # one goes with its thread
+        self.dropped = collections.deque()  # references that nobody has any more
         self.lock = threading.Lock()
         self.pid = os.getpid()
         self.home = _Connection(self)  # keeps what this process holds, also while no thread is connected
@@ -312,8 +332,28 @@ class Manager:
         limit = self.call_limit if timeout is UNTIMED else None if timeout is None else timeout + GRACE
         return self._with_connection(lambda connection: connection.call(number, method, args, limit))
 
+    def drop(self, number):
+        """Give a reference back; after the call that this thread is in the middle of, as garbage may be collected anywhere."""
+        self.dropped.append(number)
+        self._give_back()
+
+    def _give_back(self):
+        while self.dropped and not getattr(self.local, "busy", False):
+            try:
+                number = self.dropped.popleft()
+                self._use(lambda connection, number=number: connection.call(0, "unrefer", (number,), self.call_limit))
+            except (IndexError, ManagerError):  # another thread took it; or the manager is gone, and with it the reference
+                pass
+
     def _with_connection(self, use):
+        try:
+            return self._use(use)
+        finally:
+            self._give_back()
+
+    def _use(self, use):
         connection = None
+        self.local.busy = True
         try:
             connection = self._connection()
             return use(connection)
@@ -324,6 +364,7 @@ class Manager:
                 raise
             raise ManagerError(DIED, f"the manager has ended, or closed the connection: {error}") from error
         finally:
+            self.local.busy = False
             if connection and connection.under_way:  # what comes by it now would be of a call that was given up
                 connection.socket.close()
                 self.local.connection = None
@@ -339,12 +380,22 @@ class Manager:
             raise TypeError(f"cannot send {value!r} to a manager")
         encoder.encode(cbor2.CBORTag(OBJECT_TAG, [self.server_id, value.number, value.type]))
 
-    def decode(self, data):
-        return cbor2.loads(data, tag_hook=self._decode_tag)
+    def decode(self, data, count):
+        """So many items, and nothing behind them."""
+        stream = _Bytes(data)
+        try:
+            decoder = cbor2.CBORDecoder(stream, tag_hook=self._decode_tag)
+            items = [decoder.decode() for _ in range(count)]
+        except Exception as error:  # whatever the decoder makes of bytes that are none
+            raise ManagerError(MISMATCH, NO_ANSWER) from error
+        if stream.at != len(data) or any(item is cbor2.break_marker for item in items):
+            raise ManagerError(MISMATCH, NO_ANSWER)
+        return items
 
     def _decode_tag(self, _decoder, tag):
-        if tag.tag == OBJECT_TAG and tag.value[0] == self.server_id:
-            return Token(self, *tag.value[1:])
+        value = tag.value
+        if tag.tag == OBJECT_TAG and isinstance(value, (list, tuple)) and len(value) == 3 and value[0] == self.server_id:
+            return Token(self, *value[1:])
         return tag
 
     def _proxy(self, token):
@@ -359,7 +410,7 @@ class Manager:
         if isinstance(token, bytes):
             server, number, _type = cbor2.loads(token)
             if server != self.server_id:
-                raise ManagerError(-12, "the object is of another manager")
+                raise ManagerError(MISMATCH, "the object is of another manager")
         else:
             number = token.number
         return self._proxy(self.call(0, "refer", number, hold))
@@ -464,7 +515,9 @@ class Proxy:
 
     def __del__(self):
         try:
-            self.release_reference()
+            if self.owner == os.getpid():
+                self.owner = None
+                self.manager.drop(self.number)
         except Exception:  # the manager is gone, and with it the reference
             pass
 
