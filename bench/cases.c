@@ -228,12 +228,15 @@ const struct bench_entry bench_entries[] = {
     {"manager-call-tcp", "manager-call-tcp", "manager-call-tcp", "kin", "run_kin", BENCH_MICROSECONDS, 0, 2000, 0, false},
     {"manager-call-tcp", "manager-call-tcp", "manager-call-tcp", "socket", "run_c", BENCH_MICROSECONDS, 0, 2000, 0, false},
     {"manager-call-tcp", "manager-call-tcp", "manager-call-tcp", "redis", "run_redis", BENCH_MICROSECONDS, 0, 2000, 0, false},
+    {"manager-call-tls", "manager-call-tls", "manager-call-tls", "kin", "run_kin", BENCH_MICROSECONDS, 0, 2000, 0, false},
+    {"manager-call-tls", "manager-call-tls", "manager-call-tls", "openssl", "run_openssl", BENCH_MICROSECONDS, 0, 2000, 0, false},
     {"manager-batch", "manager-batch", "manager-batch", "kin", "run_kin", BENCH_MICROSECONDS, 0, 20000, 0, false},
     {"manager-batch", "manager-batch", "manager-batch", "redis", "run_redis", BENCH_MICROSECONDS, 0, 20000, 0, false},
 
     {"dict-get-direct", "dict-get-direct", "dict-get-direct", "kin", "run_kin", BENCH_NANOSECONDS, 0, 500000, 0, false},
     {"dict-get-direct", "dict-get-direct", "dict-get-direct", "uthash", "run_uthash", BENCH_NANOSECONDS, 0, 500000, 0, false},
     {"dict-get-direct", "dict-get-direct", "dict-get-direct", "mp.Manager", "run_mp.py", BENCH_NANOSECONDS, 0, 500, 0, false},
+    {"dict-get-growing", "dict-get-growing", "dict-get-growing", "kin", "run_kin", BENCH_NANOSECONDS, 0, 200000, 0, false},
     {"dict-set-direct", "dict-set-direct", "dict-set-direct", "kin", "run_kin", BENCH_NANOSECONDS, 0, 500000, 0, false},
     {"dict-set-direct", "dict-set-direct", "dict-set-direct", "uthash", "run_uthash", BENCH_NANOSECONDS, 0, 500000, 0, false},
 };
@@ -354,6 +357,8 @@ const struct bench_target bench_targets[] = {
      false, 1.5},
     {"the same against Redis", "manager-call-unix", "kin", "manager-call-unix", "redis", false, 1},
     {"the same by TCP against Redis", "manager-call-tcp", "kin", "manager-call-tcp", "redis", false, 1},
+    {"a get by TLS against a bare round trip", "manager-call-tls", "kin", "manager-call-tls", "openssl",
+     false, 1.5},
     {"100 gets together against Redis", "manager-batch", "kin", "manager-batch", "redis", false, 1},
     {"a direct get against uthash's, in private memory", "dict-get-direct", "kin", "dict-get-direct",
      "uthash", false, 4},
@@ -427,6 +432,8 @@ const char *bench_title(const char *name)
                               "and back, which looks and sleeps in the same way)"},
         {"manager-call-unix", "the same by a Unix socket (socket: 32 bytes there and back)"},
         {"manager-call-tcp", "the same by TCP over the loopback"},
+        {"manager-call-tls", "the same by TLS 1.3, by key (openssl: 32 bytes there and back)"},
+        {"dict-get-growing", "the same while another process puts up to 400,000 more keys in"},
         {"dict-get-direct",
          "a get of a dict of 10,000 texts and numbers in shared memory\n"
          "  (uthash: in private memory, for one thread; mp.Manager: a dict of one key, asked of its server)"},

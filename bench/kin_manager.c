@@ -4,6 +4,7 @@
 
 #include <kin.h>
 
+#include <stdbool.h>
 #include <string.h>
 
 enum { BATCH = 100 };
@@ -13,21 +14,24 @@ static kin_manager *server, *manager;
 static kin_proxy *dict;
 static kin_batch *batch;
 
-static kin_manager *by_address(void)
+static kin_manager *by_address(bool tls)
 {
     return server ? kin_manager_connect(KIN_MANAGER_OPTIONS(.address = kin_manager_address(server),
-                                                            .key = key, .key_size = sizeof key))
+                                                            .key = key, .key_size = sizeof key,
+                                                            .tls = tls ? KIN_TLS_KEY : KIN_TLS_OFF))
                   : NULL;
 }
 
 void kin_manager_open(const char *who)
 {
-    bool tcp = !strcmp(bench_set, "manager-call-tcp");
+    bool tls = !strcmp(bench_set, "manager-call-tls");
+    bool tcp = tls || !strcmp(bench_set, "manager-call-tcp");
 
     (void)who;
-    server = kin_manager_start(
-        KIN_MANAGER_OPTIONS(.address = tcp ? "127.0.0.1:0" : NULL, .key = key, .key_size = sizeof key));
-    manager = !strcmp(bench_set, "manager-call-near") ? server : by_address();
+    server = kin_manager_start(KIN_MANAGER_OPTIONS(.address = tcp ? "127.0.0.1:0" : NULL, .key = key,
+                                                   .key_size = sizeof key,
+                                                   .tls = tls ? KIN_TLS_KEY : KIN_TLS_OFF));
+    manager = !strcmp(bench_set, "manager-call-near") ? server : by_address(tls);
     dict = manager ? kin_proxy_new(manager, "dict", NULL, 0) : NULL;
     batch = dict ? kin_batch_new(manager) : NULL;
     kin_any one = KIN_ANY(1);

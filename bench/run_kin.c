@@ -44,7 +44,7 @@ int main(int argc, char **argv)
         {"wake", "kin-signal", kin_sync_open, bench_sync_run, bench_sync_close},
         {"wake", "kin-event", kin_sync_open, bench_sync_run, bench_sync_close},
         {"manager-*", "kin", kin_manager_open, kin_manager_run, kin_manager_close},
-        {"dict-*", "kin", kin_dict_open, bench_dict_run, NULL},
+        {"dict-*", "kin", kin_dict_open, kin_dict_run, NULL},
         {"queue-give", "kin", kin_echo_open, kin_echo_run, kin_echo_close},
         {"queue-wake", "kin", kin_echo_open, kin_echo_run, kin_echo_close},
         {"pipe-*", "kin", kin_pipe_open, bench_stream_run, bench_stream_close},

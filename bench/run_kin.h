@@ -65,8 +65,9 @@ void kin_manager_open(const char *who);
 double kin_manager_run(const struct bench_request *request);
 void kin_manager_close(void);
 
-/* kin_dicts.c: dict-get-direct, dict-set-direct, with dicts.h */
+/* kin_dicts.c: dict-get-direct, dict-get-growing, dict-set-direct, with dicts.h */
 void kin_dict_open(const char *who);
+double kin_dict_run(const struct bench_request *request);
 
 /* kin_round_trip.c */
 void kin_round_trip_open(const char *who);
