@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,91 @@
 #include "pool/placement.h"
 
 #define TOP (test_time_left() - 0.5)
+
+/* ---- how many there are ----------------------------------------------------------------------- */
+
+static void be_bound_to_one_cpu(void)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+}
+
+static void cpus_are_those_of_the_affinity(void)
+{
+    cpu_set_t all;
+    ck_assert_int_eq(sched_getaffinity(0, sizeof all, &all), 0);
+    ck_assert_int_le(kin__os_cpu_count(), CPU_COUNT(&all));
+    be_bound_to_one_cpu();
+    ck_assert_int_eq(kin__os_cpu_count(), 1);
+    test_init();
+    ck_assert_int_eq(kin_cpu_count(), 1);
+    kin_pool *pool = kin_pool_new(NULL);
+    ck_assert_int_eq(kin_pool_workers(pool), 1);
+    kin_pool_free(pool);
+}
+
+static void write_under(const char *directory, const char *name, const char *text)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    for (char *slash = path; (slash = strchr(slash + 1, '/'));) {
+        *slash = '\0';
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+    FILE *file = fopen(path, "we");
+    ck_assert_msg(file != NULL, "%s", path);
+    fprintf(file, "%s\n", text);
+    fclose(file);
+}
+
+/* Of this process's cgroup, in its own view of the machine. False: it is in none of that version. */
+static bool set_quota(bool unified, const char *quota, const char *both)
+{
+    FILE *file = fopen("/proc/thread-self/cgroup", "re");
+    char line[400], directory[500];
+    bool found = false;
+    while (file && fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = '\0';
+        const char *path = strrchr(line, ':');
+        if (!path ||
+            !(unified ? strncmp(line, "0::", 3) == 0 : strstr(line, ":cpu:") || strstr(line, ":cpu,")))
+            continue;
+        found = true;
+        snprintf(directory, sizeof directory, "/sys/fs/cgroup%s%.390s", unified ? "" : "/cpu", path + 1);
+        if (unified)
+            write_under(directory, "cpu.max", both);
+        else
+            write_under(directory, "cpu.cfs_quota_us", quota);
+        if (!unified)
+            write_under(directory, "cpu.cfs_period_us", "100000");
+    }
+    if (file)
+        fclose(file);
+    return found;
+}
+
+static void cpus_are_bounded_by_the_cgroups_quota(void)
+{
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", "/sys/fs/cgroup", "tmpfs", 0, NULL) != 0)
+        test_skip("no file system may be mounted here");
+    int all = kin__os_cpu_count(), judged = 0;
+    for (int unified = 0; unified < 2; unified++) {
+        if (!set_quota(unified, "50000", "50000 100000"))
+            continue;
+        judged++;
+        ck_assert_int_eq(kin__os_cpu_count(), 1); /* half a CPU is one worker */
+        set_quota(unified, "150000", "150000 100000");
+        ck_assert_int_eq(kin__os_cpu_count(), all < 2 ? all : 2);
+        set_quota(unified, "-1", "max 100000");
+        ck_assert_int_eq(kin__os_cpu_count(), all);
+    }
+    if (!judged)
+        test_skip("this process is in no cgroup of CPUs");
+}
 
 /* ---- the order, on machines made of files ----------------------------------------------------- */
 
@@ -358,6 +444,8 @@ static void loaded_openmp_is_told(void)
 }
 
 static const struct test tests[] = {
+    {"cpus_are_those_of_the_affinity", cpus_are_those_of_the_affinity, 10, TEST_NOT_VALGRIND},
+    {"cpus_are_bounded_by_the_cgroups_quota", cpus_are_bounded_by_the_cgroups_quota, 5, 0},
     {"compact_fills_cores_then_caches_then_packages", compact_fills_cores_then_caches_then_packages, 5, 0},
     {"spread_goes_to_other_packages_first", spread_goes_to_other_packages_first, 5, 0},
     {"more_threads_than_cpus_go_round", more_threads_than_cpus_go_round, 5, 0},
