@@ -1,7 +1,7 @@
 /*
  * leave_test.c - a worker that leaves its seat, at every point where it may die: because the pool is to have fewer
  * (kin_pool_resize), for want of work (idle_time), or as its task is canceled, at every point of it. And a pool's maker, while it
- * resizes.
+ * resizes. And one that submits, and so wakes the other.
  *
  * Processes as in task_test.c: the tracer, the pool's owner, the victim, the other worker, the survivor. Who sleeps in a pool looks
  * by itself once a second whether it was called; here it does not, so that a call that is lost is one for good.
@@ -39,7 +39,14 @@
 /* What a test tries. */
 struct plan {
     const char *name;
-    enum { ASLEEP, IN_A_TASK, IN_A_MAP, IDLE, CANCELED } how; /* where it is told to go, or what makes it */
+    enum {
+        ASLEEP,
+        IN_A_TASK,
+        IN_A_MAP,
+        IDLE,
+        CANCELED,
+        SUBMITS
+    } how; /* where it is told to go, or what makes it */
 };
 
 struct scene {
@@ -52,7 +59,8 @@ struct scene {
     /* for one victim */
     _Atomic uint32_t gate, hold, standing, over;
     _Atomic uint32_t begun, finals;
-    uint64_t in;    /* the input of the victim's task */
+    int victim;     /* its seat */
+    uint64_t in;    /* the input of its task */
     double idle_at; /* not before that is it without work for long enough */
     bool submitted; /* by the others */
     char fault[240];
@@ -96,15 +104,9 @@ static bool goes(const struct plan *plan)
     return plan->how == ASLEEP || plan->how == IN_A_TASK || plan->how == IN_A_MAP;
 }
 
-/* The one with the highest number. */
-static int victim(void)
-{
-    return workers_of(&scene->plan) - 1;
-}
-
 static pid_t victim_pid(void)
 {
-    return scene->pids[victim()];
+    return scene->pids[scene->victim];
 }
 
 /* ---- in the workers -------------------------------------------------------------------------- */
@@ -121,29 +123,45 @@ static int meet(kin_task *task, const void *in, void *out)
     return 0;
 }
 
-/* The victim stands where the tracer wants to have it, the other at the gate. */
-static int stand(kin_task *task, const void *in, void *out)
-{
-    bool is_victim = kin_task_worker(task) == victim();
-    if (is_victim && atomic_load(&scene->hold)) {
-        scene->in = *(const uint64_t *)in;
-        atomic_store(&scene->standing, 1);
-        while (atomic_load(&scene->hold))
-            ;
-    } else if (!is_victim) {
-        atomic_fetch_add(&scene->begun, 1);
-        while (!atomic_load(&scene->gate))
-            usleep(50);
-    }
-    *(uint64_t *)out = *(const uint64_t *)in + 1;
-    return 0;
-}
-
 static int add_one(kin_task *task, const void *in, void *out)
 {
     (void)task;
     *(uint64_t *)out = *(const uint64_t *)in + 1;
     return 0;
+}
+
+static void stand_still(const uint64_t *in)
+{
+    scene->in = *in;
+    atomic_store(&scene->standing, 1);
+    while (atomic_load(&scene->hold))
+        ;
+}
+
+/* The victim stands where the tracer wants to have it, the other at the gate. */
+static int stand(kin_task *task, const void *in, void *out)
+{
+    bool is_victim = kin_task_worker(task) == scene->victim;
+    if (is_victim && atomic_load(&scene->hold)) {
+        stand_still(in);
+    } else if (!is_victim) {
+        atomic_fetch_add(&scene->begun, 1);
+        while (!atomic_load(&scene->gate))
+            usleep(50);
+    }
+    return add_one(task, in, out);
+}
+
+/* Whoever has it is the victim; the other sleeps, and is woken. */
+static int stand_and_submit(kin_task *task, const void *in, void *out)
+{
+    if (atomic_load(&scene->hold)) {
+        scene->victim = kin_task_worker(task);
+        stand_still(in);
+    }
+    return kin_pool_apply(scene->pool, add_one,
+                          KIN_APPLY_ARGS(.in = in, .in_size = sizeof(uint64_t), .out = out,
+                                         .out_size = sizeof(uint64_t), .retries = 3));
 }
 
 static void count_final(void *state)
@@ -286,6 +304,8 @@ static int own_pool(void *arg)
         if (order == 'h')
             for (int i = 0; i < 2; i++)
                 submit(&submitted, stand);
+        if (order == 'n')
+            submit(&submitted, stand_and_submit);
         if (order == 'x')
             cancel(&submitted);
         if (order == 'm')
@@ -296,6 +316,8 @@ static int own_pool(void *arg)
                 one_remains();
             submit(&submitted, add_one); /* it serves */
             collect(&submitted);
+            if (scene->plan.how == SUBMITS) /* nobody sleeps whom nobody knows to be asleep */
+                have_all_meet();
         }
         child_assert((order != 'w' && order != 'c') || write(pipes[1], &order, 1) == 1);
     }
@@ -332,19 +354,29 @@ static void arrange(void *arg)
 {
     (void)arg;
     scene->hold = 1;
+    scene->victim = workers_of(&scene->plan) - 1;
     have_workers();
+}
+
+static bool sleeps(int worker)
+{
+    return atomic_load(&scene->pool->sleepers[0]) >> worker & 1 && step_asleep(scene->pids[worker]);
 }
 
 static bool victim_sleeps(void)
 {
-    uint64_t bit = (uint64_t)1 << victim();
-    return atomic_load(&scene->pool->sleepers[0]) & bit && step_asleep(victim_pid());
+    return sleeps(scene->victim);
 }
 
 /* It in its task or item, the other in another. */
 static bool both_stand(void)
 {
     return atomic_load(&scene->standing) && atomic_load(&scene->begun);
+}
+
+static bool it_stands_and_the_other_sleeps(void)
+{
+    return atomic_load(&scene->standing) && sleeps(1 - scene->victim);
 }
 
 static bool is_to_go(void)
@@ -382,9 +414,17 @@ static bool start_victim(void *arg, struct step_victim *out)
     (void)arg;
     if (scene->plan.how == IDLE)
         return start_idle(out);
-    if (scene->plan.how != ASLEEP)
-        tell_owner(scene->plan.how == IN_A_MAP ? 'm' : 'h');
-    if (!until(scene->plan.how == ASLEEP ? victim_sleeps : both_stand) || !seize(out))
+    static const struct {
+        char order;
+        bool (*stands)(void);
+    } starts[] = {[ASLEEP] = {0, victim_sleeps},
+                  [IN_A_TASK] = {'h', both_stand},
+                  [IN_A_MAP] = {'m', both_stand},
+                  [CANCELED] = {'h', both_stand},
+                  [SUBMITS] = {'n', it_stands_and_the_other_sleeps}};
+    if (starts[scene->plan.how].order)
+        tell_owner(starts[scene->plan.how].order);
+    if (!until(starts[scene->plan.how].stands) || !seize(out))
         return false;
     if (goes(&scene->plan))
         atomic_store(&scene->resize_to, 1);
@@ -398,7 +438,7 @@ static bool victim_is_idle(void *arg)
 {
     (void)arg;
     const kin_pool *pool = scene->pool;
-    return scene->plan.how == CANCELED && !atomic_load(&pool->seats[victim()].task) &&
+    return !goes(&scene->plan) && scene->plan.how != IDLE && !atomic_load(&pool->seats[scene->victim].task) &&
            kin__lane_empty(&pool->lanes[KIN__NORMAL]);
 }
 
@@ -474,7 +514,7 @@ static void survive(struct plan plan)
     ck_assert_ptr_nonnull(owner);
     struct step_operation operation = {.name = plan.name,
                                        .world = scene,
-                                       .ends = plan.how != CANCELED,
+                                       .ends = goes(&plan) || plan.how == IDLE,
                                        .over = victim_is_idle,
                                        .arrange = arrange,
                                        .start = start_victim,
@@ -518,6 +558,11 @@ static void worker_without_work_leaves_its_seat(void)
 static void task_is_canceled_at_any_point(void)
 {
     survive((struct plan){.name = "finish a task that is canceled", .how = CANCELED});
+}
+
+static void worker_that_wakes_another_leaves_nobody_asleep(void)
+{
+    survive((struct plan){.name = "submit in a task, wake another", .how = SUBMITS});
 }
 
 /* ---- a maker that resizes --------------------------------------------------------------------- */
@@ -608,6 +653,8 @@ static const struct test tests[] = {
     {"worker_leaves_its_seat_in_the_middle_of_a_map", worker_leaves_its_seat_in_the_middle_of_a_map, 240, 0},
     {"worker_without_work_leaves_its_seat", worker_without_work_leaves_its_seat, 600, 0},
     {"task_is_canceled_at_any_point", task_is_canceled_at_any_point, 240, 0},
+    {"worker_that_wakes_another_leaves_nobody_asleep", worker_that_wakes_another_leaves_nobody_asleep, 240,
+     0},
     {"maker_gives_its_pool_more_workers", maker_gives_its_pool_more_workers, 240, 0},
     {"maker_gives_its_pool_fewer_workers", maker_gives_its_pool_fewer_workers, 240, 0},
 };
