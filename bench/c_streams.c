@@ -17,7 +17,7 @@ static int pipes[BENCH_MOST_SIDE][2];
 
 static int pipe_of(const struct bench_stream *stream, int index)
 {
-    return stream->size > PIPE_BUF ? index : 0;
+    return stream->size > PIPE_BUF || stream->to_all ? index : 0;
 }
 
 static void pipe_open(const struct bench_stream *stream)
@@ -26,6 +26,17 @@ static void pipe_open(const struct bench_stream *stream)
     for (int i = 0; i < BENCH_MOST_SIDE; i++)
         if (pipe(pipes[i]))
             bench_fail("no pipe: %s", strerror(errno));
+}
+
+static void write_whole(int fd, const char *message, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t written = write(fd, message + done, size - done);
+
+        if (written < 0)
+            bench_fail("no write: %s", strerror(errno));
+        done += (size_t)written;
+    }
 }
 
 static void pipe_produce(const struct bench_stream *stream, int index, uint64_t first, size_t count,
@@ -40,13 +51,7 @@ static void pipe_produce(const struct bench_stream *stream, int index, uint64_t 
         uint64_t number = first + i;
 
         memcpy(message, &number, sizeof number);
-        for (size_t done = 0; done < stream->size;) {
-            ssize_t written = write(fd, message + done, stream->size - done);
-
-            if (written < 0)
-                bench_fail("no write: %s", strerror(errno));
-            done += (size_t)written;
-        }
+        write_whole(fd, message, stream->size);
     }
 }
 
@@ -75,6 +80,31 @@ static uint64_t pipe_consume(const struct bench_stream *stream, int index, size_
 }
 
 static const struct bench_transport pipe_transport = {pipe_open, NULL, pipe_produce, pipe_consume, NULL};
+
+/* A broadcast: a pipe for each reader, and the writer writes to each. */
+static void pipe_to_all(const struct bench_stream *stream, int index, uint64_t first, size_t count, bool many)
+{
+    static char *message;
+
+    (void)index;
+    (void)many;
+    message = message ? message : bench_messages(stream, 1);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number = first + i;
+
+        memcpy(message, &number, sizeof number);
+        for (int k = 0; k < stream->consumers; k++)
+            write_whole(pipes[k][1], message, stream->size);
+    }
+}
+
+static const struct bench_transport all_pipes_transport = {pipe_open, NULL, pipe_to_all, pipe_consume, NULL};
+
+void c_broadcast_open(const char *who)
+{
+    (void)who;
+    bench_stream_open(&all_pipes_transport);
+}
 
 /* ---- mqueue: as deep as everybody may make them ---- */
 

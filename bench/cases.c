@@ -195,6 +195,14 @@ const struct bench_entry bench_entries[] = {
     {"queue-2-2-1mib", "queue-2-2-1mib", "queue-2-2-1mib", "pipe", "run_c", BENCH_MESSAGES, 0, 0, 0, false},
     {"queue-2-2-1mib", "queue-2-2-1mib", "queue-2-2-1mib", "mp.Queue", "run_mp.py", BENCH_MESSAGES, 0, 0, 0, false},
 
+    {"broadcast-1-2-64", "broadcast-1-2-64", "broadcast-1-2-64", "kin", "run_kin", BENCH_MESSAGES, 0, 0, 0, false},
+    {"broadcast-1-2-64", "broadcast-1-2-64", "broadcast-1-2-64", "zmq", "run_zmq", BENCH_MESSAGES, 0, 0, 0, false},
+    {"broadcast-1-2-64", "broadcast-1-2-64", "broadcast-1-2-64", "pipe", "run_c", BENCH_MESSAGES, 0, 0, 0, false},
+
+    {"broadcast-1-2-1mib", "broadcast-1-2-1mib", "broadcast-1-2-1mib", "kin", "run_kin", BENCH_MESSAGES, 0, 0, 0, false},
+    {"broadcast-1-2-1mib", "broadcast-1-2-1mib", "broadcast-1-2-1mib", "zmq", "run_zmq", BENCH_MESSAGES, 0, 0, 0, false},
+    {"broadcast-1-2-1mib", "broadcast-1-2-1mib", "broadcast-1-2-1mib", "pipe", "run_c", BENCH_MESSAGES, 0, 0, 0, false},
+
     {"pipe-1-1-8", "pipe-1-1-8", "pipe-1-1-8", "kin", "run_kin", BENCH_MESSAGES, 0, 0, 0, false},
     {"pipe-1-1-8", "pipe-1-1-8", "pipe-1-1-8", "kin-stream", "run_kin", BENCH_MESSAGES, 0, 0, 0, false},
     {"pipe-1-1-8", "pipe-1-1-8", "pipe-1-1-8", "socketpair", "run_c", BENCH_MESSAGES, 0, 0, 0, false},
@@ -291,6 +299,9 @@ const struct bench_target bench_targets[] = {
     {"8 bytes, one at a time, against nng's", "queue-1-1-8", "kin", "queue-1-1-8", "nng", true, 3},
     {"8 bytes, one at a time, against Python's Queue", "queue-1-1-8", "kin", "queue-1-1-8", "mp.Queue", true,
      60},
+    {"64 bytes to two readers, against zmq's", "broadcast-1-2-64", "kin", "broadcast-1-2-64", "zmq", true, 3},
+    {"64 bytes to two readers, against pipes", "broadcast-1-2-64", "kin", "broadcast-1-2-64", "pipe", true,
+     3},
     {"8 bytes by a pipe, against bare packets", "pipe-1-1-8", "kin", "pipe-1-1-8", "socketpair", true, 0.75},
     {"1 MiB by a pipe, against pipe(2)", "pipe-1-1-1mib", "kin", "pipe-1-1-1mib", "pipe", true, 1.5},
     {"8 bytes by a pipe, against Python's Pipe", "pipe-1-1-8", "kin", "pipe-1-1-8", "mp.Pipe", true, 3},

@@ -1,4 +1,4 @@
-/* kin_streams.c - messages through a kin_queue, one at a time and many; blocks handed over; a sleeper woken. */
+/* kin_streams.c - messages through a kin_queue, one at a time and many, and through a kin_broadcast; blocks handed over; a sleeper woken. */
 #include "run_kin.h"
 #include "streams.h"
 #include "work.h"
@@ -76,6 +76,75 @@ void kin_stream_open(const char *who)
 {
     (void)who;
     bench_stream_open(&kin_transport);
+}
+
+/* ---- broadcast ------------------------------------------------------------------------------- */
+
+static kin_broadcast *broadcast;
+static kin_reader *reader;
+
+static void open_broadcast(const struct bench_stream *stream)
+{
+    broadcast = kin_broadcast_new(KIN_BROADCAST_OPTIONS(.capacity = stream->depth * stream->size));
+    if (!broadcast)
+        bench_fail("%s", kin_error_message());
+}
+
+static void join_broadcast(const struct bench_stream *stream, bool producer, int index)
+{
+    (void)stream;
+    (void)index;
+    if (!producer && !(reader = kin_broadcast_join(broadcast, KIN_FOREVER)))
+        bench_fail("%s", kin_error_message());
+}
+
+static void write_all(const struct bench_stream *stream, int index, uint64_t first, size_t count, bool many)
+{
+    static char *message;
+
+    (void)index;
+    (void)many;
+    message = message ? message : bench_messages(stream, 1);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number = first + i;
+
+        memcpy(message, &number, sizeof number);
+        check(kin_broadcast_write(broadcast, message, stream->size, KIN_FOREVER));
+    }
+}
+
+static uint64_t read_all(const struct bench_stream *stream, int index, size_t count, bool many)
+{
+    static char *message;
+    uint64_t sum = 0;
+
+    (void)index;
+    (void)many;
+    message = message ? message : bench_messages(stream, 1);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number;
+
+        check(kin_reader_read(reader, message, stream->size, NULL, KIN_FOREVER));
+        memcpy(&number, message, sizeof number);
+        sum += number;
+    }
+    return sum;
+}
+
+/* Its readers and its writer have been killed. */
+static void close_broadcast(const struct bench_stream *stream)
+{
+    (void)stream;
+    kin_broadcast_free(broadcast);
+}
+
+static const struct bench_transport broadcast_transport = {open_broadcast, join_broadcast, write_all,
+                                                           read_all, close_broadcast};
+
+void kin_broadcast_open(const char *who)
+{
+    (void)who;
+    bench_stream_open(&broadcast_transport);
 }
 
 /* ---- queue-give, queue-wake: to another process and back ------------------------------------- */

@@ -62,6 +62,7 @@ int main(int argc, char **argv)
         {"pipe-*", "socketpair", c_pipe_open, bench_stream_run, bench_stream_close},
         {"pipe-*", "pipe", c_pipe_open, bench_stream_run, bench_stream_close},
         {"queue-*", "pipe", c_stream_open, bench_stream_run, bench_stream_close},
+        {"broadcast-*", "pipe", c_broadcast_open, bench_stream_run, bench_stream_close},
         {"queue-*", "mqueue", c_stream_open, bench_stream_run, bench_stream_close},
         {"queue-*", "ring", c_stream_open, bench_stream_run, bench_stream_close},
         {"lock-*", "pthread-robust", c_sync_open, bench_sync_run, bench_sync_close},

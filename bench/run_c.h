@@ -26,6 +26,7 @@ void one_process_close(void);
 
 /* c_streams.c: the queue cases, with streams.h */
 void c_stream_open(const char *who);
+void c_broadcast_open(const char *who); /* the broadcast cases */
 
 /* c_pipes.c: the pipe cases, with streams.h */
 void c_pipe_open(const char *who);

@@ -50,6 +50,7 @@ int main(int argc, char **argv)
         {"pipe-*", "kin", kin_pipe_open, bench_stream_run, bench_stream_close},
         {"pipe-*", "kin-stream", kin_pipe_open, bench_stream_run, bench_stream_close},
         {"queue-*", "kin", kin_stream_open, bench_stream_run, bench_stream_close},
+        {"broadcast-*", "kin", kin_broadcast_open, bench_stream_run, bench_stream_close},
     };
 
     if (kin_init(&argc, &argv)) {

@@ -50,6 +50,7 @@ double kin_recovery_run(const struct bench_request *request);
 
 /* kin_streams.c: the queue cases (with streams.h); queue-give, queue-wake */
 void kin_stream_open(const char *who);
+void kin_broadcast_open(const char *who); /* the broadcast cases */
 
 /* kin_pipes.c: the pipe cases, with streams.h */
 void kin_pipe_open(const char *who);

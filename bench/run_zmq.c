@@ -1,4 +1,7 @@
-/* run_zmq.c - messages over ZeroMQ, ipc: a PULL socket for each consumer, a PUSH socket of each producer to each. */
+/*
+ * run_zmq.c - messages over ZeroMQ, ipc: a PULL socket for each consumer, a PUSH socket of each producer to each; and broadcasts: an XPUB
+ * socket of the writer, which waits for slow readers, a SUB socket of each reader.
+ */
 #include "streams.h"
 
 #include <stdio.h>
@@ -90,6 +93,58 @@ static uint64_t consume(const struct bench_stream *stream, int index, size_t cou
 }
 
 static const struct bench_transport transport = {open_nothing, begin, produce, consume, NULL};
+
+/* ---- broadcasts ------------------------------------------------------------------------------ */
+
+/* Who subscribes late misses what was sent before: so the writer waits for the readers' subscriptions, one message each. */
+static void begin_broadcast(const struct bench_stream *stream, bool producer, int index)
+{
+    void *context = zmq_ctx_new();
+    int depth = (int)stream->depth, wait = 1;
+    char name[96], subscription[8];
+
+    (void)index;
+    name_of(name, 0);
+    sockets[0] = zmq_socket(context, producer ? ZMQ_XPUB : ZMQ_SUB);
+    if (!sockets[0])
+        bench_fail("ZeroMQ: %s", zmq_strerror(zmq_errno()));
+    check(zmq_setsockopt(sockets[0], producer ? ZMQ_SNDHWM : ZMQ_RCVHWM, &depth, sizeof depth));
+    if (!producer) {
+        check(zmq_setsockopt(sockets[0], ZMQ_SUBSCRIBE, "", 0));
+        check(zmq_connect(sockets[0], name));
+        return;
+    }
+    check(zmq_setsockopt(sockets[0], ZMQ_XPUB_NODROP, &wait, sizeof wait));
+    check(zmq_setsockopt(sockets[0], ZMQ_XPUB_VERBOSE, &wait,
+                         sizeof wait)); /* each reader's, though they are the same */
+    check(zmq_bind(sockets[0], name));
+    for (int i = 0; i < stream->consumers; i++)
+        check(zmq_recv(sockets[0], subscription, sizeof subscription, 0));
+}
+
+static void write_all(const struct bench_stream *stream, int index, uint64_t first, size_t count, bool many)
+{
+    static char *message;
+
+    (void)index;
+    (void)many;
+    message = message ? message : bench_messages(stream, 1);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number = first + i;
+
+        memcpy(message, &number, sizeof number);
+        check(zmq_send(sockets[0], message, stream->size, 0));
+    }
+}
+
+static const struct bench_transport broadcasts = {open_nothing, begin_broadcast, write_all, consume, NULL};
+
+static void open_broadcast(const char *who)
+{
+    (void)who;
+    bench_stream_open(&broadcasts);
+}
+
 static void open_stream(const char *who)
 {
     (void)who;
@@ -98,8 +153,10 @@ static void open_stream(const char *who)
 
 int main(int argc, char **argv)
 {
-    static const struct bench_contestant contestant = {"queue-*", "zmq", open_stream, bench_stream_run,
-                                                       bench_stream_close};
+    static const struct bench_contestant contestants[] = {
+        {"queue-*", "zmq", open_stream, bench_stream_run, bench_stream_close},
+        {"broadcast-*", "zmq", open_broadcast, bench_stream_run, bench_stream_close},
+    };
 
-    return bench_serve(argc, argv, &contestant, 1);
+    return bench_serve(argc, argv, contestants, sizeof contestants / sizeof *contestants);
 }

@@ -20,7 +20,7 @@ enum { MOST = 2 * BENCH_MOST_SIDE };
 /* What the runner tells its processes, in memory that all share. */
 struct control {
     _Atomic uint32_t round;
-    _Atomic uint32_t running;
+    _Atomic uint32_t running; /* processes that are not done; before the first round: that are not ready */
     size_t each_sends;
     size_t each_gets;
     bool many;
@@ -71,7 +71,14 @@ static void parse(const char *set)
         stream.producers > BENCH_MOST_SIDE || stream.consumers > BENCH_MOST_SIDE)
         bench_fail("not understood: %s", set);
     stream.size = (size_t)size << (!strcmp(unit, "kib") ? 10 : !strcmp(unit, "mib") ? 20 : 0);
+    stream.to_all = !strncmp(set, "broadcast-", strlen("broadcast-"));
     stream.depth = stream.size > 65536 ? 16 : 1024;
+}
+
+static void be_done(void)
+{
+    if (atomic_fetch_sub(&control->running, 1) == 1)
+        wake(&control->running);
 }
 
 static _Noreturn void serve(int index)
@@ -82,6 +89,7 @@ static _Noreturn void serve(int index)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (transport->begin)
         transport->begin(&stream, producer, number);
+    be_done();
     for (uint32_t round = 0;; round++) {
         while (atomic_load(&control->round) == round)
             sleep_at(&control->round, round);
@@ -91,26 +99,7 @@ static _Noreturn void serve(int index)
         else
             control->sums[number] = transport->consume(&stream, number, control->each_gets, control->many);
         control->ends[index] = bench_now();
-        if (atomic_fetch_sub(&control->running, 1) == 1)
-            wake(&control->running);
-    }
-}
-
-void bench_stream_open(const struct bench_transport *of)
-{
-    transport = of;
-    parse(bench_set);
-    control = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (control == MAP_FAILED)
-        bench_fail("no memory");
-    control->runner = getpid();
-    transport->open(&stream);
-    for (int i = 0; i < stream.producers + stream.consumers; i++) {
-        pids[i] = fork();
-        if (pids[i] < 0)
-            bench_fail("no fork");
-        if (pids[i] == 0)
-            serve(i);
+        be_done();
     }
 }
 
@@ -126,6 +115,26 @@ static void await_processes(void)
     }
 }
 
+void bench_stream_open(const struct bench_transport *of)
+{
+    transport = of;
+    parse(bench_set);
+    control = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (control == MAP_FAILED)
+        bench_fail("no memory");
+    control->runner = getpid();
+    atomic_store(&control->running, (uint32_t)(stream.producers + stream.consumers));
+    transport->open(&stream);
+    for (int i = 0; i < stream.producers + stream.consumers; i++) {
+        pids[i] = fork();
+        if (pids[i] < 0)
+            bench_fail("no fork");
+        if (pids[i] == 0)
+            serve(i);
+    }
+    await_processes();
+}
+
 double bench_stream_run(const struct bench_request *request)
 {
     size_t sides = (size_t)stream.producers * (size_t)stream.consumers;
@@ -135,7 +144,7 @@ double bench_stream_run(const struct bench_request *request)
     double start, end = 0;
 
     control->each_sends = count / (size_t)stream.producers;
-    control->each_gets = count / (size_t)stream.consumers;
+    control->each_gets = stream.to_all ? count : count / (size_t)stream.consumers;
     control->many = strstr(request->name, "-many-") != NULL;
     atomic_store(&control->running, (uint32_t)processes);
     start = bench_now();
@@ -146,7 +155,7 @@ double bench_stream_run(const struct bench_request *request)
         end = control->ends[i] > end ? control->ends[i] : end;
     for (int i = 0; i < stream.consumers; i++)
         sum += control->sums[i];
-    if (sum != (uint64_t)count * (count - 1) / 2)
+    if (sum != (uint64_t)count * (count - 1) / 2 * (stream.to_all ? (unsigned)stream.consumers : 1))
         bench_fail("messages were lost, or came twice");
     return (end - start) * (double)wanted / (double)count;
 }

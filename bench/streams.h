@@ -1,6 +1,6 @@
 /*
- * streams.h - messages from producers to consumers, over any transport: the cases queue-P-C-SIZE, queue-many-P-C-SIZE
- * and pipe-P-C-SIZE.
+ * streams.h - messages from producers to consumers, over any transport: the cases queue-P-C-SIZE, queue-many-P-C-SIZE,
+ * pipe-P-C-SIZE, and broadcast-1-C-SIZE, where each consumer gets each message (told is how many were sent).
  *
  * A runner has a process for each producer and each consumer, started before anything is measured; placed by the kernel. A run
  * is timed from its start to the last process's end. Each message is written by its producer (its first word is its
@@ -22,6 +22,7 @@ struct bench_stream {
     int producers;
     int consumers;
     size_t depth; /* messages that a bounded transport has room for */
+    bool to_all;  /* each consumer gets each message */
 };
 
 struct bench_transport {
