@@ -200,11 +200,9 @@ void kin__guardian_late(void)
 /* Who stops the guardian holds the mutex while it waits for it: so never wait for the mutex without end. */
 static bool lock_unless_stopping(void)
 {
-    while (!atomic_load(&stopping)) {
-        struct timespec until = kin__os_moment_in(LOCK_PERIOD_NS);
-        if (pthread_mutex_clocklock(&mutex, CLOCK_MONOTONIC, &until) == 0)
+    while (!atomic_load(&stopping))
+        if (kin__os_mutex_lock_for(&mutex, LOCK_PERIOD_NS) == 0)
             return true;
-    }
     return false;
 }
 

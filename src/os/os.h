@@ -78,6 +78,9 @@ int kin__os_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg);
 /* The same for one that runs the user's code: signals of its faults reach it. */
 int kin__os_user_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg);
 
+/* Lock a mutex within so many nanoseconds, by CLOCK_MONOTONIC: as pthread_mutex_clocklock(3). */
+int kin__os_mutex_lock_for(pthread_mutex_t *mutex, uint64_t ns);
+
 /* ---- futex.c ------------------------------------------------------------------------------- */
 
 /* System calls that this process has made to sleep, to wake others, and for fences on all CPUs: so that a test can tell that

@@ -12,6 +12,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 /* AddressSanitizer's and LeakSanitizer's runtimes have it; it is public, in sanitizer/lsan_interface.h. */
 void __lsan_do_leak_check(void) __attribute__((weak));
@@ -41,6 +42,23 @@ static int begin_and_wait(pthread_t *thread, void *(*run)(void *arg), void *arg)
     while (!error && !atomic_load_explicit(&beginning.begun, memory_order_acquire))
         kin__os_futex_wait(&beginning.begun, 0, INFINITY);
     return error;
+}
+
+int kin__os_mutex_lock_for(pthread_mutex_t *mutex, uint64_t ns)
+{
+#if defined(__SANITIZE_THREAD__)
+    /* gcc's ThreadSanitizer has no interceptor for pthread_mutex_clocklock (gcc 12, libsanitizer/tsan/tsan_interceptors_posix.cpp): it
+     * takes the mutex for free, and its unlock for a fault. It has one for pthread_mutex_timedlock, which counts on CLOCK_REALTIME. */
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    ns += (uint64_t)until.tv_nsec;
+    until.tv_sec += (time_t)(ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    return pthread_mutex_timedlock(mutex, &until);
+#else
+    struct timespec until = kin__os_moment_in(ns);
+    return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until);
+#endif
 }
 
 static int start_blocking(const sigset_t *blocked, pthread_t *thread, void *(*run)(void *arg), void *arg)

@@ -333,8 +333,8 @@ static int lock_until(struct kin__local *local, double deadline)
 {
     for (;;) {
         double left = kin__os_left(deadline);
-        struct timespec soon = kin__os_moment_in((uint64_t)((left < LOCK_PERIOD ? left : LOCK_PERIOD) * 1e9));
-        int error = pthread_mutex_clocklock(&local->mutex, CLOCK_MONOTONIC, &soon);
+        int error = kin__os_mutex_lock_for(&local->mutex,
+                                           (uint64_t)((left < LOCK_PERIOD ? left : LOCK_PERIOD) * 1e9));
         if (!error)
             return 0;
         if (error == EDEADLK)

@@ -128,11 +128,10 @@ bool kin__handle_lock(struct kin__handle *handle, unsigned which, double deadlin
     pthread_mutex_t *lock = &handle->locks[which];
     if (pthread_mutex_trylock(lock) == 0)
         return true;
-    if (deadline > INT32_MAX) /* beyond what a time_t has room for, perhaps; some 60 years */
+    double left = kin__os_left(deadline);
+    if (left > INT32_MAX) /* beyond what a time_t has room for, perhaps; some 60 years */
         return pthread_mutex_lock(lock) == 0;
-    struct timespec until = {.tv_sec = (time_t)deadline};
-    until.tv_nsec = (long)((deadline - (double)until.tv_sec) * 1e9);
-    return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until) == 0;
+    return kin__os_mutex_lock_for(lock, (uint64_t)(left * 1e9)) == 0;
 }
 
 int kin__handle_free(void *pointer, const char *what, int *fd)
