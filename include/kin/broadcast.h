@@ -14,7 +14,7 @@
  * Writer    The member that writes first, or that kin_broadcast_set_writer names. For others a write is KIN_EPERM.
  * Death     A reader that dies, at any instruction, has left: it keeps nobody waiting and nothing of the heap. When the
  *           writer dies, or closes the broadcast, readers get what was written, whole, and then KIN_ECLOSED. A member that
- *           is stopped (SIGSTOP) in the middle of a write or a join delays others that write or join until their
+ *           is stopped (SIGSTOP) in the middle of a write or a join, or in the heap, delays others that write or join until their
  *           timeouts, kin_broadcast_close for 10 s (KIN_ETIMEDOUT); a stopped reader is a slow one.
  * Sealed    In a sealed process (kin/process.h) all is KIN_EPERM, but for kin_broadcast_readers and kin_reader_lost.
  * Threads   Any thread of any member may call anything at any time, but kin_broadcast_free; and a reader is used

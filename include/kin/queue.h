@@ -16,8 +16,10 @@
  * Death     A member may be killed at any instruction of any call: nobody hangs, nothing is torn, no message is got
  *           twice. A message is lost only in the hands of who died while it got it; one that was being put is in
  *           the queue whole, or not at all. Messages in the queue stay when their producer dies. A member that is
- *           stopped (SIGSTOP) in the middle of a put or get delays others until their timeouts, by 0.1 s at least. Calls
- *           that take no timeout wait for it for 10 s, then they say KIN_ETIMEDOUT, and have done nothing.
+ *           stopped (SIGSTOP) in the middle of a put or get, or in the heap, delays others until their timeouts, by 0.1 s at
+ *           least. Calls that take no timeout wait for it for 10 s, then they say KIN_ETIMEDOUT, and have done nothing.
+ * Taken     A block that was taken is like one of kin_malloc: it belongs to the family, and stays in the heap if its taker dies
+ *           before it has freed it. Where consumers may die, give arenas: they go with their taker.
  * Sealed    A sealed process (kin/process.h) can ask how a queue is; all other calls are KIN_EPERM.
  * Signals   A handler that runs meanwhile does not end a wait.
  * Threads   Any thread of any member may call anything at any time, but for kin_queue_free.
@@ -85,7 +87,8 @@ KIN_API int kin_queue_get_many(kin_queue *queue, void *messages, size_t size, si
 
 /*
  * Hand a block of the heap over: `size` says how many bytes of it are the message. From then on it is the queue's, then its
- * taker's. If it fails the block is still the caller's. KIN_ENOTSHARED: it is no memory of the heap.
+ * taker's. If it fails the block is still the caller's. KIN_ENOTSHARED: it is no memory of the heap. An object of kin (a queue, a lock)
+ * is no block: put its pointer, as bytes. That is not looked for, as its first bytes could be any program's data.
  */
 KIN_API int kin_queue_give(kin_queue *queue, void *block, size_t size, double timeout) KIN_CHECKED;
 

@@ -9,6 +9,7 @@
 #include "family/sealed.h"
 #include "family/span.h"
 #include "kin/heap.h"
+#include "os/os.h"
 
 #include <string.h>
 
@@ -22,30 +23,45 @@ int kin__heap_format(void)
 
 /* ---- allocating ------------------------------------------------------------------------------ */
 
-static void *malloc_large(struct kin__thread *thread, size_t size, size_t alignment, enum kin__intent then,
-                          bool *zero)
+/* Units for a large block, as a run with memory that the thread's intent names; 0: the record is set. */
+static uint32_t acquire_large(struct kin__thread *thread, size_t size, size_t alignment, uint32_t *length,
+                              bool *zero, double deadline)
 {
     if (size > kin__region->size) {
         kin__fail(KIN_ENOMEM, "cannot allocate %zu bytes of shared memory: the region has %zu", size,
                   (size_t)kin__region->size);
-        return NULL;
+        return 0;
     }
-    uint32_t length = (uint32_t)((size + KIN__UNIT - 1) >> KIN__UNIT_BITS);
+    *length = (uint32_t)((size + KIN__UNIT - 1) >> KIN__UNIT_BITS);
     uint32_t apart = alignment > KIN__UNIT ? (uint32_t)(alignment >> KIN__UNIT_BITS) : 1;
-    if (kin__thread_may_have(thread, (size_t)length << KIN__UNIT_BITS))
-        return NULL;
-    uint32_t unit = kin__run_acquire(thread, length, apart, size, zero);
-    if (!unit)
-        return NULL;
+    if (kin__thread_may_have(thread, (size_t)*length << KIN__UNIT_BITS))
+        return 0;
+    return kin__run_acquire_until(thread, *length, apart, size, zero, deadline);
+}
+
+/* In a transaction. */
+static void make_large(struct kin__thread *thread, uint32_t unit, uint32_t length)
+{
     struct kin__heap *heap = kin__heap();
-    char *block = kin__unit_address(unit);
-    kin__journal_begin();
     kin__journal_set32(&kin__unit_at(unit)->kind, KIN__UNIT_LARGE);
     kin__journal_set32(&heap->large, heap->large + 1);
     kin__journal_set32(&heap->large_units, heap->large_units + length);
+    thread->charged += (int64_t)length << KIN__UNIT_BITS;
+}
+
+static void *malloc_large(struct kin__thread *thread, size_t size, size_t alignment, enum kin__intent then,
+                          bool *zero)
+{
+    if (thread->late)
+        (void)kin__heap_reach(0);
+    uint32_t length, unit = acquire_large(thread, size, alignment, &length, zero, KIN_FOREVER);
+    if (!unit)
+        return NULL;
+    char *block = kin__unit_address(unit);
+    kin__journal_begin();
+    make_large(thread, unit, length);
     kin__journal_set(&thread->intent, (uint64_t)(uintptr_t)block | then);
     kin__journal_end();
-    thread->charged += (int64_t)length << KIN__UNIT_BITS;
     return block;
 }
 
@@ -172,6 +188,111 @@ static bool free_large(struct kin__thread *thread, uint32_t unit)
     if (kin__units_excess())
         kin__run_trim_excess(thread);
     return given;
+}
+
+/* ---- with a deadline -------------------------------------------------------------------------- */
+
+#define SOON \
+    0.01 /* seconds: what is held for some hundred nanoseconds is free by then, or its owner is stopped */
+#define ADDRESS(word) ((word) & ~(uint64_t)KIN__INTENT_MASK)
+
+int kin__heap_stopped(void)
+{
+    return kin__fail(KIN_ETIMEDOUT, "the shared heap was in use by another process all the while (stopped?)");
+}
+
+/* In a transaction, which ends in it. */
+static void give_late_back(struct kin__thread *thread)
+{
+    uint64_t late = thread->late;
+    bool run = (late & KIN__INTENT_MASK) == KIN__INTENT_RUN;
+    if (run)
+        kin__journal_set(&thread->intent, late);
+    else if (late)
+        give_large(thread, kin__spot_of((void *)(uintptr_t)ADDRESS(late)).unit);
+    kin__journal_set(&thread->late, 0);
+    kin__journal_end();
+    if (run)
+        kin__run_drop(thread);
+}
+
+/* Named by `late` before it is no more by what named it so far: recovery knows that they are one. */
+static void be_late(struct kin__thread *thread, uint64_t address, enum kin__intent what)
+{
+    kin__poke(&thread->late, address | what);
+    kin__crash_fence();
+}
+
+/* There is room for one late thing only. */
+static bool begin_soon(const struct kin__thread *thread)
+{
+    return kin__journal_begin_until(thread->late ? KIN_FOREVER : kin__os_deadline(SOON));
+}
+
+bool kin__heap_reach(double deadline)
+{
+    if (!kin__journal_begin_until(deadline))
+        return false;
+    give_late_back(kin__thread_mine);
+    return true;
+}
+
+void *kin__heap_make(size_t size, double deadline)
+{
+    struct kin__thread *thread = kin__thread_self();
+    uint32_t length;
+    bool zero;
+    if (!thread)
+        return NULL;
+    if (thread->late && !kin__heap_reach(deadline)) {
+        kin__heap_stopped();
+        return NULL;
+    }
+    uint32_t unit = acquire_large(thread, size, 16, &length, &zero, deadline);
+    if (!unit)
+        return NULL;
+    uint64_t block = (uint64_t)(uintptr_t)kin__unit_address(unit);
+    if (!kin__journal_begin_until(deadline)) {
+        be_late(thread, block, KIN__INTENT_RUN);
+        kin__intend(thread, KIN__INTENT_NONE, NULL);
+        kin__heap_stopped();
+        return NULL;
+    }
+    make_large(thread, unit, length);
+    kin__journal_set(&thread->moved, block);
+    kin__journal_set(&thread->intent, 0);
+    kin__journal_end();
+    return (void *)(uintptr_t)block;
+}
+
+void kin__heap_unmake(void)
+{
+    struct kin__thread *thread = kin__thread_mine;
+    if (!begin_soon(thread)) {
+        be_late(thread, thread->moved, KIN__INTENT_LARGE);
+        kin__poke(&thread->moved, 0);
+        return;
+    }
+    give_large(thread, kin__spot_of((void *)(uintptr_t)thread->moved).unit);
+    kin__journal_set(&thread->moved, 0);
+    kin__journal_end();
+    if (kin__units_excess())
+        kin__run_trim_excess(thread);
+}
+
+void kin__heap_drop_soon(void *block)
+{
+    struct kin__thread *thread = kin__thread_mine;
+    if (!begin_soon(thread)) {
+        be_late(thread, (uint64_t)(uintptr_t)block, KIN__INTENT_LARGE);
+        kin__heap_close();
+        return;
+    }
+    give_large(thread, kin__spot_of(block).unit);
+    kin__journal_set(&thread->intent, 0);
+    kin__journal_end();
+    if (kin__units_excess())
+        kin__run_trim_excess(thread);
 }
 
 static void refuse(const void *block, enum kin__spot_kind kind)
@@ -365,10 +486,20 @@ static void forget_intent_for_moved(struct kin__thread *thread)
         kin__intend(thread, KIN__INTENT_NONE, NULL);
 }
 
+/* What is late has one name, and so it is given back once. */
+static void forget_others_for_late(struct kin__thread *thread)
+{
+    if (thread->late && thread->moved == ADDRESS(thread->late))
+        kin__poke(&thread->moved, 0);
+    if (thread->late && ADDRESS(thread->intent) == ADDRESS(thread->late))
+        kin__intend(thread, KIN__INTENT_NONE, NULL);
+}
+
 void kin__heap_finish(struct kin__thread *thread)
 {
     kin__journal_begin(); /* its last transaction is undone, if it was not true yet: that may concern the intent */
     kin__journal_end();
+    forget_others_for_late(thread);
     forget_intent_for_moved(thread);
     const void *block = (void *)(uintptr_t)(thread->intent & ~(uint64_t)KIN__INTENT_MASK);
     struct kin__spot spot = kin__spot_of(block);
@@ -403,6 +534,10 @@ void kin__heap_finish(struct kin__thread *thread)
     }
     kin__intend(thread, KIN__INTENT_NONE, NULL);
     drop_moved(thread);
+    if (thread->late) {
+        kin__journal_begin();
+        give_late_back(thread);
+    }
     kin__arena_finish(thread);
 }
 

@@ -47,6 +47,24 @@ void kin__heap_free_finish(struct kin__thread *thread);
  */
 void kin__heap_free_at(uint64_t *word);
 
+/*
+ * For calls with a deadline (kin__os_deadline): who holds the heap's lock may be stopped (SIGSTOP), and kin_malloc would wait for it.
+ * What a thread cannot give back soon is *late*: it counts as in use, and goes with the thread's next call of these, with the thread, or
+ * with its recovery. So a thread has one such thing at most.
+ *
+ * kin__heap_reach     whether the lock is to be had by then; what was late is given back. No record is set
+ * kin__heap_make      a block of more than KIN__SMALL_MAX bytes, which is the thread's `moved` block: it goes with the thread, until a
+ *                     transaction of the caller clears that. NULL: as kin_malloc, or KIN_ETIMEDOUT
+ * kin__heap_unmake    free it: soon, or late
+ * kin__heap_drop_soon as kin__heap_drop, for such a block. kin__heap_reach was true in this call
+ * kin__heap_stopped   KIN_ETIMEDOUT, with a record that tells why
+ */
+bool kin__heap_reach(double deadline);
+void *kin__heap_make(size_t size, double deadline);
+void kin__heap_unmake(void);
+void kin__heap_drop_soon(void *block);
+int kin__heap_stopped(void);
+
 /* Finish or undo what a dead thread had under way; repeatable. */
 void kin__heap_finish(struct kin__thread *thread);
 

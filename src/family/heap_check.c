@@ -176,6 +176,9 @@ static int check_thread(uint32_t index, struct seen *seen)
                       (unsigned long long)thread->arena, (unsigned long long)thread->moved);
     if (thread->index != index)
         return BROKEN("T: thread %u says that it is %u", index, thread->index);
+    if (!thread->owner && thread->late)
+        return BROKEN("T2: thread %u is free and has something late: %#llx", index,
+                      (unsigned long long)thread->late);
     if (!thread->owner && thread->quarantine)
         return BROKEN("T2: thread %u is free and has a quarantine", index);
     if (!thread->owner && what != KIN__INTENT_NONE)

@@ -36,23 +36,30 @@ static void undo(struct kin__journal *journal)
 }
 
 /* Transactions take less than a microsecond, being woken from a sleep 25: so look a few times before. */
-static void acquire(struct kin__lock *lock)
+static bool acquire(struct kin__lock *lock, double deadline)
 {
     for (int i = 0; i < TRIES; i++) {
         if (kin__lock_try(lock) != KIN_EBUSY)
-            return;
+            return true;
         for (int k = 0; k < PAUSES; k++)
             kin__os_pause();
     }
-    kin__lock_acquire(lock);
+    return kin__lock_acquire_until(lock, deadline) != KIN_ETIMEDOUT;
+}
+
+bool kin__journal_begin_until(double deadline)
+{
+    struct kin__journal *journal = kin__journal();
+    if (!acquire(&journal->lock, deadline))
+        return false;
+    if (journal->count) /* only a dead owner leaves it so */
+        undo(journal);
+    return true;
 }
 
 void kin__journal_begin(void)
 {
-    struct kin__journal *journal = kin__journal();
-    acquire(&journal->lock);
-    if (journal->count) /* only a dead owner leaves it so */
-        undo(journal);
+    (void)kin__journal_begin_until(KIN_FOREVER);
 }
 
 static void change(uint64_t where, uint64_t old, uint64_t value)

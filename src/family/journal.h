@@ -54,6 +54,9 @@ void kin__journal_format(void);
 /* Acquire the lock; undo what a dead owner left. Not recursive. */
 void kin__journal_begin(void);
 
+/* The same; false: it was another's until the deadline (kin__os_deadline), who may be stopped (SIGSTOP). */
+bool kin__journal_begin_until(double deadline);
+
 /* Change a word of the region. */
 void kin__journal_set(uint64_t *word, uint64_t value);
 void kin__journal_set32(uint32_t *word, uint32_t value);

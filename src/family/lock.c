@@ -3,6 +3,7 @@
 
 #include "base/failure.h"
 #include "base/in_child.h"
+#include "kin/api.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -34,29 +35,33 @@ static void make_usable(struct kin__lock *lock)
  * know that others sleep still. (The kernel passes the wake on only if it finds the lock free; kernel/futex/core.c,
  * handle_futex_death.) Found by tests/storm/tree_test.c: all slept, and the lock was free.
  */
-static int lock_or_look_again(pthread_mutex_t *mutex)
+static int lock_or_look_again(pthread_mutex_t *mutex, double deadline)
 {
-#if defined(__SANITIZE_THREAD__)
-    /* It knows nothing of pthread_mutex_clocklock, and kills nobody. */
-    return pthread_mutex_lock(mutex);
-#endif
-    int error;
-    do {
-        struct timespec until = kin__os_moment_in(LOOK_AGAIN_NS);
-        error = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until);
-    } while (error == ETIMEDOUT);
-    return error;
+    for (;;) {
+        double left = kin__os_left(deadline);
+        uint64_t ns = left * 1e9 < LOOK_AGAIN_NS ? (uint64_t)(left * 1e9) : LOOK_AGAIN_NS;
+        int error = kin__os_mutex_lock_for(mutex, ns);
+        if (error != ETIMEDOUT || left <= 0)
+            return error;
+    }
 }
 
 bool kin__lock_acquire(struct kin__lock *lock)
 {
-    int error = lock_or_look_again(&lock->mutex);
+    return kin__lock_acquire_until(lock, KIN_FOREVER) == KIN_EDIED;
+}
+
+int kin__lock_acquire_until(struct kin__lock *lock, double deadline)
+{
+    int error = lock_or_look_again(&lock->mutex, deadline);
     if (error == 0)
-        return false;
+        return 0;
+    if (error == ETIMEDOUT)
+        return KIN_ETIMEDOUT;
     if (error != EOWNERDEAD)
         kin__panic("a lock of the family cannot be acquired (error %d)", error);
     make_usable(lock);
-    return true;
+    return KIN_EDIED;
 }
 
 KIN__IN_CHILD int kin__lock_try(struct kin__lock *lock)

@@ -20,6 +20,9 @@ void kin__lock_init(struct kin__lock *lock);
  * itself is usable again at once). */
 bool kin__lock_acquire(struct kin__lock *lock);
 
+/* 0: acquired; KIN_EDIED: acquired, and the last owner died; KIN_ETIMEDOUT: not until the deadline (kin__os_deadline). No record is set. */
+int kin__lock_acquire_until(struct kin__lock *lock, double deadline);
+
 /* 0: acquired; KIN_EDIED: acquired, and the last owner died; KIN_EBUSY. No record is set. */
 int kin__lock_try(struct kin__lock *lock);
 

@@ -2,6 +2,7 @@
 #include "family/run.h"
 
 #include "base/failure.h"
+#include "family/heap.h"
 
 static uint32_t unit_of_intent(const struct kin__thread *thread)
 {
@@ -69,6 +70,8 @@ static void tell(enum kin__out_of out_of, size_t asked)
             "could not allocate %zu bytes of shared memory: the family uses %zu of its limit of %zu; raise "
             "KIN_HEAP_LIMIT or the heap_limit of kin_init_options",
             asked, kin__heap_used_bytes(), (size_t)kin__region->heap_limit);
+    else if (out_of == KIN__OUT_OF_TIME)
+        kin__heap_stopped();
     else if (out_of == KIN__OUT_OF_SPACE)
         kin__fail(KIN_ENOMEM,
                   "could not allocate %zu bytes of shared memory: there is no free range of that size in the "
@@ -78,9 +81,11 @@ static void tell(enum kin__out_of out_of, size_t asked)
 }
 
 static uint32_t take(struct kin__thread *thread, uint32_t length, uint32_t alignment, bool *cold,
-                     enum kin__out_of *out_of)
+                     enum kin__out_of *out_of, double deadline)
 {
-    kin__journal_begin();
+    *out_of = KIN__OUT_OF_TIME;
+    if (!kin__journal_begin_until(deadline))
+        return 0;
     uint32_t unit = kin__units_take(length, alignment, KIN__UNIT_HELD, cold, out_of);
     if (unit)
         intend_run(thread, unit);
@@ -91,11 +96,17 @@ static uint32_t take(struct kin__thread *thread, uint32_t length, uint32_t align
 uint32_t kin__run_acquire(struct kin__thread *thread, uint32_t length, uint32_t alignment, size_t asked,
                           bool *zero)
 {
+    return kin__run_acquire_until(thread, length, alignment, asked, zero, KIN_FOREVER);
+}
+
+uint32_t kin__run_acquire_until(struct kin__thread *thread, uint32_t length, uint32_t alignment, size_t asked,
+                                bool *zero, double deadline)
+{
     enum kin__out_of out_of;
     bool cold;
-    uint32_t unit = take(thread, length, alignment, &cold, &out_of);
-    if (!unit && kin__run_trim(thread))
-        unit = take(thread, length, alignment, &cold, &out_of);
+    uint32_t unit = take(thread, length, alignment, &cold, &out_of, deadline);
+    if (!unit && out_of != KIN__OUT_OF_TIME && kin__run_trim(thread))
+        unit = take(thread, length, alignment, &cold, &out_of, deadline);
     if (!unit) {
         tell(out_of, asked);
         return 0;

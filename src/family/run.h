@@ -14,6 +14,10 @@
 uint32_t kin__run_acquire(struct kin__thread *thread, uint32_t length, uint32_t alignment, size_t asked,
                           bool *zero);
 
+/* The same; or KIN_ETIMEDOUT, if the heap's lock is not to be had until the deadline. */
+uint32_t kin__run_acquire_until(struct kin__thread *thread, uint32_t length, uint32_t alignment, size_t asked,
+                                bool *zero, double deadline);
+
 /* The run that the thread's intent names goes back, without memory. False: the system does not take that; the run is
  * kept warm if that can be. */
 bool kin__run_drop(struct kin__thread *thread);

@@ -13,6 +13,9 @@
  *   moved     thread        before the intent of freeing the   recovery frees it: nobody else knows it
  *                           old block; the new one of realloc
  *   arena     journal       an arena it has begun to free      recovery frees the rest
+ *   late      thread, and   address and kind (LARGE, RUN) of   recovery gives it back; until `moved` or the intent,
+ *             journal       what it could not give back in     which named it before, are cleared, it is told
+ *                           time: see kin__heap_make           from `late`
  *   cache     thread        see family/span.h                  `span` is the journal's; the rest is void
  *   charged   thread        see kin__thread_set_quota          void
  *   quarantine              see family/checked.h
@@ -38,7 +41,7 @@
  *            is freed then
  *
  * T1  a member's list holds exactly the slots with that owner
- * T2  a free slot has no intent, moved block, arena, quarantine or span
+ * T2  a free slot has no intent, moved block, arena, quarantine or span, and nothing late
  */
 #ifndef KIN_FAMILY_THREAD_H
 #define KIN_FAMILY_THREAD_H
@@ -98,6 +101,7 @@ struct kin__thread {
         quarantine; /* under KIN_CHECK=heap: address of its freed blocks' list, 0: none (family/checked.h) */
     struct kin__cache cache[KIN__CLASSES];
     uint64_t name;
+    uint64_t late;
     struct kin__waits waits __attribute__((aligned(64)));
 } __attribute__((aligned(KIN__THREAD_SIZE)));
 

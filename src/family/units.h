@@ -141,7 +141,7 @@ void kin__units_attach(void);
  * In a transaction: make `length` free units, the first aligned to `alignment` of them, a run of `kind`. Its
  * number, or 0 if there is none such (*out_of says whether limit or address space). *cold: it has no memory yet.
  */
-enum kin__out_of { KIN__OUT_OF_LIMIT = 1, KIN__OUT_OF_SPACE, KIN__OUT_OF_MEMORY };
+enum kin__out_of { KIN__OUT_OF_LIMIT = 1, KIN__OUT_OF_TIME, KIN__OUT_OF_SPACE, KIN__OUT_OF_MEMORY };
 uint32_t kin__units_take(uint32_t length, uint32_t alignment, enum kin__unit_kind kind, bool *cold,
                          enum kin__out_of *out_of);
 

@@ -12,6 +12,7 @@
 
 #define LOOKS 20u /* as in put.c */
 #define PAUSES 16
+#define SOON 0.01 /* seconds */
 
 struct parcel {
     uint64_t kind;
@@ -137,7 +138,10 @@ static int make_room(kin_broadcast *broadcast, uint64_t bytes, uint64_t in_block
         } else if (fits(broadcast, bytes, in_block)) {
             return 0;
         } else if (may_drop(broadcast)) {
-            kin__broadcast_drop(broadcast);
+            if (broadcast->held && !kin__heap_reach(kin__patience_grace(patience)))
+                error = kin__heap_stopped();
+            else
+                kin__broadcast_drop(broadcast);
         } else if (clear_the_way(broadcast) || (patience->timeout > 0 && spin(broadcast))) {
             continue;
         } else if (patience->timeout <= 0) {
@@ -161,27 +165,32 @@ static void drop_what_is_read(kin_broadcast *broadcast)
 {
     uint64_t tail = atomic_load_explicit(&broadcast->tail, memory_order_relaxed), floor;
     uint64_t least = broadcast->slow == KIN_SLOW_DROP ? 0 : least_position(broadcast);
-    while ((floor = atomic_load_explicit(&broadcast->floor, memory_order_relaxed)) < least && floor != tail)
+    bool reached = false; /* else they go with a later write */
+    while ((floor = atomic_load_explicit(&broadcast->floor, memory_order_relaxed)) < least && floor != tail &&
+           (reached || (reached = kin__heap_reach(kin__os_deadline(SOON)))))
         kin__broadcast_drop(broadcast);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* A block changes hands in one transaction, from its maker to `offered`, which tells whoever finds us dead: see mend(). */
-static void offer(kin_broadcast *broadcast, const struct parcel *parcel, uint64_t tail)
+static int offer(kin_broadcast *broadcast, const struct parcel *parcel, uint64_t tail,
+                 struct kin__patience *patience)
 {
     broadcast->offered_at = tail;
     kin__crash_fence();
     if (parcel->kind != KIN__SPREAD_COPY)
-        return;
-    kin__journal_begin();
+        return 0;
+    if (!kin__journal_begin_until(kin__patience_grace(patience)))
+        return kin__heap_stopped();
     kin__journal_set(&kin__thread_mine->moved, 0);
     kin__journal_set(&broadcast->offered, (uint64_t)(uintptr_t)parcel->data | parcel->kind);
     kin__journal_end();
+    return 0;
 }
 
 /* Write the record where there is room, and make it visible. */
-static void publish(kin_broadcast *broadcast, const struct parcel *parcel)
+static int publish(kin_broadcast *broadcast, const struct parcel *parcel, struct kin__patience *patience)
 {
     uint64_t tail = atomic_load_explicit(&broadcast->tail, memory_order_relaxed), start = tail;
     uint64_t bytes = kin__spread_bytes(word_of(parcel));
@@ -198,7 +207,9 @@ static void publish(kin_broadcast *broadcast, const struct parcel *parcel)
     else if (is_in_block(parcel))
         memcpy(record + 1, &parcel->data, 8);
     if (is_in_block(parcel)) {
-        offer(broadcast, parcel, start);
+        int error = offer(broadcast, parcel, start, patience);
+        if (error)
+            return error;
         broadcast->held += parcel->size;
     }
     broadcast->sequence++;
@@ -207,6 +218,7 @@ static void publish(kin_broadcast *broadcast, const struct parcel *parcel)
                           memory_order_release); /* partner: broadcast_read.c */
     kin__crash_fence();
     kin__poke(&broadcast->offered, 0);
+    return 0;
 }
 
 static int become_writer(kin_broadcast *broadcast, kin__id me)
@@ -219,46 +231,40 @@ static int become_writer(kin_broadcast *broadcast, kin__id me)
                                     kin__title(broadcast).text);
 }
 
-static int post(kin_broadcast *broadcast, const struct parcel *parcel, kin__id me, double timeout)
+static int post(kin_broadcast *broadcast, const struct parcel *parcel, kin__id me,
+                struct kin__patience *patience)
 {
-    struct kin__patience patience = {.timeout = timeout};
     int error = become_writer(broadcast, me);
     if (!error)
-        error = kin__broadcast_gate(broadcast, me, &patience);
+        error = kin__broadcast_gate(broadcast, me, patience);
     if (error)
         return error;
     if (broadcast->held)
         drop_what_is_read(broadcast);
     error = make_room(broadcast, kin__spread_bytes(word_of(parcel)), is_in_block(parcel) ? parcel->size : 0,
-                      me, &patience);
+                      me, patience);
     if (error)
         return error;
-    publish(broadcast, parcel);
+    error = publish(broadcast, parcel, patience);
     kin__gate_release(&broadcast->gate);
+    if (error)
+        return error;
     kin__event_tell(&broadcast->items, INT32_MAX); /* partner: kin__event_prepare in broadcast_read.c */
     return 0;
 }
 
 /* As in put.c: filled before, the thread's `moved` block until it is offered. */
-static int write_block(kin_broadcast *broadcast, const void *message, size_t size, kin__id me, double timeout)
+static int write_block(kin_broadcast *broadcast, const void *message, size_t size, kin__id me,
+                       struct kin__patience *patience)
 {
-    void *block = kin__heap_open(size > KIN__SMALL_MAX ? size : KIN__SMALL_MAX + 1, NULL);
+    void *block =
+        kin__heap_make(size > KIN__SMALL_MAX ? size : KIN__SMALL_MAX + 1, kin__patience_grace(patience));
     if (!block)
         return kin_error_code();
     memcpy(block, message, size);
-    struct kin__thread *thread = kin__thread_mine;
-    kin__journal_begin();
-    kin__journal_set(&thread->moved, (uint64_t)(uintptr_t)block);
-    kin__heap_close_in(thread);
-    kin__journal_end();
-    int error = post(broadcast, &(struct parcel){KIN__SPREAD_COPY, block, size}, me, timeout);
-    if (error) {
-        kin__journal_begin();
-        kin__journal_set(&thread->moved, 0);
-        kin__heap_free_in(thread, block);
-        kin__journal_end();
-        kin__heap_free_finish(thread);
-    }
+    int error = post(broadcast, &(struct parcel){KIN__SPREAD_COPY, block, size}, me, patience);
+    if (error)
+        kin__heap_unmake();
     return error;
 }
 
@@ -268,13 +274,14 @@ int kin_broadcast_write(kin_broadcast *broadcast, const void *message, size_t si
     int error = kin__broadcast_enter(broadcast, "write to a broadcast", timeout, &me);
     if (error)
         return error;
+    struct kin__patience patience = {.timeout = timeout};
     if ((size && !message) || size > KIN_MESSAGE_MAX)
         error = kin__fail(KIN_EINVAL, "cannot write %zu bytes to %s: %s", size, kin__title(broadcast).text,
                           message ? "that is too much" : "the message is NULL");
     else if (size > KIN__SMALL_MAX || size > broadcast->bytes / 8)
-        error = write_block(broadcast, message, size, me, timeout);
+        error = write_block(broadcast, message, size, me, &patience);
     else
-        error = post(broadcast, &(struct parcel){KIN__SPREAD_INLINE, message, size}, me, timeout);
+        error = post(broadcast, &(struct parcel){KIN__SPREAD_INLINE, message, size}, me, &patience);
     return kin__broadcast_leave(error);
 }
 
@@ -287,7 +294,8 @@ static int give(kin_broadcast *broadcast, void *block, size_t size, kin__id me, 
     if (!has || size > has)
         return kin__fail(KIN_EINVAL, "cannot give %zu bytes at %p to a broadcast: %s", size, block,
                          has ? "the block is smaller" : "it is not a block in use");
-    return post(broadcast, &(struct parcel){KIN__SPREAD_GIVEN, block, size}, me, timeout);
+    return post(broadcast, &(struct parcel){KIN__SPREAD_GIVEN, block, size}, me,
+                &(struct kin__patience){.timeout = timeout});
 }
 
 int kin_broadcast_give(kin_broadcast *broadcast, void *block, size_t size, double timeout)

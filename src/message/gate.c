@@ -59,14 +59,19 @@ static int wait_for(struct kin__gate *gate, const void *object, kin__id me, doub
  * should be told of: "empty" or "full" would be wrong. So whoever needs a gate waits this long at least. */
 #define GRACE 0.1
 
+double kin__patience_grace(struct kin__patience *patience)
+{
+    double deadline = kin__patience_deadline(patience), grace = kin__os_deadline(GRACE);
+    return deadline > grace ? deadline : grace;
+}
+
 int kin__gate_acquire(struct kin__gate *gate, const void *object, kin__id me, struct kin__patience *patience)
 {
     kin__id nobody = 0;
     if (atomic_compare_exchange_strong_explicit(&gate->owner, &nobody, me, memory_order_acquire,
                                                 memory_order_relaxed))
         return 0;
-    double deadline = kin__patience_deadline(patience), grace = kin__os_deadline(GRACE);
-    int error = wait_for(gate, object, me, deadline > grace ? deadline : grace);
+    int error = wait_for(gate, object, me, kin__patience_grace(patience));
     if (error == KIN_ETIMEDOUT)
         kin__fail(KIN_ETIMEDOUT, "%s was in use by another process for %g seconds (stopped?)",
                   kin__title(object).text, patience->timeout > GRACE ? patience->timeout : GRACE);

@@ -102,6 +102,9 @@ static inline double kin__patience_deadline(struct kin__patience *patience)
     return patience->deadline;
 }
 
+/* What is held for a moment, by one who may be preempted in it, is waited for until then: 0.1 s at least. */
+double kin__patience_grace(struct kin__patience *patience);
+
 /* 10: how long calls without a timeout wait for a gate; its owner may be stopped. */
 extern double kin__gate_patience;
 

@@ -192,7 +192,7 @@ void kin__queue_get_copy(kin_queue *queue, kin__point after, void *block, void *
 {
     kin__queue_pass_block(queue, after, block);
     memcpy(buffer, block, size);
-    kin__heap_drop(block);
+    kin__heap_drop_soon(block);
 }
 
 /* What a user gave may be a small block, in another thread's span: that is nothing for an OPEN intent. So it is copied and freed under
@@ -212,7 +212,7 @@ static void get_small(kin_queue *queue, kin__point after, void *block, void *buf
 }
 
 static int get_reference(kin_queue *queue, const unsigned char *record, kin__point at, void *buffer,
-                         size_t capacity, size_t *size)
+                         size_t capacity, size_t *size, struct kin__patience *patience)
 {
     uint64_t word, second;
     memcpy(&word, record + 8, 8);
@@ -227,6 +227,9 @@ static int get_reference(kin_queue *queue, const unsigned char *record, kin__poi
         error = too_large(second, capacity);
     if (size && kind != KIN__ARENA)
         *size = second;
+    if (!error && (kin__thread_mine->late || kin__spot_of(block).kind == KIN__SPOT_SMALL) &&
+        !kin__heap_reach(kin__patience_grace(patience)))
+        error = kin__heap_stopped();
     if (error) {
         kin__gate_release(&queue->get);
         kin__event_tell(&queue->items, 1); /* another may have a larger buffer */
@@ -244,7 +247,8 @@ static int get_reference(kin_queue *queue, const unsigned char *record, kin__poi
     return 0;
 }
 
-static int get_one(kin_queue *queue, void *buffer, size_t capacity, size_t *size)
+static int get_one(kin_queue *queue, void *buffer, size_t capacity, size_t *size,
+                   struct kin__patience *patience)
 {
     if (queue->redeliver)
         return kin__redeliver_get(queue, buffer, capacity, size, false);
@@ -252,7 +256,7 @@ static int get_one(kin_queue *queue, void *buffer, size_t capacity, size_t *size
     const unsigned char *record = kin__queue_next(queue, &at);
     uint64_t head = head_word(record), bytes = head & KIN__RECORD_SIZE;
     if (head >> KIN__RECORD_SHIFT != KIN__INLINE)
-        return get_reference(queue, record, at, buffer, capacity, size);
+        return get_reference(queue, record, at, buffer, capacity, size, patience);
     if (size)
         *size = bytes;
     if (bytes > capacity) {
@@ -278,7 +282,7 @@ int kin_queue_get(kin_queue *queue, void *buffer, size_t capacity, size_t *size,
     if (__builtin_expect(!buffer && capacity, 0))
         error = kin__fail(KIN_EINVAL, "cannot get from a queue: the buffer is NULL");
     else if (!(error = kin__queue_await(queue, me, &patience)))
-        error = get_one(queue, buffer, capacity, size);
+        error = get_one(queue, buffer, capacity, size, &patience);
     return kin__queue_leave(error);
 }
 
@@ -332,7 +336,7 @@ static int get_some(kin_queue *queue, unsigned char *messages, size_t size, size
     }
     if (head >> KIN__RECORD_SHIFT != KIN__INLINE && head >> KIN__RECORD_SHIFT != KIN__ARENA && is == size) {
         *got = 1;
-        return get_reference(queue, record, at, messages, size, NULL);
+        return get_reference(queue, record, at, messages, size, NULL, patience);
     }
     kin__gate_release(&queue->get);
     kin__event_tell(&queue->items, 1);

@@ -19,7 +19,8 @@ static int give(kin_queue *queue, void *block, size_t size, kin__id me, double t
     if (!has || size > has)
         return kin__fail(KIN_EINVAL, "cannot give %zu bytes at %p to a queue: %s", size, block,
                          has ? "the block is smaller" : "it is not a block in use");
-    return kin__queue_post(queue, &(struct kin__parcel){KIN__GIVEN, block, size}, me, timeout);
+    return kin__queue_post(queue, &(struct kin__parcel){KIN__GIVEN, block, size}, me,
+                           &(struct kin__patience){.timeout = timeout});
 }
 
 int kin_queue_give(kin_queue *queue, void *block, size_t size, double timeout)
@@ -37,7 +38,7 @@ static int give_arena(kin_queue *queue, kin_arena *arena, void *root, kin__id me
     if (kin__arena_owner(arena) != me)
         return kin__fail(KIN_EPERM, "cannot give an arena to a queue: it belongs to another");
     return kin__queue_post(queue, &(struct kin__parcel){KIN__ARENA, arena, (uint64_t)(uintptr_t)root}, me,
-                           timeout);
+                           &(struct kin__patience){.timeout = timeout});
 }
 
 int kin_queue_give_arena(kin_queue *queue, kin_arena *arena, void *root, double timeout)
@@ -129,7 +130,9 @@ static int take(kin_queue *queue, kin_message *out, kin__id me, double timeout)
     enum kin__record kind = (enum kin__record)(head >> KIN__RECORD_SHIFT);
     if (kind != KIN__INLINE)
         read_reference(queue, record, &word, &second);
-    if (kind == KIN__ARENA && (error = take_arena(queue, word)) != 0) {
+    if (kind == KIN__ARENA && !kin__heap_reach(kin__patience_grace(&patience)))
+        error = kin__heap_stopped();
+    if (kind == KIN__ARENA && (error || (error = take_arena(queue, word)) != 0)) {
         queue->taking = 0;
         kin__gate_release(&queue->get);
         kin__event_tell(&queue->items, 1);

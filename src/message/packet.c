@@ -12,6 +12,7 @@
 #include "family/sealed.h"
 #include "family/span.h"
 #include "kin/heap.h"
+#include "message/gate.h"
 #include "message/transit.h"
 #include "os/os.h"
 
@@ -300,14 +301,17 @@ static int look_at_block(const struct kin__held *held, struct kin__sink *sink)
     return error;
 }
 
-static int copy_block(const struct kin__held *held, struct kin__sink *sink)
+static int copy_block(const struct kin__held *held, struct kin__sink *sink, double deadline)
 {
     if (!held->fd_count)
         return kin__fail(KIN_ELIMIT, "a message of %zu bytes is lost: this process has too many open files",
                          (size_t)held->head.size);
     if (kin__is_sealed() || (sink->block && kin__checks_heap()))
         return look_at_block(held, sink);
-    return kin__thread_self() ? claim_block(held, sink) : kin_error_code();
+    if (!kin__thread_self())
+        return kin_error_code();
+    struct kin__patience patience = {.deadline = deadline};
+    return kin__heap_reach(kin__patience_grace(&patience)) ? claim_block(held, sink) : kin__heap_stopped();
 }
 
 static int copy_file(const struct kin__held *held, struct kin__sink *sink)
@@ -330,7 +334,7 @@ static int copy_bytes(const struct kin__held *held, struct kin__sink *sink)
 }
 
 /* What can be tried again stays. */
-static int copy_out(kin_connection *connection, struct kin__sink *sink)
+static int copy_out(kin_connection *connection, struct kin__sink *sink, double deadline)
 {
     const struct kin__held *held = connection->held;
     int error;
@@ -339,7 +343,7 @@ static int copy_out(kin_connection *connection, struct kin__sink *sink)
         error = copy_bytes(held, sink);
         break;
     case KIN__PACKET_BLOCK:
-        error = copy_block(held, sink);
+        error = copy_block(held, sink, deadline);
         break;
     case KIN__PACKET_FILE:
         error = copy_file(held, sink);
@@ -347,7 +351,7 @@ static int copy_out(kin_connection *connection, struct kin__sink *sink)
     default:
         return kin__fail(KIN_EINVAL, "cannot receive a message: what comes next is a %s", name_of(held));
     }
-    if (error != KIN_ETOOLARGE && error != KIN_ENOMEM && error != KIN_EMEMLIMIT)
+    if (error != KIN_ETOOLARGE && error != KIN_ENOMEM && error != KIN_EMEMLIMIT && error != KIN_ETIMEDOUT)
         let_go(connection);
     return error;
 }
@@ -359,7 +363,7 @@ int kin__packet_recv(kin_connection *connection, struct kin__sink *sink, double 
         if (error)
             return error == 1 ? 0 : error;
     }
-    return connection->held ? copy_out(connection, sink) : kin_error_code();
+    return connection->held ? copy_out(connection, sink, deadline) : kin_error_code();
 }
 
 int kin__packet_recv_fd(kin_connection *connection, enum kin__packet_kind kind, int *fd, uint32_t *flags,

@@ -116,6 +116,8 @@ static int grow(kin_queue *queue, uint64_t need, kin__id me, struct kin__patienc
         bytes *= 2;
     if (bytes > KIN__RING_MOST)
         return kin__fail(KIN_ELIMIT, "cannot put into a queue: its ring has %zu bytes", (size_t)queue->bytes);
+    if (!kin__heap_reach(kin__patience_grace(patience)))
+        return kin__heap_stopped();
     int error = kin__queue_get_gate(queue, me, patience);
     if (error)
         return error;
@@ -223,16 +225,20 @@ static inline void publish(kin_queue *queue, kin__point tail)
  * What goes in by reference changes hands in one transaction: from its maker (`moved` of the thread, or the arena's owner)
  * to `offered`, which tells whoever finds us dead, see mend.c. What a user gives is nobody's but the family's before and after.
  */
-static int offer(kin_queue *queue, const struct kin__parcel *parcel, kin__point tail)
+static int offer(kin_queue *queue, const struct kin__parcel *parcel, kin__point tail,
+                 struct kin__patience *patience)
 {
     uint64_t word = (uint64_t)(uintptr_t)parcel->data | parcel->kind;
     queue->offered_at = tail;
     kin__crash_fence();
+    if (parcel->kind == KIN__ARENA && !kin__heap_reach(kin__patience_grace(patience)))
+        return kin__heap_stopped();
     if (parcel->kind == KIN__ARENA)
         return kin__arena_set_owner_and((kin_arena *)(uintptr_t)parcel->data, KIN__OWNER_FAMILY,
                                         &queue->offered, word);
     if (parcel->kind == KIN__COPY) {
-        kin__journal_begin();
+        if (!kin__journal_begin_until(kin__patience_grace(patience)))
+            return kin__heap_stopped();
         kin__journal_set(&kin__thread_mine->moved, 0);
         kin__journal_set(&queue->offered, word);
         kin__journal_end();
@@ -240,10 +246,10 @@ static int offer(kin_queue *queue, const struct kin__parcel *parcel, kin__point 
     return 0;
 }
 
-int kin__queue_post(kin_queue *queue, const struct kin__parcel *parcel, kin__id me, double timeout)
+int kin__queue_post(kin_queue *queue, const struct kin__parcel *parcel, kin__id me,
+                    struct kin__patience *patience)
 {
-    struct kin__patience patience = {.timeout = timeout};
-    int error = kin__queue_put_gate(queue, me, &patience);
+    int error = kin__queue_put_gate(queue, me, patience);
     if (error)
         return error;
     uint64_t bytes = bytes_of(queue, parcel);
@@ -256,13 +262,13 @@ int kin__queue_post(kin_queue *queue, const struct kin__parcel *parcel, kin__id 
     }
     if (__builtin_expect(
             atomic_load_explicit(&queue->closed, memory_order_relaxed) || !has_room(queue, tail, bytes), 0)) {
-        error = make_room(queue, bytes, me, &patience);
+        error = make_room(queue, bytes, me, patience);
         if (error)
             return error;
         tail = atomic_load_explicit(&queue->tail, memory_order_relaxed);
     }
     if (parcel->kind != KIN__INLINE)
-        error = offer(queue, parcel, tail);
+        error = offer(queue, parcel, tail, patience);
     if (!error)
         publish(queue, write_record(queue, tail, parcel));
     kin__crash_fence();
@@ -273,27 +279,18 @@ int kin__queue_post(kin_queue *queue, const struct kin__parcel *parcel, kin__id 
     return error;
 }
 
-/* A large message goes in as a block, filled before the gate is taken. Until then it is its thread's `moved` block, as in
+/* A large message goes in as a block, filled before the gate is taken. Until it is offered it is its thread's `moved` block, as in
  * a realloc: it goes with the thread. Blocks of that size are large ones, as recovery of `moved` wants it. */
-static int put_block(kin_queue *queue, const void *message, size_t size, kin__id me, double timeout)
+static int put_block(kin_queue *queue, const void *message, size_t size, kin__id me,
+                     struct kin__patience *patience)
 {
-    void *block = kin__heap_open(size, NULL);
+    void *block = kin__heap_make(size, kin__patience_grace(patience));
     if (!block)
         return kin_error_code();
     memcpy(block, message, size);
-    struct kin__thread *thread = kin__thread_mine;
-    kin__journal_begin();
-    kin__journal_set(&thread->moved, (uint64_t)(uintptr_t)block);
-    kin__heap_close_in(thread);
-    kin__journal_end();
-    int error = kin__queue_post(queue, &(struct kin__parcel){KIN__COPY, block, size}, me, timeout);
-    if (error) {
-        kin__journal_begin();
-        kin__journal_set(&thread->moved, 0);
-        kin__heap_free_in(thread, block);
-        kin__journal_end();
-        kin__heap_free_finish(thread);
-    }
+    int error = kin__queue_post(queue, &(struct kin__parcel){KIN__COPY, block, size}, me, patience);
+    if (error)
+        kin__heap_unmake();
     return error;
 }
 
@@ -316,12 +313,13 @@ int kin_queue_put(kin_queue *queue, const void *message, size_t size, double tim
     int error = kin__queue_enter(queue, "put into a queue", timeout, &me);
     if (error)
         return error;
+    struct kin__patience patience = {.timeout = timeout};
     if (__builtin_expect(is_no_message(message, size), 0))
         error = refuse(message, size);
     else if (size > KIN__INLINE_MAX)
-        error = put_block(queue, message, size, me, timeout);
+        error = put_block(queue, message, size, me, &patience);
     else
-        error = kin__queue_post(queue, &(struct kin__parcel){KIN__INLINE, message, size}, me, timeout);
+        error = kin__queue_post(queue, &(struct kin__parcel){KIN__INLINE, message, size}, me, &patience);
     return kin__queue_leave(error);
 }
 
@@ -373,13 +371,12 @@ int kin_queue_put_many(kin_queue *queue, const void *messages, size_t size, size
         return error;
     if (count && is_no_message(messages, size))
         error = refuse(messages, size);
-    double deadline = size > KIN__INLINE_MAX ? kin__os_deadline(timeout) : 0;
     struct kin__patience patience = {.timeout = timeout};
     while (!error && in < count) {
         const unsigned char *from = (const unsigned char *)messages + in * size;
         size_t put = 1;
         if (size > KIN__INLINE_MAX)
-            error = put_block(queue, from, size, me, kin__os_left(deadline));
+            error = put_block(queue, from, size, me, &patience);
         else
             error = put_some(queue, from, size, count - in, me, &patience, &put);
         in += error ? 0 : put;

@@ -163,7 +163,8 @@ struct kin__parcel {
     uint64_t size;    /* INLINE: bytes; else the second word */
 };
 /* Put a record in: 0, or an error with its record. */
-int kin__queue_post(kin_queue *queue, const struct kin__parcel *parcel, kin__id me, double timeout);
+int kin__queue_post(kin_queue *queue, const struct kin__parcel *parcel, kin__id me,
+                    struct kin__patience *patience);
 
 /* get.c. Wait until there is a message, under the get gate then. */
 int kin__queue_await(kin_queue *queue, kin__id me, struct kin__patience *patience);

@@ -191,14 +191,22 @@ static enum room try_reserve(struct kin__transit *transit, uint32_t pipe, size_t
     return room;
 }
 
+/* Where its lock is another's, who is stopped perhaps, the heap is done without. */
+static bool reaches_heap(double deadline)
+{
+    double soon = kin__os_deadline(LOOK_AGAIN);
+    return kin__heap_reach(deadline < soon ? deadline : soon);
+}
+
 int kin__transit_reserve(uint32_t pipe, size_t size, double deadline, struct kin__ticket *out)
 {
-    if (kin__is_sealed() || !kin__region_has_fd() || make_table() != 0)
+    if (kin__is_sealed() || !kin__region_has_fd() || !kin__thread_self() || !reaches_heap(deadline) ||
+        make_table() != 0)
         return KIN_ENOTSUP;
     struct kin__transit *transit = table();
     for (;;) {
         uint32_t seen = atomic_load(&transit->freed);
-        enum room room = try_reserve(transit, pipe, size, out);
+        enum room room = reaches_heap(deadline) ? try_reserve(transit, pipe, size, out) : TABLE_IS_FULL;
         if (room == ROOM)
             break;
         kin__transit_sweep();
