@@ -3,12 +3,34 @@
 
 #include "sync/wait.h"
 
+#include <stdio.h>
+
 static struct world *world_with_event(void)
 {
     struct world *world = new_world();
     world->event = kin_event_new(NULL);
     ck_assert_msg(world->event != NULL, "%s", kin_error_message());
     return world;
+}
+
+static void is_described(const kin_event *event, const char *how)
+{
+    char text[KIN_DESCRIPTION], expected[KIN_DESCRIPTION];
+    snprintf(expected, sizeof expected, "event \"e\" at %p, %s", (const void *)event, how);
+    ck_assert_str_eq(kin_describe(event, text, sizeof text), expected);
+}
+
+/* test_repr */
+static void description_tells_whether_it_is_set(void)
+{
+    test_init();
+    kin_event *event = kin_event_new(KIN_EVENT_OPTIONS(.name = "e"));
+    is_described(event, "unset");
+    ck_assert_int_eq(kin_event_set(event), 0);
+    is_described(event, "set");
+    ck_assert_int_eq(kin_event_clear(event), 0);
+    is_described(event, "unset");
+    ck_assert_int_eq(kin_event_free(event), 0);
 }
 
 static int set_it(void *arg)
@@ -89,6 +111,7 @@ static void misuse_is_told(void)
 }
 
 static const struct test tests[] = {
+    {"description_tells_whether_it_is_set", description_tells_whether_it_is_set, 5, 0},
     {"event_is_set_by_another_process", event_is_set_by_another_process, 10, TEST_EACH_METHOD},
     {"all_who_wait_go_on", all_who_wait_go_on, 10, TEST_EACH_METHOD},
     {"misuse_is_told", misuse_is_told, 5, 0},

@@ -199,6 +199,64 @@ static void all_kinds_of_waits_are_told(void)
         usleep(500);
 }
 
+static void is_described(const void *object, const char *before, const char *behind)
+{
+    char text[KIN_DESCRIPTION], expected[KIN_DESCRIPTION];
+    snprintf(expected, sizeof expected, "%s%p%s", before, object, behind);
+    ck_assert_str_eq(kin_describe(object, text, sizeof text), expected);
+}
+
+static void objects_of_all_kinds_are_described(void)
+{
+    char text[300] = "";
+    kin_lock *lock = NULL;
+    is_described(&text, "", ", which is no object of the heap");
+    test_init();
+    is_described(&text, "", ", which is no object of the heap");
+    ck_assert_ptr_nonnull(strstr(kin_describe(NULL, text, sizeof text), ", which is no object of the heap"));
+    lock = kin_lock_new(KIN_LOCK_OPTIONS(.name = "l"));
+    is_described(lock, "lock \"l\" at ", ", free");
+    ck_assert_int_eq(kin_lock_acquire(lock, 0), 0);
+    is_described(lock, "lock \"l\" at ", ", held by this thread of this process");
+    ck_assert_str_eq(kin_describe(lock, text, 7), "lock \"");
+    ck_assert_int_eq(kin_lock_release(lock), 0);
+    kin_semaphore *semaphore = kin_semaphore_new(2, NULL);
+    is_described(semaphore, "semaphore at ", ", value 2");
+    kin_barrier *barrier = kin_barrier_new(3, NULL);
+    is_described(barrier, "barrier at ", ", 0 of 3 have come");
+    ck_assert_int_eq(kin_barrier_abort(barrier), 0);
+    is_described(barrier, "barrier at ", ", broken");
+    kin_condition *condition = kin_condition_new(NULL, KIN_CONDITION_OPTIONS(.name = "c"));
+    is_described(condition, "condition \"c\" at ", ", 0 wait");
+    kin_value *value = KIN_VALUE(int, 1, KIN_VALUE_OPTIONS(.name = "v"));
+    is_described(value, "value \"v\" at ", "");
+    kin_queue *queue = kin_queue_new(NULL);
+    is_described(queue, "queue at ", ", 0 messages");
+    ck_assert_int_eq(kin_queue_put(queue, "x", 1, 0), 0);
+    is_described(queue, "queue at ", ", 1 message");
+    ck_assert_int_eq(kin_queue_close(queue), 0);
+    is_described(queue, "queue at ", ", 1 message, closed");
+    kin_broadcast *broadcast = kin_broadcast_new(KIN_BROADCAST_OPTIONS(.name = "b"));
+    kin_reader *reader = kin_broadcast_join(broadcast, 0);
+    is_described(broadcast, "broadcast \"b\" at ", ", 1 reader");
+    ck_assert_int_eq(kin_reader_leave(reader), 0);
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 1, .name = "p"));
+    is_described(pool, "pool \"p\" at ", ", 1 worker");
+    kin_pool_free(pool);
+    all = kin_calloc(1, sizeof *all);
+    all->event = kin_event_new(NULL);
+    kin_process *process = start_as("w", for_event, all);
+    snprintf(text, sizeof text, ", pid %d", kin_process_pid(process));
+    is_described(process, "process \"w\" at ", text);
+    ck_assert_int_eq(kin_event_set(all->event), 0);
+    ck_assert_int_eq(kin_process_join(process, TOP), 0);
+    strcat(text, ", has ended");
+    is_described(process, "process \"w\" at ", text);
+    kin_process_free(process);
+    ck_assert_int_eq(kin_lock_free(lock), 0);
+    is_described(lock, "", ", which is no object of the heap");
+}
+
 /* ---- deadlocks ------------------------------------------------------------------------------- */
 
 struct circle {
@@ -417,12 +475,172 @@ static void process_that_joins_one_that_waits_for_it_is_a_deadlock(void)
     kin_free(all);
 }
 
+/* ---- what lies in no heap, and pools ---------------------------------------------------------- */
+
+static int until_set(kin_task *task, size_t index, void *context)
+{
+    (void)task, (void)index;
+    return kin_event_wait(context, KIN_FOREVER);
+}
+
+static int until_set_alone(kin_task *task, const void *in, void *out)
+{
+    (void)task, (void)out;
+    return kin_event_wait(*(kin_event *const *)in, KIN_FOREVER);
+}
+
+static kin_pool *pool_named(const char *name)
+{
+    kin_pool *pool = kin_pool_new(KIN_POOL_OPTIONS(.workers = 1, .name = name));
+    child_assert(pool);
+    return pool;
+}
+
+static kin_result *submit(kin_pool *pool, kin_event *event)
+{
+    kin_result *result =
+        kin_pool_apply_async(pool, until_set_alone, KIN_APPLY_ARGS(.in = &event, .in_size = sizeof event));
+    child_assert(result);
+    return result;
+}
+
+static int for_map(void *arg)
+{
+    struct kinds *kinds = arg;
+    kin_pool *pool = pool_named("mapper");
+    int error = kin_pool_for(pool, until_set, KIN_MAP_ARGS(.context = kinds->event, .count = 2));
+    kin_pool_free(pool);
+    return error;
+}
+
+static int for_result(void *arg)
+{
+    struct kinds *kinds = arg;
+    kin_pool *pool = pool_named("asker");
+    kin_result *result = submit(pool, kinds->event);
+    int error = kin_result_wait(result, KIN_FOREVER);
+    kin_result_free(result);
+    kin_pool_free(pool);
+    return error;
+}
+
+static int for_results(void *arg)
+{
+    struct kinds *kinds = arg;
+    kin_pool *pool = pool_named("collector");
+    kin_result *results[2] = {submit(pool, kinds->event), submit(pool, kinds->event)};
+    int error = kin_results_wait(results, 2, KIN_WAIT_ALL, KIN_FOREVER, NULL);
+    for (int i = 0; i < 2; i++)
+        kin_result_free(results[i]);
+    kin_pool_free(pool);
+    return error;
+}
+
+static int for_finish(void *arg)
+{
+    struct kinds *kinds = arg;
+    kin_pool *pool = pool_named("finisher");
+    kin_result *result = submit(pool, kinds->event);
+    int error = kin_pool_finish(pool, KIN_FOREVER);
+    kin_result_free(result);
+    kin_pool_free(pool);
+    return error;
+}
+
+/* These end with the process. */
+static int for_message(void *arg)
+{
+    (void)arg;
+    kin_connection *ends[2];
+    char byte;
+    child_assert(kin_pipe(ends, true) == 0);
+    return kin_connection_recv(ends[0], &byte, 1, NULL, KIN_FOREVER);
+}
+
+static int for_client(void *arg)
+{
+    (void)arg;
+    kin_listener *listener = kin_listener_new(NULL, NULL);
+    child_assert(listener);
+    return kin_listener_accept(listener, KIN_FOREVER) == NULL;
+}
+
+static int for_several(void *arg)
+{
+    (void)arg;
+    kin_connection *one[2], *other[2];
+    child_assert(kin_pipe(one, true) == 0 && kin_pipe(other, true) == 0);
+    kin_waitable items[] = {{.object = one[0]}, {.object = other[1]}};
+    return kin_wait(items, 2, NULL, KIN_FOREVER);
+}
+
+static const kin_waiter *waiter_called(const char *process)
+{
+    for (size_t i = 0; i < MOST; i++)
+        if (strcmp(waiters[i].process, process) == 0)
+            return &waiters[i];
+    return NULL;
+}
+
+static void waits_for_pools_and_in_the_kernel_are_told(void)
+{
+    static const struct {
+        kin_process_fn fn;
+        const char *process, *kind, *name, *what;
+    } expected[] = {
+        {for_map, "maps", "pool", "mapper", "the items of a map"},
+        {for_result, "asks", "pool", "asker", "a result"},
+        {for_results, "collects", "pool", "collector", "some of its results"},
+        {for_finish, "finishes", "pool", "finisher", "all its tasks"},
+        {for_message, "receives", "connection", "", "a message, descriptor "},
+        {for_client, "accepts", "listener", "", "a client, descriptor "},
+        {for_several, "selects", "several things", "", "one of 2"},
+    };
+    enum { COUNT = sizeof expected / sizeof *expected };
+    kin_process *processes[COUNT];
+    char text[8000];
+    test_init();
+    all = kin_calloc(1, sizeof *all);
+    all->event = kin_event_new(KIN_EVENT_OPTIONS(.name = "e"));
+    for (int i = 0; i < COUNT; i++)
+        processes[i] = start_as(expected[i].process, expected[i].fn, all);
+    for (int i = 0; i < COUNT; i++) {
+        const kin_waiter *waiter;
+        memset(waiters, 0, sizeof waiters);
+        while (!(read_waiters(), waiter = waiter_called(expected[i].process)) || waiter->seconds < 0.15)
+            usleep(500);
+        ck_assert_str_eq(waiter->kind, expected[i].kind);
+        ck_assert_str_eq(waiter->name, expected[i].name);
+        ck_assert_msg(strncmp(waiter->what, expected[i].what, strlen(expected[i].what)) == 0, "%s",
+                      waiter->what);
+        ck_assert(!waiter->stuck && waiter->holders == 0 && waiter->pid == kin_process_pid(processes[i]));
+    }
+    read_report(text, sizeof text);
+    ck_assert_msg(strstr(text, ": for pool \"mapper\" (the items of a map), since ") &&
+                      strstr(text, ": for connection (a message, descriptor ") &&
+                      strstr(text, ": for several things (one of 2), since "),
+                  "%s", text);
+    ck_assert_int_eq(kin_event_set(all->event), 0);
+    for (int i = 0; i < COUNT; i++)
+        if (i < 4)
+            join(processes[i]);
+        else
+            end(processes[i]);
+    while (read_waiters())
+        usleep(500);
+    ck_assert_int_eq(kin_event_free(all->event), 0);
+    kin_free(all);
+}
+
 static const struct test tests[] = {
     {"report_needs_a_family", report_needs_a_family, 5, 0},
     {"all_kinds_of_waits_are_told", all_kinds_of_waits_are_told, 20, TEST_EACH_METHOD},
+    {"objects_of_all_kinds_are_described", objects_of_all_kinds_are_described, 20, TEST_EACH_METHOD},
     {"deadlock_of_several_is_told", deadlock_of_several_is_told, 20, TEST_EACH_METHOD},
     {"stopped_holder_is_told", stopped_holder_is_told, 20, 0},
     {"what_is_no_deadlock_is_never_told_as_one", what_is_no_deadlock_is_never_told_as_one, 300, 0},
+    {"waits_for_pools_and_in_the_kernel_are_told", waits_for_pools_and_in_the_kernel_are_told, 20,
+     TEST_EACH_METHOD},
     {"join_of_a_process_is_told", join_of_a_process_is_told, 30, TEST_EACH_METHOD},
     {"process_that_joins_one_that_waits_for_it_is_a_deadlock",
      process_that_joins_one_that_waits_for_it_is_a_deadlock, 30, TEST_EACH_METHOD},

@@ -2,7 +2,9 @@
  * kin/waits.h - who waits for what, since when, who holds it, and who waits for each other.
  *
  * For a program that hangs, and for tools. It tells of the threads of all members that sleep in a call of kin for a lock, rlock,
- * semaphore, condition, event, barrier, queue or broadcast, or for a process to end (kin_process_join).
+ * semaphore, condition, event, barrier, queue or broadcast; for a process to end (kin_process_join); for results of a pool, the items of
+ * a map, or a pool to finish; for a message at a connection, or room in it, or a client at a listener; and in kin_wait. A worker
+ * that has nothing to do waits for nobody.
  *
  * Truth    Others go on meanwhile, so each line was true a moment ago. Deadlocks are looked at twice, and told if they
  *          were the same both times.
@@ -22,16 +24,17 @@ KIN_BEGIN
 /* One that waits. */
 typedef struct kin_waiter {
     int pid;
-    int thread;         /* a number that no other thread of the family has now */
-    char process[32];   /* the process's name */
-    char state;         /* as /proc has it: 'S' sleeps, 'T' is stopped, 'Z' has ended; 0: is gone */
-    char kind[15];      /* of what it waits for: "lock" */
-    char what[32];      /* what about it: "", "a message", "3 of 5 have come" */
-    char name[24];      /* its name */
-    const void *object; /* its address */
-    double seconds;     /* it has waited so long */
-    int holders;        /* how many threads hold it; 0: nobody does, or it is not held */
-    int holder_pid;     /* the first of them: its process, 0: none; its thread, 0: not known */
+    int thread;       /* a number that no other thread of the family has now */
+    char process[32]; /* the process's name */
+    char state;       /* as /proc has it: 'S' sleeps, 'T' is stopped, 'Z' has ended; 0: is gone */
+    char kind[15];    /* of what it waits for: "lock" */
+    char what[32];    /* what about it: "", "a message", "3 of 5 have come", "a result" */
+    char name[24];    /* its name */
+    const void
+        *object;    /* its address; NULL: it is private to the process (a connection), or several things */
+    double seconds; /* it has waited so long */
+    int holders;    /* how many threads hold it; 0: nobody does, or it is not held */
+    int holder_pid; /* the first of them: its process, 0: none; its thread, 0: not known */
     int holder_thread;
     char holder[32];
     char holder_state;

@@ -194,6 +194,7 @@ int kin_connection_send(kin_connection *connection, const void *message, size_t 
     if (error)
         return error;
     double deadline = kin__os_deadline(timeout);
+    struct kin__thread *waits = kin__waits_note(KIN__FOR_SENDING, (uint64_t)connection->handle.fd, timeout);
     if (size && !message)
         error = kin__fail(KIN_EINVAL, "cannot send a message: it is NULL, but its size is %zu", size);
     else if (size > KIN_MESSAGE_MAX)
@@ -205,6 +206,7 @@ int kin_connection_send(kin_connection *connection, const void *message, size_t 
         error = kin__stream_send(connection, message, size, deadline);
         kin__connection_unlock(connection, true);
     }
+    kin__waits_noted(waits);
     kin__handle_leave(connection);
     return error;
 }
@@ -223,8 +225,10 @@ int kin_connection_give(kin_connection *connection, void *block, size_t size, do
     if (error)
         return error;
     double deadline = kin__os_deadline(timeout);
+    struct kin__thread *waits = kin__waits_note(KIN__FOR_SENDING, (uint64_t)connection->handle.fd, timeout);
     error = connection->handle.flags & KIN__PACKETS ? kin__packet_give(connection, block, size, deadline)
                                                     : KIN_ENOTSUP;
+    kin__waits_noted(waits);
     kin__handle_leave(connection);
     if (error != KIN_ENOTSUP)
         return error;
@@ -241,12 +245,14 @@ static int receive(kin_connection *connection, struct kin__sink *sink, double ti
     if (error)
         return error;
     double deadline = kin__os_deadline(timeout);
+    struct kin__thread *waits = kin__waits_note(KIN__FOR_MESSAGE, (uint64_t)connection->handle.fd, timeout);
     error = kin__connection_lock(connection, false, deadline);
     if (!error) {
         error = connection->handle.flags & KIN__PACKETS ? kin__packet_recv(connection, sink, deadline)
                                                         : kin__stream_recv(connection, sink, deadline);
         kin__connection_unlock(connection, false);
     }
+    kin__waits_noted(waits);
     kin__handle_leave(connection);
     return error;
 }
@@ -286,8 +292,10 @@ int kin_connection_poll(kin_connection *connection, double timeout)
     int error = kin__connection_enter(connection, KIN__READS, "receive from", timeout);
     if (error)
         return error;
+    struct kin__thread *waits = kin__waits_note(KIN__FOR_MESSAGE, (uint64_t)connection->handle.fd, timeout);
     if (!kin__connection_waiting(connection))
         error = kin__os_poll(connection->handle.fd, POLLIN, kin__os_deadline(timeout));
+    kin__waits_noted(waits);
     if (error == KIN_ETIMEDOUT)
         kin__connection_late(false);
     kin__handle_leave(connection);

@@ -389,12 +389,14 @@ kin_connection *kin_listener_accept(kin_listener *listener, double timeout)
     if (kin__handle_enter(listener, KIN__LISTENER_MAGIC, "accept from a listener") != 0)
         return NULL;
     double deadline = kin__os_deadline(timeout);
+    struct kin__thread *waits = kin__waits_note(KIN__FOR_CLIENT, (uint64_t)listener->handle.fd, timeout);
     if (kin__timeout_check(timeout) == 0 && kin__handle_lock(&listener->handle, 0, deadline)) {
         accept_until(listener, deadline, &out);
         pthread_mutex_unlock(&listener->handle.locks[0]);
     } else if (timeout >= 0) {
         kin__fail(KIN_ETIMEDOUT, "nobody has connected to %s in time", listener->details->text);
     }
+    kin__waits_noted(waits);
     kin__handle_leave(listener);
     return out;
 }

@@ -215,6 +215,18 @@ static kin_queue *first_queue(const struct waiting *waiting)
     return NULL;
 }
 
+/* What this thread waits for: the first queue, as a member's death wakes who sleeps at it (W2 of sync/wait.h); or just how many. */
+static struct kin__thread *note(const struct waiting *waiting)
+{
+    kin_queue *first = first_queue(waiting);
+    if (!first) /* results alone, or nothing */
+        return kin__waits_note(KIN__FOR_ONE_OF, waiting->count, KIN_FOREVER);
+    struct kin__thread *thread = kin__sync_thread();
+    if (thread)
+        kin__waits_begin(thread, first, &first->items.signal);
+    return thread;
+}
+
 /* Sleep until one of them may have something, the word `end` is no longer 0, the deadline is there, or for a while. */
 static void sleep_at_queues(const struct waiting *waiting, const _Atomic uint32_t *end, double deadline)
 {
@@ -244,13 +256,7 @@ static void sleep_at_queues(const struct waiting *waiting, const _Atomic uint32_
         return;
     double left = kin__os_left(deadline),
            most = fenced && waiting->queues <= WORDS_MOST ? kin__look_again : 1e-3;
-    kin_queue *first = first_queue(waiting);
-    struct kin__thread *thread = first ? kin__sync_thread() : NULL;
-    if (thread)
-        kin__waits_begin(thread, first, &first->items.signal);
     kin__os_futex_wait_many(words, seen, count, left < most ? left : most);
-    if (thread)
-        kin__waits_end(thread);
 }
 
 static void leave_queues(const struct waiting *waiting)
@@ -287,7 +293,9 @@ static void *help(void *arg)
             (void)rung; /* it cannot be full */
             break;
         }
+        struct kin__thread *waits = note(helper->waiting);
         sleep_at_queues(helper->waiting, &helper->end, KIN_FOREVER);
+        kin__waits_noted(waits);
     }
     return NULL;
 }
@@ -328,6 +336,11 @@ static int wait_for_both(struct waiting *waiting, size_t *ready, double deadline
 static int wait_until(struct waiting *waiting, size_t *ready, double deadline)
 {
     int error = look_now(waiting, ready);
+    if (error || *ready || kin__os_left(deadline) <= 0)
+        return error;
+    struct kin__thread *waits = waiting->queues == waiting->count
+                                    ? note(waiting)
+                                    : kin__waits_note(KIN__FOR_ONE_OF, waiting->count, KIN_FOREVER);
     while (!error && !*ready && kin__os_left(deadline) > 0) {
         if (waiting->queues == waiting->count && waiting->count)
             error = wait_for_queues(waiting, ready, deadline);
@@ -336,6 +349,7 @@ static int wait_until(struct waiting *waiting, size_t *ready, double deadline)
         else if ((error = kin__os_poll_many(waiting->polls, waiting->count, deadline)) == 0)
             *ready = tell(waiting);
     }
+    kin__waits_noted(waits);
     return error;
 }
 

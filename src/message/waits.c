@@ -2,8 +2,10 @@
 #include "sync/waits.h"
 #include "message/broadcast_shared.h"
 #include "message/queue_shared.h"
+#include "sync/describe.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void tell(struct kin__held *held, const char *what)
 {
@@ -44,8 +46,30 @@ static void of_broadcast(const void *object, uint64_t word, struct kin__held *he
         tell(held, "its turn to write");
 }
 
+static void describe_queue(const void *object, struct kin__description *out)
+{
+    const kin_queue *queue = object;
+    size_t count = kin_queue_size(queue);
+    memcpy(out->name, queue->sync.name, KIN__NAME_MAX - 1);
+    snprintf(out->how, sizeof out->how, "%zu %s%s", count, count == 1 ? "message" : "messages",
+             kin_queue_closed(queue) ? ", closed" : "");
+}
+
+static void describe_broadcast(const void *object, struct kin__description *out)
+{
+    const kin_broadcast *broadcast = object;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < broadcast->readers_most; i++)
+        count += atomic_load(&broadcast->readers[i].owner) != 0;
+    memcpy(out->name, broadcast->sync.name, KIN__NAME_MAX - 1);
+    snprintf(out->how, sizeof out->how, "%u %s%s", count, count == 1 ? "reader" : "readers",
+             atomic_load(&broadcast->closed) ? ", closed" : "");
+}
+
 __attribute__((constructor)) static void set_up(void)
 {
+    kin__describe_register(KIN__QUEUE_MAGIC, describe_queue);
+    kin__describe_register(KIN__BROADCAST_MAGIC, describe_broadcast);
     kin__waits_register(KIN__QUEUE_MAGIC, of_queue);
     kin__waits_register(KIN__BROADCAST_MAGIC, of_broadcast);
 }

@@ -12,6 +12,7 @@
 #include "pool/hand.h"
 #include "pool/submit.h"
 #include "pool/timing.h"
+#include "pool/waits.h"
 #include "process/printed.h"
 #include "process/process_shared.h"
 
@@ -335,7 +336,7 @@ static void look_at(kin_result *record, void *arg)
         unfinished->failed = record;
 }
 
-int kin__records_drain(struct kin__local *local, double deadline)
+static int drain(struct kin__local *local, double deadline)
 {
     for (;;) {
         struct unfinished unfinished = {0};
@@ -355,6 +356,14 @@ int kin__records_drain(struct kin__local *local, double deadline)
             kin__os_futex_wait((const _Atomic uint32_t *)&record->state, (uint32_t)state,
                                left < DRAIN_PERIOD ? left : DRAIN_PERIOD);
     }
+}
+
+int kin__records_drain(struct kin__local *local, double deadline)
+{
+    struct kin__thread *waits = kin__pool_waits(local->pool, NULL, 0);
+    int error = drain(local, deadline);
+    kin__pool_waits_end(waits);
+    return error;
 }
 
 void kin__records_break(struct kin__local *local)

@@ -12,6 +12,7 @@
 #include "pool/local.h"
 #include "pool/memory_limit.h"
 #include "pool/timing.h"
+#include "pool/waits.h"
 #include "process/child.h"
 #include "process/printed.h"
 
@@ -254,8 +255,9 @@ static bool help(struct kin__hand *hand, kin_result *record)
 }
 
 /* Like wait_for_call in worker.c, but for an end, or for what tasks submit. */
-static void sleep_till_called(struct kin__hand *hand, kin_result *record, double seconds)
+static void sleep_till_called(struct kin__hand *hand, kin_result *record, double seconds, uint64_t since)
 {
+    struct kin__thread *waits = kin__pool_waits(hand->pool, (const _Atomic uint32_t *)&record->state, since);
     struct kin__seat *seat = hand->seat;
     _Atomic uint64_t *helpers = &hand->pool->helpers[hand->number / 64];
     uint64_t bit = (uint64_t)1 << hand->number % 64;
@@ -270,11 +272,13 @@ static void sleep_till_called(struct kin__hand *hand, kin_result *record, double
         kin__os_futex_wait(&seat->bell, bell, seconds);
     atomic_fetch_and(helpers, ~bit);
     atomic_store_explicit(&seat->asleep, 0, memory_order_relaxed);
+    kin__pool_waits_end(waits);
 }
 
 int kin__hand_await(struct kin__hand *hand, kin_result *common, double deadline)
 {
     kin_result *record = kin__own(common);
+    uint64_t since = kin__os_now_ns();
     while (!kin__work_finished(atomic_load(&record->state))) {
         double left = kin__os_left(deadline);
         if (left <= 0)
@@ -283,7 +287,7 @@ int kin__hand_await(struct kin__hand *hand, kin_result *common, double deadline)
             continue;
         if (hand->depth >= DEPTH_TO_HELP)
             hand->nested_seen = atomic_load(&hand->pool->nested);
-        sleep_till_called(hand, record, left < LOOK_AGAIN ? left : LOOK_AGAIN);
+        sleep_till_called(hand, record, left < LOOK_AGAIN ? left : LOOK_AGAIN, since);
         if (kin__child_is_orphan())
             _exit(KIN__ORPHAN_EXIT);
     }

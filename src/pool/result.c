@@ -7,6 +7,7 @@
 #include "pool/hand.h"
 #include "pool/local.h"
 #include "pool/submit.h"
+#include "pool/waits.h"
 
 #include <string.h>
 #include <time.h>
@@ -64,13 +65,8 @@ static bool spin(const kin_result *result, double deadline)
     return false;
 }
 
-static int sleep_until(kin_result *result, double deadline)
+static int sleep_for(kin_result *record, double deadline)
 {
-    kin_result *record = kin__own(result);
-    if (deadline <= kin__os_now())
-        return KIN_ETIMEDOUT;
-    if (spin(result, deadline))
-        return 0;
     /* Before the state: partner in kin__record_tell. */
     atomic_fetch_or(&record->wants, KIN__WANTS_WAKE);
     for (;;) {
@@ -87,6 +83,19 @@ static int sleep_until(kin_result *result, double deadline)
                 return error;
         }
     }
+}
+
+static int sleep_until(kin_result *result, double deadline)
+{
+    kin_result *record = kin__own(result);
+    if (deadline <= kin__os_now())
+        return KIN_ETIMEDOUT;
+    if (spin(result, deadline))
+        return 0;
+    struct kin__thread *waits = kin__pool_waits(record->pool, (const _Atomic uint32_t *)&record->state, 0);
+    int error = sleep_for(record, deadline);
+    kin__pool_waits_end(waits);
+    return error;
 }
 
 static int await(kin_result *result, double deadline)

@@ -11,6 +11,7 @@
 #include "os/os.h"
 #include "pool/costs.h"
 #include "pool/post.h"
+#include "pool/waits.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -277,9 +278,12 @@ static void wait_for_round(struct kin__map *map)
 {
     kin_pool *pool = map->pool;
     bool thoroughly = false;
+    struct kin__thread *waits = NULL;
     spin(map);
-    if (!all_answered(map))
+    if (!all_answered(map)) {
         kin__map_catch_interrupt(map);
+        waits = kin__pool_waits(pool, &pool->event, 0);
+    }
     for (;;) {
         uint32_t seen = atomic_load(&pool->event);
         atomic_store(&pool->waiting, 1); /* before looking: partner in the worker's answer() */
@@ -289,6 +293,7 @@ static void wait_for_round(struct kin__map *map)
         kin__map_progress(map, false);
         thoroughly = kin__os_futex_wait(&pool->event, seen, tick(map)) == KIN_ETIMEDOUT;
     }
+    kin__pool_waits_end(waits);
     atomic_store(&pool->waiting, 0);
 }
 

@@ -5,6 +5,7 @@
 #include "os/os.h"
 #include "pool/hand.h"
 #include "pool/local.h"
+#include "pool/waits.h"
 
 #define LOOK_AGAIN 0.1
 #define MIXED_PERIOD 0.001 /* where results are of several pools, which wake by several words */
@@ -149,7 +150,9 @@ int kin_results_wait(kin_result *const *results, size_t count, int wait_for, dou
             if (!local)
                 return kin_error_code();
         }
+        struct kin__thread *waits = kin__pool_waits(wait.pool, &wait.pool->chime, 0);
         error = sleep_for(&wait, deadline, which);
+        kin__pool_waits_end(waits);
         if (local)
             kin__local_release(local);
     }

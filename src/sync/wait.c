@@ -19,6 +19,7 @@
 
 #define SPIN_TURNS 200u
 #define LINE 64u
+#define AT_ONCE 0.01  /* seconds */
 #define CALL_ENDS 0.1 /* seconds that an unfinished call may take to return, preempted perhaps */
 
 double kin__look_again = 0.1;
@@ -49,6 +50,31 @@ void kin__waits_begin(struct kin__thread *thread, const void *object, const _Ato
 void kin__waits_end(struct kin__thread *thread)
 {
     kin__thread_waits_end(thread);
+}
+
+/* One that has no slot yet gets one, but does not wait for it: who has the heap's lock may be stopped. */
+static struct kin__thread *thread_at_once(void)
+{
+    if (kin__thread_is_ours())
+        return kin__thread_mine;
+    if (!kin__region || !kin__journal_begin_until(kin__os_deadline(AT_ONCE)))
+        return NULL;
+    kin__journal_end();
+    return kin__sync_thread();
+}
+
+struct kin__thread *kin__waits_note(enum kin__waits_for what, uint64_t which, double timeout)
+{
+    struct kin__thread *thread = timeout > 0 ? thread_at_once() : NULL;
+    if (thread)
+        kin__thread_waits_begin(thread, (const void *)(uintptr_t)what, which, kin__os_now_ns());
+    return thread;
+}
+
+void kin__waits_noted(struct kin__thread *thread)
+{
+    if (thread)
+        kin__thread_waits_end(thread);
 }
 
 void kin__waits_sleep(const _Atomic uint32_t *word, uint32_t seen, double deadline)

@@ -11,7 +11,8 @@
  *   field of waits   written by      rule                            when the writer dies there
  *   --------------   -------------   -----------------------------   ---------------------------------------------
  *   object           the thread      last before it sleeps; 0 when   it does not wait: its slot is nobody's, or
- *                                    it no longer does               another's, who has cleared it
+ *                                    it no longer does; or what      another's, who has cleared it
+ *                                    kin__waits_note was told
  *   word, since      the thread      before object                   not read without it
  *   call             the thread      before anything that others     it is in no call
  *                                    can see of the call; 0 last
@@ -35,6 +36,20 @@ static inline struct kin__thread *kin__sync_thread(void)
 
 /* Whether the thread of that name has ended; recovers its process, if that is what it takes. */
 bool kin__name_gone(uint64_t name);
+
+/*
+ * A call that waits in the kernel, for something that is no object of the heap: `what` is one of these, and `which` a descriptor, or how
+ * many things. From its beginning to its end, which is told what this returns. A call that does not wait is not noted.
+ */
+enum kin__waits_for {
+    KIN__FOR_MESSAGE = 1,
+    KIN__FOR_SENDING,
+    KIN__FOR_CLIENT,
+    KIN__FOR_ONE_OF,
+    KIN__FOR_END /* what is less, is one of them */
+};
+struct kin__thread *kin__waits_note(enum kin__waits_for what, uint64_t which, double timeout);
+void kin__waits_noted(struct kin__thread *thread);
 
 /* Whether that pause would be worth while: not on a machine, or under an affinity, of one CPU. One turn, if so. */
 bool kin__sync_spin(unsigned *turns);

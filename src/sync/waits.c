@@ -77,6 +77,8 @@ static void read_process(const struct kin_process *process, struct kin__held *he
     kin__id id = process->id;
     uint32_t top = kin__peek32(&kin__heap()->threads_top);
     snprintf(held->what, sizeof held->what, "its end");
+    held->titled = 1;
+    memcpy(held->title, process->name, sizeof held->title - 1);
     held->member = id;
     for (uint32_t i = 1; id && i < top && i < KIN__THREADS_SPARE; i++) {
         const struct kin__thread *thread = kin__thread_at(i);
@@ -116,6 +118,34 @@ static void read_held(const struct wait *wait, struct kin__held *held)
     }
 }
 
+/* What a call is noted to wait for in the kernel. */
+static void read_note(uint64_t what, uint64_t which, struct kin__held *held)
+{
+    held->titled = 1;
+    if (what == KIN__FOR_ONE_OF)
+        snprintf(held->what, sizeof held->what, "one of %llu", (unsigned long long)which);
+    else
+        snprintf(held->what, sizeof held->what, "%s %llu",
+                 what == KIN__FOR_MESSAGE   ? "a message, descriptor"
+                 : what == KIN__FOR_SENDING ? "sending, descriptor"
+                                            : "a client, descriptor",
+                 (unsigned long long)which);
+}
+
+static bool is_note(uint64_t object)
+{
+    return object && object < KIN__FOR_END;
+}
+
+static const char *kind_of(const struct wait *wait)
+{
+    if (!is_note(wait->object))
+        return kin__object_kind(wait->magic);
+    return wait->object == KIN__FOR_ONE_OF   ? "several things"
+           : wait->object == KIN__FOR_CLIENT ? "listener"
+                                             : "connection";
+}
+
 /* What the thread in a slot waits for: false, if it does not, or not for something that is one object all the while. */
 static bool read_wait(uint32_t index, struct wait *out)
 {
@@ -124,16 +154,20 @@ static bool read_wait(uint32_t index, struct wait *out)
     out->name = kin__peek(&thread->name);
     out->object = atomic_load_explicit(&thread->waits.object, memory_order_acquire);
     const struct kin__object *object = (const struct kin__object *)(uintptr_t)out->object;
-    if (!object || !kin__region_holds(object) || out->object % 16)
+    bool note = is_note(out->object);
+    if (!note && (!object || !kin__region_holds(object) || out->object % 16))
         return false;
     out->word = atomic_load_explicit(&thread->waits.word, memory_order_relaxed);
     out->since = atomic_load_explicit(&thread->waits.since, memory_order_relaxed);
-    out->magic = atomic_load_explicit(&object->magic, memory_order_acquire);
+    out->magic = note ? 0 : atomic_load_explicit(&object->magic, memory_order_acquire);
     out->member = kin__thread_member(out->name);
     out->next = -1;
-    if (!out->member || !kin__object_kind(out->magic))
+    if (!out->member || !kind_of(out))
         return false;
-    read_held(out, &out->held);
+    if (note)
+        read_note(out->object, out->word, &out->held);
+    else
+        read_held(out, &out->held);
     atomic_thread_fence(memory_order_acquire);
     return atomic_load(&thread->waits.object) == out->object &&
            atomic_load(&thread->waits.since) == out->since && kin__peek(&thread->name) == out->name;
@@ -269,11 +303,10 @@ static void tell(const struct wait *wait, uint64_t now, kin_waiter *out)
     out->thread = (int)KIN__NAME_INDEX(wait->name);
     name_process(wait->member, out->process);
     out->state = state_of(out->pid);
-    snprintf(out->kind, sizeof out->kind, "%s", kin__object_kind(wait->magic));
+    snprintf(out->kind, sizeof out->kind, "%s", kind_of(wait));
     memcpy(out->what, wait->held.what, sizeof out->what);
-    out->object = (const void *)(uintptr_t)wait->object;
-    const char *name = wait->magic == KIN__PROCESS_MAGIC ? ((const struct kin_process *)out->object)->name
-                                                         : ((const struct kin__sync *)out->object)->name;
+    out->object = is_note(wait->object) ? NULL : (const void *)(uintptr_t)wait->object;
+    const char *name = wait->held.titled ? wait->held.title : ((const struct kin__sync *)out->object)->name;
     memcpy(out->name, name, sizeof out->name - 1);
     out->seconds = now > wait->since ? (double)(now - wait->since) / 1e9 : 0;
     out->holders = (int)wait->held.count;
@@ -335,6 +368,8 @@ static void add_object(struct text *text, const kin_waiter *waiter)
 {
     if (*waiter->name)
         add(text, "%s \"%s\"", waiter->kind, waiter->name);
+    else if (!waiter->object)
+        add(text, "%s", waiter->kind);
     else
         add(text, "%s %p", waiter->kind, waiter->object);
 }

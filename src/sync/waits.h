@@ -8,8 +8,9 @@
 
 struct kin__held {
     char what[32];
+    char title[24];  /* its name, if `titled`; else it is where struct kin__sync has it */
     uint32_t count;  /* threads that hold it: some may be beyond the array */
-    uint32_t unused; /* 0: no bytes between fields, as two looks are compared */
+    uint32_t titled; /* (no bytes between fields, as two looks are compared) */
     uint64_t name[KIN__HOLDERS_MAX];
     kin__id member; /* or a member that does */
 };
