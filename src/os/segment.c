@@ -191,7 +191,7 @@ static int open_new(unsigned mode, char *path, size_t size, bool *temporary)
 }
 
 /* N1: all that a file needs before its name. */
-static int fill(const char *name, size_t size, unsigned mode, bool keep, struct kin__segment *segment)
+static int equip(const char *name, size_t size, unsigned mode, bool keep, struct kin__segment *segment)
 {
     if (!lock(segment->fd, USERS, F_RDLCK))
         return kin__fail_errno(KIN_ESYSTEM, errno, "could not lock shared memory \"%s\"", name);
@@ -228,7 +228,8 @@ static int give_name(const char *from, const char *name)
     }
 }
 
-int kin__segment_create(const char *name, size_t size, unsigned mode, bool keep, struct kin__segment *out)
+int kin__segment_create(const char *name, size_t size, unsigned mode, bool keep, kin__segment_fill fill,
+                        const void *arg, struct kin__segment *out)
 {
     char path[80];
     bool temporary;
@@ -238,7 +239,9 @@ int kin__segment_create(const char *name, size_t size, unsigned mode, bool keep,
     struct kin__segment segment = {.fd = open_new(mode, path, sizeof path, &temporary), .at = MAP_FAILED};
     if (segment.fd < 0)
         return tell_cannot(name, errno);
-    error = fill(name, size, mode, keep, &segment);
+    error = equip(name, size, mode, keep, &segment);
+    if (!error && fill)
+        fill(segment.at, arg);
     if (!error)
         error = give_name(path, name);
     if (temporary)

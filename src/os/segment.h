@@ -9,7 +9,7 @@
  *   sticky bit         who makes it        before the name: may be swept         the file has no name yet
  *   lock on USERS      each user           shared, for as long as it is open     the kernel lets go of it
  *
- *   N1  a file under its name has its full size, and memory for it
+ *   N1  a file under its name has its full size, memory for it, and what its maker wanted in it
  *   N2  only who holds NAMING of a file takes its name away, after a look that the name is still this file's; so none takes
  *       away another's (other programs may, by unlink(2))
  *   N3  swept is what nobody holds USERS of, and nobody else has open: told by a write lease, which the kernel gives to
@@ -31,8 +31,12 @@ struct kin__segment {
     size_t size;
 };
 
+/* Writes what is to lie in it when it gets its name, to zeros; NULL: those stay. */
+typedef void (*kin__segment_fill)(void *at, const void *arg);
+
 /* KIN_EBUSY: the name is taken. Names are checked already. */
-int kin__segment_create(const char *name, size_t size, unsigned mode, bool keep, struct kin__segment *out);
+int kin__segment_create(const char *name, size_t size, unsigned mode, bool keep, kin__segment_fill fill,
+                        const void *arg, struct kin__segment *out);
 int kin__segment_attach(const char *name, struct kin__segment *out);
 void kin__segment_close(const struct kin__segment *segment);
 int kin__segment_unlink(const char *name);

@@ -4,6 +4,7 @@
 #include "base/failure.h"
 #include "os/os.h"
 #include "os/segment.h"
+#include "sync/shared_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,11 +44,13 @@ static kin_shared_memory *new_handle(const char *name)
     return memory;
 }
 
-static int create(kin_shared_memory *memory, size_t bytes, const kin_shared_memory_options *options)
+static int create(kin_shared_memory *memory, size_t bytes, const kin_shared_memory_options *options,
+                  kin__segment_fill fill, const void *arg)
 {
     unsigned mode = options->mode ? options->mode : 0600;
     for (;;) {
-        int error = kin__segment_create(memory->name, bytes, mode, options->keep, &memory->segment);
+        int error =
+            kin__segment_create(memory->name, bytes, mode, options->keep, fill, arg, &memory->segment);
         memory->is_new = !error;
         if (error != KIN_EBUSY || !options->attach)
             return error;
@@ -57,7 +60,8 @@ static int create(kin_shared_memory *memory, size_t bytes, const kin_shared_memo
     }
 }
 
-static int create_unnamed(kin_shared_memory *memory, size_t bytes, const kin_shared_memory_options *options)
+static int create_unnamed(kin_shared_memory *memory, size_t bytes, const kin_shared_memory_options *options,
+                          kin__segment_fill fill, const void *arg)
 {
     int error = KIN_EBUSY;
     for (int tries = 0; error == KIN_EBUSY && tries < NAMES_TRIED; tries++) {
@@ -65,15 +69,15 @@ static int create_unnamed(kin_shared_memory *memory, size_t bytes, const kin_sha
         if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
             random = kin__os_now_ns();
         snprintf(memory->name, sizeof memory->name, "kin_%016llx", (unsigned long long)random);
-        error = create(memory, bytes, options);
+        error = create(memory, bytes, options, fill, arg);
     }
     return error;
 }
 
-kin_shared_memory *kin_shared_memory_create(const char *given, size_t bytes,
-                                            const kin_shared_memory_options *how)
+kin_shared_memory *kin__shared_memory_create(const char *given, size_t bytes,
+                                             const kin_shared_memory_options *how, kin__segment_fill fill,
+                                             const void *arg)
 {
-    KIN__UNCANCELLED;
     kin_shared_memory_options options;
     const char *name = "";
     if (kin__options_read(&options, sizeof options, how, "shared memory options") ||
@@ -86,11 +90,19 @@ kin_shared_memory *kin_shared_memory_create(const char *given, size_t bytes,
     if (!given)
         options.attach = false;
     kin_shared_memory *memory = new_handle(name);
-    if (memory && (given ? create(memory, bytes, &options) : create_unnamed(memory, bytes, &options))) {
+    if (memory && (given ? create(memory, bytes, &options, fill, arg)
+                         : create_unnamed(memory, bytes, &options, fill, arg))) {
         free(memory);
         return NULL;
     }
     return memory;
+}
+
+kin_shared_memory *kin_shared_memory_create(const char *name, size_t bytes,
+                                            const kin_shared_memory_options *options)
+{
+    KIN__UNCANCELLED;
+    return kin__shared_memory_create(name, bytes, options, NULL, NULL);
 }
 
 kin_shared_memory *kin_shared_memory_attach(const char *given)

@@ -6,6 +6,7 @@
 #include "harness.h"
 
 #include "kin/error.h"
+#include "kin/shareable_list.h"
 #include "kin/shared_memory.h"
 
 #include <dirent.h>
@@ -94,6 +95,25 @@ static void run_sweep(void *arg)
     heap_must(kin_shared_memory_sweep(NULL) == 0);
 }
 
+static const kin_any values[] = {{.type = KIN_ANY_TEXT, .data = "oldvalue and more", .size = 17},
+                                 {.type = KIN_ANY_INT, .integer = 5},
+                                 {.type = KIN_ANY_REAL, .real = 0.5}};
+static const kin_any seven = {.type = KIN_ANY_INT, .integer = 7};
+static kin_shareable_list *list; /* the survivor's */
+
+static void run_create_list(void *arg)
+{
+    (void)arg;
+    heap_must(kin_shareable_list_create(scene->name, values, 3, NULL) != NULL ||
+              kin_error_code() == KIN_EBUSY);
+}
+
+static void run_set_item(void *arg)
+{
+    (void)arg;
+    heap_must(kin_shareable_list_set(list, 0, seven) == 0);
+}
+
 /* ---- meanwhile ------------------------------------------------------------------------------- */
 
 static void attach_meanwhile(struct heap_world *world)
@@ -112,6 +132,38 @@ static void sweep_meanwhile(struct heap_world *world)
 {
     if (kin_shared_memory_sweep(NULL))
         heap_wrong(world, "could not sweep meanwhile");
+}
+
+static bool has_integer(const kin_shareable_list *of, int64_t index, int64_t expected)
+{
+    kin_any value = {0};
+    return kin_shareable_list_get(of, index, &value) == 0 && value.type == KIN_ANY_INT &&
+           value.integer == expected;
+}
+
+/* Whole, from the first moment that it has its name. */
+static void find_list_meanwhile(struct heap_world *world)
+{
+    kin_shareable_list *found = kin_shareable_list_attach(scene->name);
+    kin_any text = {0};
+    if (!found) {
+        if (kin_error_code() != KIN_ENOTFOUND && kin_error_code() != KIN_EBUSY)
+            heap_wrong(world, "could not attach meanwhile");
+        return;
+    }
+    if (kin_shareable_list_length(found) != 3 || kin_shareable_list_get(found, 0, &text) ||
+        text.type != KIN_ANY_TEXT || text.size != 17 || memcmp(text.data, values[0].data, 17) != 0 ||
+        !has_integer(found, 1, 5))
+        heap_wrong(world, "who attaches finds half of a list");
+    free(text.memory);
+    kin_shareable_list_close(found);
+}
+
+/* Another item, of a list whose first one is being set. */
+static void set_another_meanwhile(struct heap_world *world)
+{
+    if (kin_shareable_list_set(list, 2, seven))
+        heap_wrong(world, "could not set another item meanwhile");
 }
 
 /* The name becomes another memory's. */
@@ -200,6 +252,44 @@ static void swept_or_used(struct heap_world *world, const struct step_end *end)
     end_segment(world);
 }
 
+static void list_made_or_not(struct heap_world *world, const struct step_end *end)
+{
+    (void)end;
+    find_list_meanwhile(world);
+    end_segment(world);
+}
+
+/* Before there are victims: so that it lies at the same address in all. */
+static void found_with_a_list(void)
+{
+    found();
+    list = kin_shareable_list_create(scene->name, values, 3, NULL);
+    ck_assert_msg(list != NULL, "%s", kin_error_message());
+}
+
+static void list_is_as_it_was(struct heap_world *world)
+{
+    nobody_has_it(world);
+    for (int i = 0; i < 3; i++)
+        if (kin_shareable_list_set(list, i, values[i]))
+            heap_wrong(world, "could not set an item");
+    world->object = kin_shared_memory_buf(kin_shareable_list_memory(list));
+    world->object_size = kin_shared_memory_size(kin_shareable_list_memory(list));
+}
+
+/* The item may be of the one type with the other's bytes; no other item is touched, and it can be set anew. */
+static void item_set_or_not(struct heap_world *world, const struct step_end *end)
+{
+    kin_any value = {0};
+    if (kin_shareable_list_get(list, 0, &value))
+        heap_wrong(world, "could not get the item");
+    free(value.memory);
+    if (!end->died && !has_integer(list, 0, 7))
+        heap_wrong(world, "the item was not set");
+    if (!has_integer(list, 1, 5) || kin_shareable_list_set(list, 0, values[1]) || !has_integer(list, 0, 5))
+        heap_wrong(world, "the list is not as it should be");
+}
+
 /* ---- tests ----------------------------------------------------------------------------------- */
 
 static void create_survives(void)
@@ -253,10 +343,40 @@ static void sweep_survives(void)
                                     .settle = swept_or_used});
 }
 
+static void create_of_a_list_survives(void)
+{
+    heap_survive((struct heap_plan){.name = "shareable_list_create",
+                                    .size = 48,
+                                    .found = found,
+                                    .arrange = nobody_has_it,
+                                    .prepare = heap_be_member,
+                                    .run = run_create_list,
+                                    .work = find_list_meanwhile,
+                                    .settle = list_made_or_not,
+                                    .points = 3,
+                                    .long_points = 25});
+}
+
+static void set_of_a_lists_item_survives(void)
+{
+    heap_survive((struct heap_plan){.name = "shareable_list_set",
+                                    .size = 48,
+                                    .found = found_with_a_list,
+                                    .arrange = list_is_as_it_was,
+                                    .prepare = heap_be_member,
+                                    .run = run_set_item,
+                                    .work = set_another_meanwhile,
+                                    .settle = item_set_or_not});
+    ck_assert_int_eq(kin_shared_memory_unlink(scene->name), 0);
+    kin_shareable_list_close(list);
+}
+
 static const struct test tests[] = {
     {"create_survives", create_survives, 600, 0},
     {"attach_survives", attach_survives, 600, 0},
     {"unlink_survives", unlink_survives, 600, 0},
     {"sweep_survives", sweep_survives, 600, 0},
+    {"create_of_a_list_survives", create_of_a_list_survives, 600, 0},
+    {"set_of_a_lists_item_survives", set_of_a_lists_item_survives, 600, 0},
 };
 TEST_MAIN("crash_segment", tests)
