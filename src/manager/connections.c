@@ -21,6 +21,7 @@
 #define OUT_MOST (4u << 20)    /* who reads so little of his answers is not read from */
 #define KEEP_MOST (256u << 10) /* memory of buffers that connections keep */
 #define FAILURES_MOST 8u       /* of one address, within */
+#define TRIM_LEAST 64u         /* connections that were there at once */
 #define FAILURES_TIME 60.0     /* seconds: then nobody there is let in for as long */
 
 /* ---- failures ------------------------------------------------------------------------------------ */
@@ -103,11 +104,24 @@ static void end_connection(struct kin_server *server, struct kin__connection *co
     free(connection);
 }
 
+/* Most of many have gone: what malloc keeps of theirs is given back. A program that serves by itself has its own ideas of that. */
+static void trim(struct kin_server *server)
+{
+    if (!server->manager || server->connection_peak < TRIM_LEAST ||
+        server->connection_count >= server->connection_peak / 4)
+        return;
+    server->connection_peak = server->connection_count;
+    kin__os_trim();
+}
+
 /* Ending one may close others. */
 void kin__connections_sweep(struct kin_server *server)
 {
+    if (kin__link_alone(&server->closing))
+        return;
     while (!kin__link_alone(&server->closing))
         end_connection(server, KIN__OF(server->closing.next, struct kin__connection, link));
+    trim(server);
 }
 
 /* ---- writing --------------------------------------------------------------------------------------- */
@@ -399,7 +413,8 @@ static void welcome(struct kin_server *server, int fd, const struct kin__os_addr
     }
     if (server->tls)
         connection->stage = KIN__STAGE_TLS;
-    server->connection_count++;
+    if (++server->connection_count > server->connection_peak)
+        server->connection_peak = server->connection_count;
     connection->events = EPOLLIN;
     kin__link_append(&server->connections, &connection->link);
     kin__server_own(fd);

@@ -176,7 +176,7 @@ struct kin_server {
     size_t key_size;
     struct kin__tls_context *tls; /* NULL: clients come without */
     size_t message_limit, memory_limit;
-    size_t connection_limit, connection_count;
+    size_t connection_limit, connection_count, connection_peak; /* since memory was given back last */
     int thread_count;
     int epoll, listener, doorbell;
     struct kin__watch listening, rung;

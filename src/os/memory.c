@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,6 +292,13 @@ size_t kin__os_file_limit(void)
 size_t kin__os_address_limit(void)
 {
     return soft_limit(RLIMIT_AS);
+}
+
+void kin__os_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 size_t kin__os_private_data(void)

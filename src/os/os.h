@@ -176,6 +176,9 @@ size_t kin__os_memory_available(void);
 size_t kin__os_file_limit(void);
 size_t kin__os_address_limit(void);
 
+/* What malloc keeps of memory that was freed goes back to the system, as far as the C library can. */
+void kin__os_trim(void);
+
 /* Bytes of private data (what RLIMIT_DATA limits) this process has now; 0 if unknown. */
 size_t kin__os_private_data(void);
 /* The soft limit of it, SIZE_MAX: none; set it, SIZE_MAX: as far as the hard one allows. */

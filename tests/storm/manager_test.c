@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#define KEPT 4000 /* KiB: tables of the most that there was, and code that has run once */
+
 struct arena {
     kin_manager *manager;
     kin_proxy *queue, *lock, *semaphore, *dict;
@@ -91,6 +93,28 @@ static void kill_half(kin_process **clients, int count)
     }
 }
 
+static size_t blocks_in_use(void)
+{
+    kin_heap_stats stats = {.size = sizeof stats};
+    OK(kin_heap_get_stats(&stats));
+    return stats.small_blocks + stats.large_blocks;
+}
+
+/* KiB of private memory of the server's process. */
+static long private_memory(kin_manager *manager)
+{
+    char path[64], line[256];
+    long kib = -1;
+    snprintf(path, sizeof path, "/proc/%d/status", kin_process_pid(kin_manager_process(manager)));
+    FILE *status = fopen(path, "re");
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "RssAnon: %ld kB", &kib) == 1)
+            break;
+    if (status)
+        fclose(status);
+    return kib;
+}
+
 static void killed_clients_leave_nothing(void)
 {
     static kin_process *clients[1000];
@@ -100,6 +124,10 @@ static void killed_clients_leave_nothing(void)
     struct arena *arena = kin_calloc(1, sizeof *arena);
     ck_assert_ptr_nonnull(arena);
     arena->manager = manager;
+    open_arena(arena); /* the first time: what this process keeps for proxies stays */
+    close_arena(arena);
+    size_t blocks = blocks_in_use();
+    long memory = private_memory(manager);
     open_arena(arena);
     for (int i = 0; i < count; i++) {
         clients[i] = kin_process_start_shared(client, arena, NULL);
@@ -123,7 +151,12 @@ static void killed_clients_leave_nothing(void)
     close_arena(arena);
     expect_nothing_left(manager);
     OK(kin_manager_counts_get(manager, &counts));
-    printf("# %zu calls\n", counts.calls);
+    long left_memory = private_memory(manager);
+    printf("# %zu calls; the server's private memory was %ld KiB, and is %ld\n", counts.calls, memory,
+           left_memory);
+    ck_assert_int_lt(left_memory, memory + KEPT);
+    size_t left = blocks_in_use();
+    ck_assert_msg(left == blocks, "%zu blocks were in use, and %zu are", blocks, left);
     kin_manager_free(manager);
     kin_free(arena);
 }
