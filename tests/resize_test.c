@@ -1,6 +1,8 @@
 /* resize_test.c - pools that grow and shrink: when told, for want of work, and a fresh worker for each task. */
 #include "pool_common.h"
 
+#include "pool/local.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -95,7 +97,10 @@ static int resize_it(const kin_progress *progress, void *arg)
         resizing->told = 1;
         return kin_pool_resize(resizing->pool, 4);
     }
-    if (resizing->told == 1 && atomic_load(&resizing->counters->of_worker[3]) > 10) {
+    bool all = true;
+    for (int i = 1; i < 4; i++)
+        all = all && atomic_load(&resizing->counters->of_worker[i]) > 10;
+    if (resizing->told == 1 && all) {
         resizing->told = 2;
         return kin_pool_resize(resizing->pool, 1);
     }
@@ -104,7 +109,7 @@ static int resize_it(const kin_progress *progress, void *arg)
 
 static void map_under_way_gets_more_workers_and_fewer(void)
 {
-    enum { COUNT = 3000 };
+    enum { COUNT = 1200 };
     test_init();
     struct counters *counters = kin_calloc(1, sizeof *counters);
     kin_pool *pool = new_pool_of(1, 4, 0);
@@ -184,6 +189,7 @@ static void idle_workers_end_and_come_back(void)
 
 static void workers_too_many_end_at_once(void)
 {
+    kin__pool_look_again = 600; /* who is not called sleeps for good */
     test_init();
     struct counters *counters = kin_calloc(1, sizeof *counters);
     kin_pool *pool =
@@ -193,10 +199,8 @@ static void workers_too_many_end_at_once(void)
     ck_assert_ptr_nonnull(pool);
     await_number(&counters->states, 3);
     usleep(100000); /* they sleep */
-    double before = test_time_left();
     ck_assert_int_eq(kin_pool_resize(pool, 1), 0);
     await_number(&counters->finals, 2);
-    ck_assert_msg(before - test_time_left() < 0.4, "only after %g s", before - test_time_left());
     ck_assert_int_eq(kin_pool_resize(pool, 3), 0);
     await_number(&counters->states, 5);
     end_pool(pool);
@@ -409,7 +413,7 @@ static void maker_that_is_killed_while_it_resizes_leaves_nothing(void)
 #define EACH (TEST_EACH_METHOD | TEST_AND_THREADS)
 static const struct test tests[] = {
     {"pool_takes_as_many_tasks_as_it_is_told", pool_takes_as_many_tasks_as_it_is_told, 20, EACH},
-    {"map_under_way_gets_more_workers_and_fewer", map_under_way_gets_more_workers_and_fewer, 20, EACH},
+    {"map_under_way_gets_more_workers_and_fewer", map_under_way_gets_more_workers_and_fewer, 60, EACH},
     {"idle_workers_end_and_come_back", idle_workers_end_and_come_back, 20, EACH},
     {"workers_too_many_end_at_once", workers_too_many_end_at_once, 20, EACH},
     {"submissions_meet_workers_that_are_about_to_go", submissions_meet_workers_that_are_about_to_go, 60,

@@ -116,6 +116,7 @@ static void time_limits_strike_soon(void)
     kin_pool *pool = new_pool(2);
     struct neighbour *its = move_in(pool);
     for (enum way way = APPLY; way < WAYS; way++) {
+        struct machine_time before = machine_time();
         double best = 1e9, late[STRIKES];
         if (way == MAP) { /* it waits for all workers that a round has, and for the next one's start */
             is_unharmed(its);
@@ -130,7 +131,10 @@ static void time_limits_strike_soon(void)
             best = middle < best ? middle : best;
         }
         printf("# %s tells %.1f ms after the limit\n", ways[way], best * 1e3);
-        ck_assert_msg(best <= SOON, "%s tells %.1f ms after the limit", ways[way], best * 1e3);
+        if (machine_was_busy(before))
+            printf("# the machine was busy: not judged\n");
+        else
+            ck_assert_msg(best <= SOON, "%s tells %.1f ms after the limit", ways[way], best * 1e3);
     }
     is_unharmed(its);
     end_pool(pool);
