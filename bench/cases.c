@@ -437,6 +437,8 @@ const char *bench_title(const char *name)
         {"pipe-1-1-1mib", "the same, 1 MiB (socketpair: a stream)"},
         {"queue-give", "a block of 1 MiB given to another process, and back"},
         {"queue-give:1gib", "the same, 1 GiB"},
+        {"broadcast-1-2-64", "64 bytes from one writer to each of two readers; told is how many it wrote"},
+        {"broadcast-1-2-1mib", "the same, 1 MiB"},
         {"queue-wake", "a word to a consumer that sleeps, and back\n  (futex: two processes on two CPUs)"},
         {"manager-call-near", "a get of a dict in a manager, by a member of its family\n  (ping-pong: 32 "
                               "bytes through shared memory "

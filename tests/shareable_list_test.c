@@ -678,7 +678,7 @@ static void item_of_a_word_that_keeps_its_type_is_never_torn(void)
     pid_t pid = fork();
     if (pid == 0)
         set_without_end();
-    for (int turn = 0; turn < (test_long() ? 5000000 : 200000); turn++) {
+    for (int turn = 0; turn < (test_long() ? 5000000 : 50000); turn++) {
         kin_any number, text;
         ck_assert_int_eq(kin_shareable_list_get(list, 0, &number), 0);
         ck_assert(number.type == KIN_ANY_INT && (number.integer == 0 || number.integer == -1));
