@@ -515,7 +515,68 @@ static void death_of_the_server_ends_who_waits(void)
     kin_manager_free(manager);
 }
 
+/* ---- thousands ---------------------------------------------------------------------------------- */
+
+#define THOUSANDS 5000
+
+struct crowd {
+    kin_manager *manager;
+    kin_proxy *queue;
+    kin_batch *batch;
+};
+
+static void *wait_by_thousands(void *arg)
+{
+    struct crowd *crowd = arg;
+    return kin_batch_run(crowd->batch, test_time_left()) ? NULL : crowd;
+}
+
+static int threads_of(kin_process *process)
+{
+    char path[64], line[256];
+    int threads = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", kin_process_pid(process));
+    FILE *status = fopen(path, "re");
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "Threads: %d", &threads) == 1)
+            break;
+    if (status)
+        fclose(status);
+    return threads;
+}
+
+/* Each call waits in the server, at the cost of what it is kept in; they are served in the order in which they came. */
+static void thousands_wait_and_cost_no_thread(void)
+{
+    struct crowd crowd = {.manager = start_manager(NULL)};
+    crowd.queue = make(crowd.manager, "Queue");
+    crowd.batch = kin_batch_new(crowd.manager);
+    ck_assert_ptr_nonnull(crowd.batch);
+    int before = threads_of(kin_manager_process(crowd.manager));
+    pthread_t thread;
+    void *well;
+    for (int i = 0; i < THOUSANDS; i++)
+        OK(kin_batch_add(crowd.batch, crowd.queue, "get", NULL, 0));
+    ck_assert_int_eq(pthread_create(&thread, NULL, wait_by_thousands, &crowd), 0);
+    await_waiting(crowd.manager, THOUSANDS);
+    ck_assert_int_eq(threads_of(kin_manager_process(crowd.manager)), before);
+    for (int i = 0; i < THOUSANDS; i++)
+        OK(kin_proxy_put(crowd.queue, kin_any_int(i), 0));
+    pthread_join(thread, &well);
+    ck_assert_ptr_nonnull(well);
+    for (size_t i = 0; i < THOUSANDS; i++) {
+        kin_any value;
+        OK(kin_batch_result(crowd.batch, i, &value));
+        ck_assert_int_eq(value.integer, (int64_t)i);
+    }
+    kin_batch_free(crowd.batch);
+    kin_proxy_free(crowd.queue);
+    expect_nothing_left(crowd.manager);
+    kin_manager_free(crowd.manager);
+}
+
 static const struct test tests[] = {
+    {"thousands_wait_and_cost_no_thread", thousands_wait_and_cost_no_thread, 30, TEST_NOT_VALGRIND},
     {"queue_passes_messages_in_order", queue_passes_messages_in_order, 20, TEST_EACH_METHOD},
     {"join_waits_until_all_is_done", join_waits_until_all_is_done, 20, TEST_EACH_METHOD},
     {"join_is_told_what_died_with_its_consumer", join_is_told_what_died_with_its_consumer, 20,
