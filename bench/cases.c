@@ -376,85 +376,84 @@ const struct bench_target bench_targets[] = {
 };
 const size_t bench_target_count = sizeof bench_targets / sizeof *bench_targets;
 
+static const char *const titles[][2] = {
+    {"metg-map", "METG(50 %) by a map on 2 workers: the shortest task at which half their time is "
+                 "useful\n  (mp.Pool-default: of 10,000 tasks; openmp: the results added up; "
+                 "openmp-array: put in an array, as kin's are;\n  ppe: ProcessPoolExecutor; joblib: its "
+                 "batches; openmpi: a master and workers, one in flight at each)"},
+    {"metg-map:call", "of that, what Python takes for the bare call of an empty task (ctypes)"},
+    {"tasks-empty", "empty tasks mapped on 2 workers"},
+    {"metg-apply",
+     "METG(50 %) by tasks that are submitted one by one to 2 workers, all at once, and then waited for"},
+    {"tasks-apply", "empty tasks submitted so"},
+    {"commands", "the command `true`, two at a time (kin: tasks that each start one and wait for it)"},
+    {"pool-start", "the first pool of 2 of a process, by fork, to its first 2 results"},
+    {"pool-start:again", "the same of a process that has had pools before"},
+    {"map-8mib", "the sums of 64 arrays of 8 MiB, 2 workers"},
+    {"map-8mib:first", "the same by new workers, which touch all that memory for the first time"},
+    {"map-8mib:hand-8mib", "an array of 8 MiB handed over: a map of 1 that reads a line of it"},
+    {"map-8mib:hand-512mib", "an array of 512 MiB handed over, the same way"},
+    {"start-fork", "a process started by fork and joined"},
+    {"start-fork-1gib", "the same where 1 GiB of the heap is in use\n"
+                        "  (bare: a small process; bare-1gib: one with as much private memory in use)"},
+    {"start-spawn", "a process started as a new image and joined"},
+    {"start-forkserver", "a process forked from a template that is ready, and joined\n"
+                         "  (kin-spawn, posix_spawn: started as a new image)"},
+    {"round-trip-awake", "one task through an idle pool and back, one after the other"},
+    {"round-trip-asleep", "the same after a rest of 2 ms, all asleep\n"
+                          "  (futex: two processes on two CPUs that hand one word to and fro)"},
+    {"malloc-64", "64 bytes: malloc, then free, one thread"},
+    {"malloc-64-remote", "64 bytes: malloc by one thread, free by another, through a ring\n"
+                         "  (kin-processes: by another process)"},
+    {"malloc-8mib", "8 MiB: malloc, a byte written in each page, free"},
+    {"malloc-8mib:faults", "page faults in that"},
+    {"malloc-mixed", "blocks of 16 bytes to 2 MiB that come and go: one malloc or free"},
+    {"malloc-mixed:held", "the most memory held in that, for each byte of the most in use"},
+    {"recovery", "the death of a member that owns 1,000 arenas, from its end to the last of them freed\n"
+                 "  (in a heap of 40 MiB; kin-4gib: in one of 4 GiB)"},
+    {"lock-uncontended", "acquire and release, nobody else there"},
+    {"lock-contended", "two processes that each acquire, count, release: the time for one of all these"},
+    {"semaphore", "acquire and release of one permit, nobody else there"},
+    {"wake", "a release that wakes a process, until it runs and has what it slept for (the median of 300)"},
+    {"queue-1-1-8", "8 bytes from one process to another through a queue\n  (ring: two processes that "
+                    "only spin, the limit)"},
+    {"queue-1-1-64", "the same, 64 bytes"},
+    {"queue-1-1-1kib", "the same, 1 KiB"},
+    {"queue-1-1-1mib", "the same, 1 MiB"},
+    {"queue-many-1-1-8", "8 bytes, 64 messages a call"},
+    {"queue-many-1-1-64", "64 bytes, 64 messages a call"},
+    {"queue-2-2-8",
+     "8 bytes, 2 producers and 2 consumers, all by one queue\n  (zmq, nng: a socket for each pair)"},
+    {"queue-2-2-64", "the same, 64 bytes"},
+    {"queue-2-2-1kib", "the same, 1 KiB"},
+    {"queue-2-2-1mib", "the same, 1 MiB (pipe: one for each pair)"},
+    {"pipe-1-1-8", "8 bytes from one process to another through a pipe with whole messages\n  "
+                   "(socketpair: bare packets, "
+                   "the limit; pipe: a length before each; kin-stream: as Python frames them)"},
+    {"pipe-1-1-1kib", "the same, 1 KiB"},
+    {"pipe-1-1-1mib", "the same, 1 MiB (socketpair: a stream)"},
+    {"queue-give", "a block of 1 MiB given to another process, and back"},
+    {"queue-give:1gib", "the same, 1 GiB"},
+    {"broadcast-1-2-64", "64 bytes from one writer to each of two readers; told is how many it wrote"},
+    {"broadcast-1-2-1mib", "the same, 1 MiB"},
+    {"queue-wake", "a word to a consumer that sleeps, and back\n  (futex: two processes on two CPUs)"},
+    {"manager-call-near", "a get of a dict in a manager, by a member of its family\n  (ping-pong: 32 "
+                          "bytes through shared memory "
+                          "and back, which looks and sleeps in the same way)"},
+    {"manager-call-unix", "the same by a Unix socket (socket: 32 bytes there and back)"},
+    {"manager-call-tcp", "the same by TCP over the loopback"},
+    {"manager-call-tls", "the same by TLS 1.3, by key (openssl: 32 bytes there and back)"},
+    {"dict-get-growing", "the same while another process puts up to 400,000 more keys in"},
+    {"dict-get-direct",
+     "a get of a dict of 10,000 texts and numbers in shared memory\n"
+     "  (uthash: in private memory, for one thread; mp.Manager: a dict of one key, asked of its server)"},
+    {"dict-set-direct", "a set of a key that is there already"},
+    {"manager-batch", "the same by a Unix socket, 100 sent together: each"},
+    {"malloc-64:batch", "64 bytes: 1,000 x malloc, then 1,000 x free, for one of each"},
+};
+
 const char *bench_title(const char *name)
 {
-    static const char *const titles[][2] = {
-        {"metg-map", "METG(50 %) by a map on 2 workers: the shortest task at which half their time is "
-                     "useful\n  (mp.Pool-default: of 10,000 tasks; openmp: the results added up; "
-                     "openmp-array: put in an array, as kin's are;\n  ppe: ProcessPoolExecutor; joblib: its "
-                     "batches; openmpi: a master and workers, one in flight at each)"},
-        {"metg-map:call", "of that, what Python takes for the bare call of an empty task (ctypes)"},
-        {"tasks-empty", "empty tasks mapped on 2 workers"},
-        {"metg-apply",
-         "METG(50 %) by tasks that are submitted one by one to 2 workers, all at once, and then waited for"},
-        {"tasks-apply", "empty tasks submitted so"},
-        {"commands", "the command `true`, two at a time (kin: tasks that each start one and wait for it)"},
-        {"pool-start", "the first pool of 2 of a process, by fork, to its first 2 results"},
-        {"pool-start:again", "the same of a process that has had pools before"},
-        {"map-8mib", "the sums of 64 arrays of 8 MiB, 2 workers"},
-        {"map-8mib:first", "the same by new workers, which touch all that memory for the first time"},
-        {"map-8mib:hand-8mib", "an array of 8 MiB handed over: a map of 1 that reads a line of it"},
-        {"map-8mib:hand-512mib", "an array of 512 MiB handed over, the same way"},
-        {"start-fork", "a process started by fork and joined"},
-        {"start-fork-1gib", "the same where 1 GiB of the heap is in use\n"
-                            "  (bare: a small process; bare-1gib: one with as much private memory in use)"},
-        {"start-spawn", "a process started as a new image and joined"},
-        {"start-forkserver", "a process forked from a template that is ready, and joined\n"
-                             "  (kin-spawn, posix_spawn: started as a new image)"},
-        {"round-trip-awake", "one task through an idle pool and back, one after the other"},
-        {"round-trip-asleep", "the same after a rest of 2 ms, all asleep\n"
-                              "  (futex: two processes on two CPUs that hand one word to and fro)"},
-        {"malloc-64", "64 bytes: malloc, then free, one thread"},
-        {"malloc-64-remote", "64 bytes: malloc by one thread, free by another, through a ring\n"
-                             "  (kin-processes: by another process)"},
-        {"malloc-8mib", "8 MiB: malloc, a byte written in each page, free"},
-        {"malloc-8mib:faults", "page faults in that"},
-        {"malloc-mixed", "blocks of 16 bytes to 2 MiB that come and go: one malloc or free"},
-        {"malloc-mixed:held", "the most memory held in that, for each byte of the most in use"},
-        {"recovery", "the death of a member that owns 1,000 arenas, from its end to the last of them freed\n"
-                     "  (in a heap of 40 MiB; kin-4gib: in one of 4 GiB)"},
-        {"lock-uncontended", "acquire and release, nobody else there"},
-        {"lock-contended", "two processes that each acquire, count, release: the time for one of all these"},
-        {"semaphore", "acquire and release of one permit, nobody else there"},
-        {"wake",
-         "a release that wakes a process, until it runs and has what it slept for (the median of 300)"},
-        {"queue-1-1-8", "8 bytes from one process to another through a queue\n  (ring: two processes that "
-                        "only spin, the limit)"},
-        {"queue-1-1-64", "the same, 64 bytes"},
-        {"queue-1-1-1kib", "the same, 1 KiB"},
-        {"queue-1-1-1mib", "the same, 1 MiB"},
-        {"queue-many-1-1-8", "8 bytes, 64 messages a call"},
-        {"queue-many-1-1-64", "64 bytes, 64 messages a call"},
-        {"queue-2-2-8",
-         "8 bytes, 2 producers and 2 consumers, all by one queue\n  (zmq, nng: a socket for each pair)"},
-        {"queue-2-2-64", "the same, 64 bytes"},
-        {"queue-2-2-1kib", "the same, 1 KiB"},
-        {"queue-2-2-1mib", "the same, 1 MiB (pipe: one for each pair)"},
-        {"pipe-1-1-8", "8 bytes from one process to another through a pipe with whole messages\n  "
-                       "(socketpair: bare packets, "
-                       "the limit; pipe: a length before each; kin-stream: as Python frames them)"},
-        {"pipe-1-1-1kib", "the same, 1 KiB"},
-        {"pipe-1-1-1mib", "the same, 1 MiB (socketpair: a stream)"},
-        {"queue-give", "a block of 1 MiB given to another process, and back"},
-        {"queue-give:1gib", "the same, 1 GiB"},
-        {"broadcast-1-2-64", "64 bytes from one writer to each of two readers; told is how many it wrote"},
-        {"broadcast-1-2-1mib", "the same, 1 MiB"},
-        {"queue-wake", "a word to a consumer that sleeps, and back\n  (futex: two processes on two CPUs)"},
-        {"manager-call-near", "a get of a dict in a manager, by a member of its family\n  (ping-pong: 32 "
-                              "bytes through shared memory "
-                              "and back, which looks and sleeps in the same way)"},
-        {"manager-call-unix", "the same by a Unix socket (socket: 32 bytes there and back)"},
-        {"manager-call-tcp", "the same by TCP over the loopback"},
-        {"manager-call-tls", "the same by TLS 1.3, by key (openssl: 32 bytes there and back)"},
-        {"dict-get-growing", "the same while another process puts up to 400,000 more keys in"},
-        {"dict-get-direct",
-         "a get of a dict of 10,000 texts and numbers in shared memory\n"
-         "  (uthash: in private memory, for one thread; mp.Manager: a dict of one key, asked of its server)"},
-        {"dict-set-direct", "a set of a key that is there already"},
-        {"manager-batch", "the same by a Unix socket, 100 sent together: each"},
-        {"malloc-64:batch", "64 bytes: 1,000 x malloc, then 1,000 x free, for one of each"},
-    };
-
     for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
         if (!strcmp(titles[i][0], name))
             return titles[i][1];

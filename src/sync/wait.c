@@ -19,8 +19,8 @@
 
 #define SPIN_TURNS 200u
 #define LINE 64u
-#define AT_ONCE 0.01  /* seconds */
-#define CALL_ENDS 0.1 /* seconds that an unfinished call may take to return, preempted perhaps */
+#define NOTE_WITHIN 1.0 /* seconds; of a short timeout a tenth */
+#define CALL_ENDS 0.1   /* seconds that an unfinished call may take to return, preempted perhaps */
 
 double kin__look_again = 0.1;
 
@@ -52,12 +52,13 @@ void kin__waits_end(struct kin__thread *thread)
     kin__thread_waits_end(thread);
 }
 
-/* One that has no slot yet gets one, but does not wait for it: who has the heap's lock may be stopped. */
-static struct kin__thread *thread_at_once(void)
+/* One that has no slot yet gets one, but does not wait long for it: who has the heap's lock may be stopped. */
+static struct kin__thread *thread_soon(double timeout)
 {
     if (kin__thread_is_ours())
         return kin__thread_mine;
-    if (!kin__region || !kin__journal_begin_until(kin__os_deadline(AT_ONCE)))
+    double patience = timeout < 10 * NOTE_WITHIN ? timeout / 10 : NOTE_WITHIN;
+    if (!kin__region || !kin__journal_begin_until(kin__os_deadline(patience)))
         return NULL;
     kin__journal_end();
     return kin__sync_thread();
@@ -65,7 +66,7 @@ static struct kin__thread *thread_at_once(void)
 
 struct kin__thread *kin__waits_note(enum kin__waits_for what, uint64_t which, double timeout)
 {
-    struct kin__thread *thread = timeout > 0 ? thread_at_once() : NULL;
+    struct kin__thread *thread = timeout > 0 ? thread_soon(timeout) : NULL;
     if (thread)
         kin__thread_waits_begin(thread, (const void *)(uintptr_t)what, which, kin__os_now_ns());
     return thread;
