@@ -5,6 +5,7 @@
 #include "os/raw.h"
 
 #include <stdint.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define BIT(number) (UINT32_C(1) << (number))
@@ -38,11 +39,32 @@ void kin__os_fatal_prepare(kin__os_fatal_fn handler, void *stack, size_t size, i
     ours.handler = handler;
 }
 
+/*
+ * AddressSanitizer's runtime gives each thread an alternate stack, and at the thread's end unmaps the one that is there then
+ * (UnsetAlternateSignalStack in sanitizer_posix_libcdep.cpp), whosever it is. What lies among a module's variables it cannot
+ * unmap, and ends the process, or it takes other variables with it. So there the stack is a mapping.
+ */
+void __asan_init(void) __attribute__((weak));
+
+static void mapped_stack(void)
+{
+    void *at = mmap(NULL, own_stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at != MAP_FAILED)
+        own_stack.ss_sp = at;
+}
+
+KIN__IN_CHILD static void use_own_stack(void)
+{
+    if (__asan_init)
+        mapped_stack();
+    kin__raw(SYS_sigaltstack, (long)&own_stack, 0, 0, 0, 0);
+}
+
 KIN__IN_CHILD uint64_t kin__os_fatal_catch(void)
 {
     if (!ours.handler)
         return 0;
-    kin__raw(SYS_sigaltstack, (long)&own_stack, 0, 0, 0, 0);
+    use_own_stack();
     for (uint32_t left = FATAL; left; left &= left - 1)
         kin__raw(SYS_rt_sigaction, __builtin_ctz(left), (long)&ours, 0, MASK_SIZE, 0);
     return FATAL >> 1;
@@ -55,7 +77,7 @@ void kin__os_fatal_catch_after_others(void)
         return;
     kin__raw(SYS_sigaltstack, 0, (long)&now, 0, 0, 0);
     if ((now.ss_flags & SS_DISABLE) || now.ss_size < own_stack.ss_size)
-        kin__raw(SYS_sigaltstack, (long)&own_stack, 0, 0, 0, 0);
+        use_own_stack();
     struct raw_action *before = earlier;
     for (uint32_t left = FATAL; left; left &= left - 1)
         kin__raw(SYS_rt_sigaction, __builtin_ctz(left), (long)&ours, (long)before++, MASK_SIZE, 0);
