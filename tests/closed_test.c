@@ -29,7 +29,7 @@
 
 #define TOP (test_time_left() - 0.5)
 #define FDS 256
-#define SOON 3.0 /* seconds: the guardian looks each half second */
+#define SOON 9.0 /* seconds: the guardian looks each half second */
 
 /* ---- closing ---- */
 
@@ -263,6 +263,40 @@ static void freed_process_is_killed(void)
     kin_process_free(other);
     assert_untouched(2);
     give_numbers_back();
+}
+
+/* A process whose family has a daemon, which ends with it; the stranger has all of kin's numbers. */
+static void end_with_a_daemon(int stranger, int tell)
+{
+    found_family();
+    const kin_process *daemon = start_with(wait_for_signal, NULL, (kin_process_options){.daemon = true});
+    int pid = kin_process_pid(daemon);
+    was_open[tell] = was_open[stranger] = true;
+    close_all();
+    for (size_t i = 0; i < closed_count; i++)
+        ck_assert_int_eq(dup3(stranger, closed[i], O_CLOEXEC), closed[i]);
+    ck_assert_int_eq(write(tell, &pid, sizeof pid), sizeof pid);
+    exit(0);
+}
+
+static void daemon_ends_with_its_parent_and_nobody_else(void)
+{
+    int ends[2], daemon, status;
+    pid_t stranger = fork_stranger();
+    int pidfd = (int)syscall(SYS_pidfd_open, stranger, 0);
+    ck_assert_int_eq(pipe(ends), 0);
+    pid_t parent = fork();
+    if (parent == 0)
+        end_with_a_daemon(pidfd, ends[1]);
+    ck_assert_int_eq(read(ends[0], &daemon, sizeof daemon), sizeof daemon);
+    ck_assert(waitpid(parent, &status, 0) == parent && status == 0);
+    ck_assert(kill(daemon, 0) < 0 && errno == ESRCH);
+    ck_assert_int_eq(waitpid(stranger, NULL, WNOHANG), 0);
+    kill(stranger, SIGKILL);
+    waitpid(stranger, NULL, 0);
+    close(pidfd);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 /* ---- the guardian ---- */
@@ -518,6 +552,8 @@ static const struct test tests[] = {
     {"no_descriptor_of_the_programs_is_written_to_closed_or_waited_for",
      no_descriptor_of_the_programs_is_written_to_closed_or_waited_for, 30, TEST_EACH_METHOD},
     {"freed_process_is_killed", freed_process_is_killed, 20, TEST_EACH_METHOD},
+    {"daemon_ends_with_its_parent_and_nobody_else", daemon_ends_with_its_parent_and_nobody_else, 20,
+     TEST_EACH_METHOD},
     {"guardian_goes_on", guardian_goes_on, 30, TEST_EACH_METHOD},
     {"limit_of_wall_time_is_kept", limit_of_wall_time_is_kept, 20, TEST_EACH_METHOD},
     {"start_works_by_fork_and_is_refused_by_others", start_works_by_fork_and_is_refused_by_others, 20,

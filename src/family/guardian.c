@@ -271,6 +271,30 @@ static int nap(void)
     return 1;
 }
 
+static bool needs_thread(void)
+{
+    const struct kin__watch *watch = kin__guardian_list;
+    while (watch && watch->quiet)
+        watch = watch->next;
+    return watch;
+}
+
+/* The orphans are gone, and perhaps nobody is left to watch: who removed the last child did not wait for them. True: it is no
+ * thread of kin's any more. */
+static bool leave(void)
+{
+    if (!lock_unless_stopping())
+        return false;
+    bool idle = !needs_thread();
+    if (idle) {
+        close_descriptors();
+        pthread_detach(thread);
+        atomic_store(&running, false);
+    }
+    pthread_mutex_unlock(&mutex);
+    return idle;
+}
+
 static void *guard(void *unused)
 {
     (void)unused;
@@ -289,8 +313,12 @@ static void *guard(void *unused)
         double alarm = atomic_load(&next_alarm);
         if (alarm && alarm <= kin__os_now())
             ring_alarms();
-        if (orphans && kin__members_sweep() == 0)
+        if (!orphans)
+            continue;
+        if (kin__members_sweep() == 0)
             atomic_store(&orphans_until, 0);
+        if (kin__os_now() >= atomic_load(&orphans_until) && leave())
+            return NULL;
     }
     return NULL;
 }
@@ -313,14 +341,6 @@ static void stop(void)
     pthread_join(thread, NULL);
     running = false;
     close_descriptors();
-}
-
-static bool needs_thread(void)
-{
-    const struct kin__watch *watch = kin__guardian_list;
-    while (watch && watch->quiet)
-        watch = watch->next;
-    return watch;
 }
 
 int kin__guardian_start(void)
