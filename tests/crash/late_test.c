@@ -10,6 +10,10 @@
 #include "harness.h"
 #include "os/os.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define LARGE ((size_t)KIN__SMALL_MAX + 1)
 
 static void *block; /* the victim's */
@@ -83,6 +87,40 @@ static void survives(const char *name, void (*prepare)(void *), void (*ready)(vo
         .name = name, .size = 48, .prepare = prepare, .ready = ready, .run = run, .points = 8});
 }
 
+/* Somebody dies with a block that is late, and that its `moved` names still. */
+static void somebody_dead(struct heap_world *world)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        be_member_with_made_block(world);
+        kin__poke(&kin__thread_mine->late, (uint64_t)(uintptr_t)block | KIN__INTENT_LARGE);
+        world->victim = 0;
+        world->dead = kin__self_id();
+        kill(getpid(), SIGKILL);
+    }
+    int status;
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+        abort();
+}
+
+static void run_recovery(void *arg)
+{
+    struct heap_world *world = arg;
+    kin__member_recover(world->dead);
+}
+
+/* Others take what was given back at once: given back twice, it would be theirs. */
+static void block_of_two_names_is_given_back_once(void)
+{
+    heap_survive((struct heap_plan){.name = "recovery of a block with two names",
+                                    .size = 48,
+                                    .others_size = LARGE,
+                                    .arrange = somebody_dead,
+                                    .prepare = heap_be_member,
+                                    .run = run_recovery,
+                                    .points = 20});
+}
+
 static void unmake_while_the_lock_is_anothers(void)
 {
     survives("unmake, late", be_member_with_made_block, heap_hold_journal, run_unmake);
@@ -138,5 +176,6 @@ static const struct test tests[] = {
     {"late_run_is_given_back", late_run_is_given_back, 600, 0},
     {"late_block_is_given_back", late_block_is_given_back, 600, 0},
     {"late_block_is_given_back_by_the_next_make", late_block_is_given_back_by_the_next_make, 600, 0},
+    {"block_of_two_names_is_given_back_once", block_of_two_names_is_given_back_once, 600, 0},
 };
 TEST_MAIN("crash_late", tests)
