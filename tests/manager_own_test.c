@@ -519,6 +519,33 @@ static size_t malformed(uint32_t *state, uint8_t *bytes, size_t room)
     return next_random(state) % 3 ? size : next_random(state) % size;
 }
 
+/* "ping", a NUL, and more: no name of a method, however much more it is. */
+static void names_with_a_nul_are_none(void)
+{
+    pthread_t thread;
+    kin_server *server = start_server(NULL, &thread);
+    struct kin__socket stream = {.fd = shake_hands(server)};
+    for (size_t size = 5; size < 200; size++) {
+        char name[200] = "ping";
+        struct kin__buffer call = {0};
+        struct kin__frame frame;
+        uint8_t answer[4096];
+        size_t at = kin__frame_begin(&call, &(struct kin__frame){.kind = KIN__FRAME_CALL});
+        kin__put_head(&call, KIN__UINT, 0);
+        kin__put_head(&call, KIN__TEXT, size);
+        kin__buffer_add(&call, name, size);
+        kin__frame_end(&call, at);
+        OK(kin__socket_send_all(&stream, call.data, call.size, kin__os_deadline(5)));
+        OK(kin__socket_receive_all(&stream, answer, KIN__FRAME_HEAD, kin__os_deadline(5)));
+        ck_assert(kin__frame_read(answer, &frame) && frame.size <= sizeof answer);
+        ck_assert_msg(frame.kind == KIN__FRAME_FAILURE, "a name of %zu bytes", size);
+        OK(kin__socket_receive_all(&stream, answer, frame.size, kin__os_deadline(5)));
+        kin__buffer_free(&call);
+    }
+    close(stream.fd);
+    end_server(server, thread);
+}
+
 static void malformed_frames_hurt_nobody(void)
 {
     pthread_t thread;
@@ -635,6 +662,7 @@ static const struct test tests[] = {
      TEST_NOT_VALGRIND},
     {"clients_that_do_not_read_stall_nobody", clients_that_do_not_read_stall_nobody, 20, TEST_NOT_VALGRIND},
     {"too_large_frames_end_the_connection", too_large_frames_end_the_connection, 20, TEST_NOT_VALGRIND},
+    {"names_with_a_nul_are_none", names_with_a_nul_are_none, 20, TEST_NOT_VALGRIND},
     {"malformed_frames_hurt_nobody", malformed_frames_hurt_nobody, 20, TEST_NOT_VALGRIND},
 };
 
