@@ -78,8 +78,8 @@ static int find_method(kin_call *call, const uint8_t *name, size_t size)
 {
     const struct kin__kind *kind = call->entity->kind;
     size_t count = kind->own ? kind->own->method_count : kind->method_count;
-    bool is_name = !memchr(
-        name, 0, size); /* else strncmp would end there, and what is looked at next be no part of `known` */
+    /* Else strncmp would end at the NUL, and what is looked at next be no part of `known`. */
+    bool is_name = !memchr(name, 0, size);
     for (size_t i = 0; is_name && i < count; i++) {
         const char *known = kind->own ? kind->own->methods[i].name : kind->methods[i].name;
         if (strncmp(known, (const char *)name, size) == 0 && !known[size]) {
