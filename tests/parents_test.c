@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kin.h"
+#include "os/os.h"
 
 #define TOP (test_time_left() - 0.5)
 #define PROMISED 0.1
@@ -205,6 +206,44 @@ static void all_end_with_a_parent_gone_by_sigkill(void)
     parent_ends(KILL);
 }
 
+/* ---- who looks after orphans ---- */
+
+/* It blocks the signal by which it is told of its parent's death, and so lives on. */
+static int stay_deaf(void *arg)
+{
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, SIGRTMAX - 1);
+    sigprocmask(SIG_BLOCK, &one, NULL);
+    return stay(arg);
+}
+
+static int have_a_deaf_child(void *arg)
+{
+    start(stay_deaf, arg, false);
+    for (;;)
+        pause();
+    return 0;
+}
+
+static void thread_that_looks_after_orphans_ends_with_them(void)
+{
+    test_init();
+    board = kin_calloc(1, sizeof *board);
+    board->method = test_method();
+    kin_process *child = start(have_a_deaf_child, board, false);
+    while (!atomic_load(&board->pid[GRANDCHILD]) && TOP > 0)
+        usleep(1000);
+    kin_process_kill(child);
+    ck_assert_int_eq(kin_process_join(child, TOP), 0);
+    kin_process_free(child); /* the last one: but the thread is needed still */
+    ck_assert_int_eq(kin__os_thread_count(), 2);
+    kill(atomic_load(&board->pid[GRANDCHILD]), SIGKILL);
+    while (kin__os_thread_count() > 1 && TOP > 0)
+        usleep(1000);
+    ck_assert_int_eq(kin__os_thread_count(), 1);
+}
+
 static const struct test tests[] = {
     {"return_joins_children_and_ends_daemons", return_joins_children_and_ends_daemons, 40, TEST_EACH_METHOD},
     {"exit_joins_children_and_ends_daemons", exit_joins_children_and_ends_daemons, 40, TEST_EACH_METHOD},
@@ -213,5 +252,7 @@ static const struct test tests[] = {
     {"all_end_with_a_parent_gone_by_abort", all_end_with_a_parent_gone_by_abort, 40, TEST_EACH_METHOD},
     {"all_end_with_a_parent_gone_by_sigterm", all_end_with_a_parent_gone_by_sigterm, 40, TEST_EACH_METHOD},
     {"all_end_with_a_parent_gone_by_sigkill", all_end_with_a_parent_gone_by_sigkill, 40, TEST_EACH_METHOD},
+    {"thread_that_looks_after_orphans_ends_with_them", thread_that_looks_after_orphans_ends_with_them, 20,
+     TEST_EACH_METHOD},
 };
 TEST_MAIN("parents", tests)
