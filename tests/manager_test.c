@@ -23,6 +23,10 @@ static void dict_keeps_what_is_set(void)
     ck_assert_int_eq(value.type, KIN_ANY_TEXT);
     ck_assert_str_eq(value.data, "seven");
     kin_any_clear(&value);
+    OK(kin_proxy_set(dict, kin_any_uint(UINT64_C(1) << 63), KIN_ANY(63)));
+    OK(kin_proxy_get(dict, KIN_ANY(0x1p63), &value));
+    ck_assert_int_eq(value.integer, 63);
+    OK(kin_proxy_delete(dict, KIN_ANY(0x1p63)));
     FAILS(KIN_ENOTFOUND, "there is no key \"lathe\"", kin_proxy_get(dict, KIN_ANY("lathe"), &value));
     OK(kin_proxy_contains(dict, KIN_ANY(2.5), &there));
     ck_assert(there);

@@ -95,6 +95,29 @@ static void list_is_worked_on_like_one_of_python(void)
     kin_manager_free(manager);
 }
 
+/* Doubles do not tell these apart. */
+static void numbers_are_sorted_exactly(void)
+{
+    const kin_any sorted[] = {kin_any_bool(false),          kin_any_real(0.5),
+                              kin_any_bool(true),           kin_any_int((INT64_C(1) << 53) - 1),
+                              kin_any_real(0x1p53),         kin_any_int((INT64_C(1) << 53) + 1),
+                              kin_any_uint(UINT64_MAX - 2), kin_any_uint(UINT64_MAX - 1),
+                              kin_any_uint(UINT64_MAX)};
+    const size_t count = sizeof sorted / sizeof *sorted;
+    kin_manager *manager = start_manager(NULL);
+    kin_proxy *list = make(manager, "list");
+    for (size_t i = 0; i < count; i++)
+        OK(kin_proxy_append(list, sorted[i * 5 % count]));
+    OK(kin_proxy_call(list, "sort", NULL, 0, NULL));
+    for (size_t i = 0; i < count; i++) {
+        kin_any value, index = kin_any_int((int64_t)i);
+        OK(kin_proxy_call(list, "get", &index, 1, &value));
+        ck_assert_msg(kin_any_equal(value, sorted[i]), "item %zu", i);
+    }
+    kin_proxy_free(list);
+    kin_manager_free(manager);
+}
+
 static void set_has_each_value_once(void)
 {
     kin_manager *manager = start_manager(NULL);
@@ -409,6 +432,7 @@ static void memory_is_bounded(void)
 
 static const struct test tests[] = {
     {"list_is_worked_on_like_one_of_python", list_is_worked_on_like_one_of_python, 10, TEST_EACH_METHOD},
+    {"numbers_are_sorted_exactly", numbers_are_sorted_exactly, 10, TEST_NOT_VALGRIND},
     {"set_has_each_value_once", set_has_each_value_once, 10, TEST_NOT_VALGRIND},
     {"namespace_has_names", namespace_has_names, 10, TEST_EACH_METHOD},
     {"value_and_array_are_changed_by_another_process", value_and_array_are_changed_by_another_process, 10,
