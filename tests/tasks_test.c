@@ -279,10 +279,10 @@ static void time_limit_kills_soon_and_alone(void)
     kin_result *neighbour = submit(pool, wait_at, KIN_APPLY_ARGS(.context = gate));
     for (int i = 0; i < 3; i++) {
         kin_task_error error;
+        double began = now();
         kin_result *result =
             submit(pool, sleep_for,
                    KIN_APPLY_ARGS(.in = &longer, .in_size = sizeof longer, .time_limit = limits[i]));
-        double began = now();
         ck_assert_int_eq(kin_result_get(result, NULL, 0, TOP), KIN_ETIMELIMIT);
         double late = now() - began - limits[i];
         best = late < best ? late : best;

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define DOOMED_PERIOD 0.1 /* seconds */
-#define LOOK_AGAIN 0.1
+#define LOOK_AGAIN (0.1 * kin__pool_look_again)
 #define DEPTH_TO_HELP \
     16 /* with so many tasks on the stack a wait takes up no others than what it waits for */
 

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_AGAIN 0.1
+#define LOOK_AGAIN (0.1 * kin__pool_look_again)
 #define SPIN 20e-6
 #define TICKS_PER_LIMIT 20
 #define TICK_LEAST 0.001
