@@ -97,7 +97,8 @@ typedef struct kin_manager_options {
 
 /*
  * Let go of it, and with it of all proxies that this process has of it. Started by this process: the server is ended
- * too, gently first (5 s). NULL does nothing.
+ * too, gently first (5 s); members that wait in a call are told (KIN_ECLOSED, KIN_EDIED), and waited for, up to a
+ * second: memory that one who is stopped still looks at is left behind. NULL does nothing.
  */
 KIN_API void kin_manager_free(kin_manager *manager);
 
