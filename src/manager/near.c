@@ -19,7 +19,8 @@
 #define BITS_EVERY 16u   /* looks at the slot that was served last for each at the bits */
 #define NAP 0.1
 
-static struct kin__connection burnt = {.closing = true};
+/* Closing. Initialised it would lie in .data, which shares a page with what each start by fork writes to (design, processes). */
+static struct kin__connection burnt;
 
 /* ---- the server ---------------------------------------------------------------------------------- */
 
@@ -43,6 +44,7 @@ void kin__near_leave(struct kin_server *server, struct kin__connection *connecti
     if (connection->slot < 0)
         return;
     /* Who may be there still, as it was us who closed, could write into it: nobody else gets it. */
+    burnt.closing = true;
     server->slots[connection->slot] = connection->gone ? NULL : &burnt;
     server->slot_count--;
     connection->slot = -1;

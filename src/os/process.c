@@ -149,13 +149,21 @@ static pid_t pid_of(int pidfd)
     return at ? (pid_t)strtol(at + sizeof "\nPid:" - 1, NULL, 10) : -1;
 }
 
+/* Of files that are pidfds and have inodes of their own; 0: not met yet. */
+static _Atomic uint64_t pidfs_device;
+
 bool kin__os_pidfd_is(int pidfd, const struct kin__file *file, pid_t pid)
 {
     struct statfs about;
     if (!kin__os_file_is(pidfd, file))
         return false;
-    if (fstatfs(pidfd, &about) == 0 && (about.f_type == PIDFS || about.f_type == PIPEFS))
-        return true; /* an inode of its own; the second: one that had gone (open_ended) */
+    if (file->device == atomic_load(&pidfs_device))
+        return true;
+    bool known = fstatfs(pidfd, &about) == 0;
+    if (known && about.f_type == PIDFS)
+        atomic_store(&pidfs_device, file->device);
+    if (known && (about.f_type == PIDFS || about.f_type == PIPEFS))
+        return true; /* the second: one that had gone (open_ended) */
     pid_t found = pid_of(pidfd);
     return found == pid || found == 0;
 }
