@@ -57,7 +57,7 @@ static bool same(const kin_any *one, const kin_any *other)
     case KIN_ANY_INT:
         return one->integer == other->integer;
     case KIN_ANY_REAL:
-        return memcmp(&one->real, &other->real, sizeof one->real) == 0;
+        return one->real >= other->real && one->real <= other->real;
     case KIN_ANY_TEXT:
     case KIN_ANY_BYTES:
         return one->size == other->size && memcmp(one->data, other->data, one->size) == 0;

@@ -246,11 +246,12 @@ static void objects_of_all_kinds_are_described(void)
     all = kin_calloc(1, sizeof *all);
     all->event = kin_event_new(NULL);
     kin_process *process = start_as("w", for_event, all);
-    snprintf(text, sizeof text, ", pid %d", kin_process_pid(process));
+    int pid = kin_process_pid(process);
+    snprintf(text, sizeof text, ", pid %d", pid);
     is_described(process, "process \"w\" at ", text);
     ck_assert_int_eq(kin_event_set(all->event), 0);
     ck_assert_int_eq(kin_process_join(process, TOP), 0);
-    strcat(text, ", has ended");
+    snprintf(text, sizeof text, ", pid %d, has ended", pid);
     is_described(process, "process \"w\" at ", text);
     kin_process_free(process);
     ck_assert_int_eq(kin_lock_free(lock), 0);
