@@ -64,7 +64,7 @@ struct kin__local *kin__local_hold(const kin_pool *pool, const char *what);
 void kin__local_release(struct kin__local *local);
 
 /* Seconds after which who sleeps, the warden or a worker, looks by itself: a call may be lost with who was to make it. A map's
- * supervisor, and a task that waits for another, look ten times as often. Tests make it long, so that a call that is lost where it
+ * supervisor, and who waits for a result, look ten times as often. Tests make it long, so that a call that is lost where it
  * must not be is one for good. */
 extern double kin__pool_look_again;
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#define LOOK_AGAIN 0.1
+#define LOOK_AGAIN (0.1 * kin__pool_look_again)
 #define SPIN 20e-6
 #define SPIN_TURNS 32
 #define WRITERS_PATIENCE 1.0

@@ -7,7 +7,7 @@
 #include "pool/local.h"
 #include "pool/waits.h"
 
-#define LOOK_AGAIN 0.1
+#define LOOK_AGAIN (0.1 * kin__pool_look_again)
 #define MIXED_PERIOD 0.001 /* where results are of several pools, which wake by several words */
 
 struct wait {
