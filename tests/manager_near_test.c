@@ -189,11 +189,13 @@ static void who_waits_is_out_of_his_slot_when_the_manager_is_free(void)
     OK(kin_process_join(process, KIN_FOREVER));
     kin_process_free(process);
     ck_assert_msg(is_told(waiter), "%d", waiter->error);
+    size_t changed = 0;
     for (int i = 0; i < BLOCKS; i++) {
         for (size_t k = 0; k < WORDS; k++)
-            ck_assert_uint_eq(blocks[i][k], KIN__TURN_CALL);
+            changed += blocks[i][k] != KIN__TURN_CALL;
         kin_free(blocks[i]);
     }
+    ck_assert_uint_eq(changed, 0);
     kin_free(waiter);
 }
 
