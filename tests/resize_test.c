@@ -291,6 +291,12 @@ struct storm {
     _Atomic int resizes, kills;
 };
 
+/* A worker that takes long to start is to come to some work before it is struck or sent away. */
+static useconds_t pause_of(useconds_t microseconds)
+{
+    return test_method() == KIN_START_SPAWN ? 6 * microseconds : microseconds;
+}
+
 static void *resize_at_random(void *arg)
 {
     struct storm *storm = arg;
@@ -298,7 +304,7 @@ static void *resize_at_random(void *arg)
     while (!atomic_load(&storm->over)) {
         if (kin_pool_resize(storm->pool, 1 + rand_r(&seed) % 4) == 0)
             atomic_fetch_add(&storm->resizes, 1);
-        usleep((useconds_t)(rand_r(&seed) % 4000));
+        usleep(pause_of((useconds_t)(rand_r(&seed) % 4000)));
     }
     return NULL;
 }
@@ -311,7 +317,7 @@ static void *kill_at_random(void *arg)
     while (!atomic_load(&storm->over) && test_kind() == KIN_POOL_PROCESSES) {
         kin_process *children[16];
         size_t count = 0;
-        usleep(15000);
+        usleep(pause_of(15000));
         if (kin_active_children(children, 16, &count) != 0 || !count)
             continue;
         kin_process_kill(children[(size_t)rand_r(&seed) % (count < 16 ? count : 16)]);
