@@ -456,6 +456,35 @@ static void captured_output_is_not_lost(void)
     give_numbers_back();
 }
 
+static int print_much(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 1000; i++)
+        puts("a line of some length, so that the relay has something to do");
+    return 7;
+}
+
+/* One of kin's, the others stay: also one end of what has two. A signal of that (SIGPIPE) would end this process. */
+static void any_one_of_them_may_be_closed(void)
+{
+    found_family();
+    for (int round = 0; round < 16; round++) {
+        kin_process *processes[2];
+        processes[0] = start_with(print_much, NULL, (kin_process_options){.output = KIN_OUTPUT_CAPTURE});
+        for (int fd = 3, nth = 0; fd < FDS && nth <= round; fd++)
+            if (!was_open[fd] && fcntl(fd, F_GETFD) >= 0 && nth++ == round)
+                close(fd);
+        processes[1] = start_with(print_much, NULL, (kin_process_options){.output = KIN_OUTPUT_CAPTURE});
+        for (int i = 0; i < 2; i++) {
+            kin_end end;
+            ck_assert_int_eq(kin_process_join(processes[i], TOP), 0);
+            ck_assert_int_eq(kin_process_end(processes[i], &end), 0);
+            ck_assert_int_eq(end.exit_code, 7);
+            kin_process_free(processes[i]);
+        }
+    }
+}
+
 /* ---- pids that are used again ---- */
 
 /* Make a process with this number; 0: not possible here. */
@@ -560,6 +589,7 @@ static const struct test tests[] = {
      TEST_EACH_METHOD},
     {"member_closes_all_and_ends_in_order", member_closes_all_and_ends_in_order, 20, TEST_EACH_METHOD},
     {"captured_output_is_not_lost", captured_output_is_not_lost, 20, TEST_EACH_METHOD},
+    {"any_one_of_them_may_be_closed", any_one_of_them_may_be_closed, 20, 0},
     {"another_child_with_its_number_is_not_taken_for_it", another_child_with_its_number_is_not_taken_for_it,
      20, TEST_NOT_VALGRIND},
     {"pidfds_are_told_apart_by_proc", pidfds_are_told_apart_by_proc, 10, TEST_NOT_VALGRIND},

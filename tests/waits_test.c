@@ -1,6 +1,9 @@
 /* waits_test.c - kin/waits.h: who waits for what. */
 #include "sync_common.h"
 
+#include "family/region.h"
+#include "family/units.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -222,6 +225,16 @@ static void objects_of_all_kinds_are_described(void)
     ck_assert_int_eq(kin_lock_release(lock), 0);
     kin_semaphore *semaphore = kin_semaphore_new(2, NULL);
     is_described(semaphore, "semaphore at ", ", value 2");
+    kin_semaphore *owned = kin_semaphore_new(3, KIN_SEMAPHORE_OPTIONS(.owned = true, .name = "o"));
+    is_described(owned, "semaphore \"o\" at ", ", value 3");
+    ck_assert_int_eq(kin_semaphore_free(owned), 0);
+    is_described(owned, "", ", which is no object of the heap");
+    is_described(kin__region_at(KIN__HEADER_END), "",
+                 ", which is no object of the heap"); /* a guard begins there */
+    is_described(kin__region_at(kin__region->size / 2), "", ", which is no object of the heap");
+    kin_dict *dict = kin_dict_new(KIN_DICT_OPTIONS(.name = "d"));
+    is_described(dict, "dict \"d\" at ", "");
+    ck_assert_int_eq(kin_dict_free(dict), 0);
     kin_barrier *barrier = kin_barrier_new(3, NULL);
     is_described(barrier, "barrier at ", ", 0 of 3 have come");
     ck_assert_int_eq(kin_barrier_abort(barrier), 0);

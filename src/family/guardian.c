@@ -170,10 +170,8 @@ int kin__guardian_signal(struct kin__watch *watch, int signal)
 static bool has_ended(struct kin__watch *watch)
 {
     bool ended = kin__os_pidfd_ended(watch->pidfd);
-    if (ended ? kin__os_pidfd_is(watch->pidfd, &watch->file, watch->pid)
-              : kin__os_file_is(watch->pidfd, &watch->file))
-        return ended;
-    return kin__os_pidfd_ended(renew(watch));
+    return kin__os_pidfd_is(watch->pidfd, &watch->file, watch->pid) ? ended
+                                                                    : kin__os_pidfd_ended(renew(watch));
 }
 
 bool kin__guardian_check(struct kin__watch *watch)

@@ -59,7 +59,9 @@ static void describe_broadcast(const void *object, struct kin__description *out)
 {
     const kin_broadcast *broadcast = object;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < broadcast->readers_most; i++)
+    uint32_t most = broadcast->readers_most < KIN__MEMBERS_MAX ? broadcast->readers_most
+                                                               : KIN__MEMBERS_MAX; /* freed meanwhile? */
+    for (uint32_t i = 0; i < most; i++)
         count += atomic_load(&broadcast->readers[i].owner) != 0;
     memcpy(out->name, broadcast->sync.name, KIN__NAME_MAX - 1);
     snprintf(out->how, sizeof out->how, "%u %s%s", count, count == 1 ? "reader" : "readers",

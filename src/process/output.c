@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,8 +71,8 @@ static struct {
     bool forking;         /* the mutex is held by who forks */
     bool dropped;         /* some of it could not be written: logged once */
     bool lost;            /* the program has closed a pipe of kin's: to be logged */
-    int poke_fds[2];      /* a pipe: nothing is written into what may be the program's by now; by the mutex */
-    struct kin__file poke_file;
+    int poke_fds[2]; /* sockets: nothing is written into what may be the program's by now; by the mutex */
+    struct kin__file poke_files[2];
     char *whole;            /* the relay's: room for a line and its prefix */
     struct stream *open[3]; /* the same: of which a piece of a line was printed there */
     struct waits waits;     /* the same */
@@ -86,18 +87,25 @@ static void init_condition(void)
     pthread_condattr_destroy(&how);
 }
 
-/* Under the mutex. If it is full, it has been poked enough. */
+/* Under the mutex. */
+static bool has_poke(void)
+{
+    return kin__os_file_is(relay.poke_fds[0], &relay.poke_files[0]) &&
+           kin__os_file_is(relay.poke_fds[1], &relay.poke_files[1]);
+}
+
+/* Under the mutex. If it is full, it has been poked enough. No signal where the program has closed the other end, as a pipe would have
+ * it; and no byte in what is no socket. */
 static void poke(void)
 {
-    if (kin__output_runs() && kin__os_file_is(relay.poke_fds[1], &relay.poke_file) &&
-        write(relay.poke_fds[1], "", 1) < 0)
+    if (kin__output_runs() && has_poke() && send(relay.poke_fds[1], "", 1, MSG_NOSIGNAL) < 0)
         return;
 }
 
 static void drop_poke(void)
 {
     for (int i = 0; i < 2; i++)
-        kin__os_file_close(relay.poke_fds[i], &relay.poke_file);
+        kin__os_file_close(relay.poke_fds[i], &relay.poke_files[i]);
 }
 
 /* 0 or errno. */
@@ -105,11 +113,12 @@ static int new_poke(void)
 {
     int ends[2];
     drop_poke(); /* one of its ends may be there still */
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
         return errno;
-    relay.poke_file = kin__os_file_of(ends[0]);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
+        relay.poke_files[i] = kin__os_file_of(ends[i]);
         relay.poke_fds[i] = kin__os_high(ends[i]);
+    }
     if (relay.poke_fds[0] >= 0 && relay.poke_fds[1] >= 0)
         return 0;
     int error = errno;
@@ -360,7 +369,7 @@ static bool list_waits(nfds_t *count)
         waits->room = 2 * needed;
     }
     nfds_t used = 0;
-    if (!kin__os_file_is(relay.poke_fds[0], &relay.poke_file) && new_poke() != 0)
+    if (!has_poke() && new_poke() != 0)
         return false;
     waits->polled[used++] = (struct pollfd){.fd = relay.poke_fds[0], .events = POLLIN};
     for (struct stream *stream = relay.first; stream; stream = stream->next) {
@@ -412,7 +421,7 @@ static void sweep(void)
 static void empty_poke(void)
 {
     char pokes[64];
-    while (kin__os_file_is(relay.poke_fds[0], &relay.poke_file) &&
+    while (kin__os_file_is(relay.poke_fds[0], &relay.poke_files[0]) &&
            read(relay.poke_fds[0], pokes, sizeof pokes) == sizeof pokes)
         continue;
 }

@@ -3,6 +3,7 @@
 
 #include "base/failure.h"
 #include "family/heap.h"
+#include "family/span.h"
 #include "kin/barrier.h"
 #include "kin/event.h"
 #include "kin/semaphore.h"
@@ -82,6 +83,7 @@ static void of_any(void *object, uint32_t magic, struct kin__description *out)
         of_mutex(object, out);
         break;
     case KIN__SEMAPHORE_MAGIC:
+    case KIN__OWNED_MAGIC:
         snprintf(out->how, sizeof out->how, "value %d", kin_semaphore_value(object));
         break;
     case KIN__EVENT_MAGIC:
@@ -95,11 +97,26 @@ static void of_any(void *object, uint32_t magic, struct kin__description *out)
         break;
     case KIN__VALUE_MAGIC:
     case KIN__ARRAY_MAGIC:
+    case KIN__READER_MAGIC:
+    case KIN__DICT_MAGIC:
+    case KIN__LIST_MAGIC:
+    case KIN__SET_MAGIC:
+    case KIN__NAMESPACE_MAGIC:
+    case KIN__MANAGER_MAGIC:
+    case KIN__PROXY_MAGIC:
         break;
     default:
         return;
     }
     memcpy(out->name, ((const struct kin__sync *)object)->name, KIN__NAME_MAX - 1);
+}
+
+/* What is not may have no memory, or be a guard. An object may be a part of another: then it lies in a block. */
+static bool is_in_use(const void *pointer)
+{
+    enum kin__spot_kind kind = kin__spot_of(pointer).kind;
+    return (kind == KIN__SPOT_SMALL || kind == KIN__SPOT_LARGE || kind == KIN__SPOT_INSIDE) &&
+           (uintptr_t)pointer % 16 == 0;
 }
 
 char *kin_describe(const void *pointer, char *text, size_t size)
@@ -110,7 +127,7 @@ char *kin_describe(const void *pointer, char *text, size_t size)
     uint32_t magic = 0;
     if (!text || !size)
         return text;
-    if (kin__region && kin__region_holds(object) && (uintptr_t)object % 16 == 0) {
+    if (kin__region && is_in_use(object)) {
         magic = atomic_load_explicit(&((const struct kin__object *)object)->magic, memory_order_acquire);
         kind = kin__object_kind(magic);
     }

@@ -19,8 +19,9 @@
 
 #define SPIN_TURNS 200u
 #define LINE 64u
-#define NOTE_WITHIN 1.0 /* seconds; of a short timeout a tenth */
-#define CALL_ENDS 0.1   /* seconds that an unfinished call may take to return, preempted perhaps */
+#define NOTE_WITHIN \
+    0.01 /* seconds: what is ready already may be as late, while a member is stopped in the heap */
+#define CALL_ENDS 0.1 /* seconds that an unfinished call may take to return, preempted perhaps */
 
 double kin__look_again = 0.1;
 
@@ -53,12 +54,11 @@ void kin__waits_end(struct kin__thread *thread)
 }
 
 /* One that has no slot yet gets one, but does not wait long for it: who has the heap's lock may be stopped. */
-static struct kin__thread *thread_soon(double timeout)
+static struct kin__thread *thread_soon(void)
 {
     if (kin__thread_is_ours())
         return kin__thread_mine;
-    double patience = timeout < 10 * NOTE_WITHIN ? timeout / 10 : NOTE_WITHIN;
-    if (!kin__region || !kin__journal_begin_until(kin__os_deadline(patience)))
+    if (!kin__region || !kin__journal_begin_until(kin__os_deadline(NOTE_WITHIN)))
         return NULL;
     kin__journal_end();
     return kin__sync_thread();
@@ -66,7 +66,7 @@ static struct kin__thread *thread_soon(double timeout)
 
 struct kin__thread *kin__waits_note(enum kin__waits_for what, uint64_t which, double timeout)
 {
-    struct kin__thread *thread = timeout > 0 ? thread_soon(timeout) : NULL;
+    struct kin__thread *thread = timeout > 0 ? thread_soon() : NULL;
     if (thread)
         kin__thread_waits_begin(thread, (const void *)(uintptr_t)what, which, kin__os_now_ns());
     return thread;
