@@ -4,7 +4,7 @@
  * A module is known by its build id, a hash that the linker left in it (NT_GNU_BUILD_ID), and by where
  * its code lies. One without a build id is known by its file. Nothing here knows of other processes.
  *
- * Threads  Any. A module that another thread unloads meanwhile may be described as it was.
+ * Threads  Any. A module that another thread unloads meanwhile may be described as it was; but see `unlocked`.
  */
 #ifndef KIN_OS_MODULE_H
 #define KIN_OS_MODULE_H
@@ -35,8 +35,8 @@ struct kin__os_module {
 
 /*
  * The module that `address` lies in, not necessarily in its code: see `holds`. False: in none. `unlocked`: without the loader's
- * lock, which is held for ever in a child that was forked beside a thread which had it; with glibc before 2.35 it is taken all
- * the same.
+ * lock, which is held for ever in a child that was forked beside a thread which had it; then no other thread may unload any meanwhile.
+ * With glibc before 2.35 it is taken all the same.
  */
 bool kin__os_module_at(uintptr_t address, bool unlocked, struct kin__os_module *out);
 

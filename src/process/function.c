@@ -190,6 +190,12 @@ static bool find_pinned(uintptr_t address, struct kin__function *out)
     return false;
 }
 
+/* With threads of its own the child takes the loader's lock all the same: one of them may unload what is walked over. */
+static bool lock_may_be_held_for_ever(void)
+{
+    return kin__child_forked_beside_threads() && kin__child_alone();
+}
+
 /* A handle that keeps `module` loaded, if there is one for it. */
 static bool pin(const struct kin__os_module *module)
 {
@@ -215,7 +221,7 @@ int kin__function_refer(void (*fn)(void), struct kin__function *out, const char 
     uintptr_t address = (uintptr_t)fn;
     if (find_pinned(address, out))
         return 0;
-    bool unlocked = kin__child_forked_beside_threads();
+    bool unlocked = lock_may_be_held_for_ever();
     uint64_t unloads =
         unlocked ? 0 : kin__os_module_unloads(); /* before looking: what is unloaded then counts as later */
     if (!unlocked && find_recent(address, unloads, out))
@@ -287,7 +293,7 @@ static int check_file(const struct kin__module *entry)
  * come from the same path, whose file check_file has seen. */
 static bool find_loaded(const struct kin__module *entry, uint64_t offset, struct kin__os_module *out)
 {
-    bool unlocked = kin__child_forked_beside_threads();
+    bool unlocked = lock_may_be_held_for_ever();
     for (unsigned skip = 0; kin__os_module_find(&entry->build, skip, offset, unlocked, out); skip++) {
         char path[PATH_MAX];
         bool gone = true;
