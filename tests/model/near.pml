@@ -19,7 +19,6 @@
  *   check    one_dies       short   -DCLIENTS=2 -DSLOTS=1 -DCALLS=1 -DDEATHS=1 -DCLOSES=0
  *   check    one_is_closed  short   -DCLIENTS=2 -DSLOTS=2 -DCALLS=1 -DDEATHS=0 -DCLOSES=1
  *   check    two_clients    long    -DCLIENTS=2 -DSLOTS=2 -DCALLS=2 -DDEATHS=1 -DCLOSES=0
- *   check    three_clients  long    -DCLIENTS=3 -DSLOTS=2 -DCALLS=1 -DDEATHS=1 -DCLOSES=1
  *
  *   mistake  call_early     short   it is the server's turn before the call is written   -DCLIENTS=1 -DSLOTS=1 -DCALLS=1 -DDEATHS=0 -DCLOSES=0
  *   mistake  answer_early   short   it is the client's before the answer is              -DCLIENTS=1 -DSLOTS=1 -DCALLS=1 -DDEATHS=0 -DCLOSES=0
