@@ -17,7 +17,9 @@
  *           twice. A message is lost only in the hands of who died while it got it; one that was being put is in
  *           the queue whole, or not at all. Messages in the queue stay when their producer dies. A member that is
  *           stopped (SIGSTOP) in the middle of a put or get, or in the heap, delays others until their timeouts, by 0.1 s at
- *           least. Calls that take no timeout wait for it for 10 s, then they say KIN_ETIMEDOUT, and have done nothing.
+ *           least. Calls that take no timeout wait for it for 10 s, then they say KIN_ETIMEDOUT, and have done nothing. Without
+ *           end, while one is stopped in the heap, wait: a thread's very first call; large messages of a process that has a
+ *           limit of its heap; take and task_done of a queue that delivers again; and who was past its look at the heap's lock.
  * Taken     A block that was taken is like one of kin_malloc: it belongs to the family, and stays in the heap if its taker dies
  *           before it has freed it. Where consumers may die, give arenas: they go with their taker.
  * Sealed    A sealed process (kin/process.h) can ask how a queue is; all other calls are KIN_EPERM.
