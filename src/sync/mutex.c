@@ -15,6 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Turns of a spin. Each look takes the line away from who has the lock, and may well get the lock after each release: then the
+ * line goes to and fro. Two processes that do nothing else take 38 ns at 1, 14 to 28 at 4, 8 to 10 from 16 on; a pthread robust mutex
+ * takes 31. */
+#define LOOK_EVERY 16u
+
 struct kin__who kin__who(uint64_t name)
 {
     struct kin__who who;
@@ -92,7 +97,8 @@ int kin__mutex_wait(struct kin__mutex *mutex, struct kin__thread *me, double tim
 {
     if (timeout > 0)
         for (unsigned turns = 0; kin__sync_spin(&turns);)
-            if (!atomic_load_explicit(&mutex->word, memory_order_relaxed) && kin__mutex_try(mutex, me))
+            if (turns % LOOK_EVERY == 0 && !atomic_load_explicit(&mutex->word, memory_order_relaxed) &&
+                kin__mutex_try(mutex, me))
                 return 0;
     uint64_t word;
     int result = KIN_ETIMEDOUT;
