@@ -283,7 +283,7 @@ static bool leave(void)
 {
     if (!lock_unless_stopping())
         return false;
-    bool idle = !needs_thread();
+    bool idle = !needs_thread() && kin__os_now() >= atomic_load(&orphans_until);
     if (idle) {
         close_descriptors();
         pthread_detach(thread);
@@ -300,7 +300,8 @@ static void *guard(void *unused)
     double look_at = kin__os_now() + PERIOD_MS / 1e3;
     while (!atomic_load(&stopping)) {
         struct epoll_event events[16];
-        bool orphans = kin__os_now() < atomic_load(&orphans_until);
+        double until = atomic_load(&orphans_until);
+        bool orphans = kin__os_now() < until;
         if (atomic_load(&renewed) || kin__os_now() >= look_at || !epoll_is_ours()) {
             look_after_descriptors();
             look_at = kin__os_now() + PERIOD_MS / 1e3;
@@ -313,8 +314,8 @@ static void *guard(void *unused)
             ring_alarms();
         if (!orphans)
             continue;
-        if (kin__members_sweep() == 0)
-            atomic_store(&orphans_until, 0);
+        if (kin__members_sweep() == 0) /* unless more are expected since */
+            atomic_compare_exchange_strong(&orphans_until, &until, 0);
         if (kin__os_now() >= atomic_load(&orphans_until) && leave())
             return NULL;
     }

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 _Static_assert(KIN__AT_MEMBERS + sizeof(struct kin__member) * KIN__MEMBERS_MAX <= KIN__AT_HEAP,
-               "room before the guard");
+               "room before what comes next");
 
 uint32_t *kin__alive_page;
 static bool wiped; /* by the kernel in each child */

@@ -14,7 +14,7 @@
 #include <string.h>
 
 _Static_assert(KIN__AT_THREADS + KIN__THREADS_MAX * KIN__THREAD_SIZE <= KIN__AT_MEMBERS,
-               "room before the guard");
+               "room before what comes next");
 
 _Thread_local struct kin__thread *kin__thread_mine;
 _Thread_local uint32_t kin__thread_token, kin__thread_fast;

@@ -136,7 +136,10 @@ static bool reopen(struct stream *stream)
         return false;
     snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)atomic_load(&member->pid),
              stream->to ? stream->to : STDOUT_FILENO);
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat about;
+    bool same =
+        stat(path, &about) == 0 && S_ISFIFO(about.st_mode); /* it may have turned it to a device since */
+    int fd = same ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY) : -1;
     if (fd >= 0 && !kin__os_file_is(fd, &stream->file)) {
         close(fd);
         fd = -1;

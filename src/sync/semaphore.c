@@ -58,10 +58,14 @@ kin_semaphore *kin_semaphore_new(int value, const kin_semaphore_options *given)
 }
 
 /* The kinds have a magic each, so that the fast way asks one question less. */
+static uint32_t magic_of(const kin_semaphore *semaphore)
+{
+    return kin__object_is(semaphore, KIN__OWNED_MAGIC) ? KIN__OWNED_MAGIC : KIN__SEMAPHORE_MAGIC;
+}
+
 static int check(const kin_semaphore *semaphore, const char *what)
 {
-    return kin__sync_is(semaphore, KIN__OWNED_MAGIC) ? 0
-                                                     : kin__sync_check(semaphore, KIN__SEMAPHORE_MAGIC, what);
+    return kin__sync_check(semaphore, magic_of(semaphore), what);
 }
 
 /* ---- signal ---------------------------------------------------------------------------------- */
@@ -220,9 +224,7 @@ int kin_semaphore_release(kin_semaphore *semaphore)
 
 int kin_semaphore_value(kin_semaphore *semaphore)
 {
-    int error = kin__object_is(semaphore, KIN__OWNED_MAGIC)
-                    ? 0
-                    : kin__object_check(semaphore, KIN__SEMAPHORE_MAGIC, "ask for the value");
+    int error = kin__object_check(semaphore, magic_of(semaphore), "ask for the value");
     if (error)
         return error;
     int count = (int)value_of(atomic_load(&semaphore->word));
