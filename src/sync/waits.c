@@ -306,8 +306,10 @@ static void tell(const struct wait *wait, uint64_t now, kin_waiter *out)
     snprintf(out->kind, sizeof out->kind, "%s", kind_of(wait));
     memcpy(out->what, wait->held.what, sizeof out->what);
     out->object = is_note(wait->object) ? NULL : (const void *)(uintptr_t)wait->object;
-    const char *name = wait->held.titled ? wait->held.title : ((const struct kin__sync *)out->object)->name;
-    memcpy(out->name, name, sizeof out->name - 1);
+    if (wait->held.titled)
+        memcpy(out->name, wait->held.title, sizeof out->name - 1);
+    else if (out->object)
+        memcpy(out->name, ((const struct kin__sync *)out->object)->name, sizeof out->name - 1);
     out->seconds = now > wait->since ? (double)(now - wait->since) / 1e9 : 0;
     out->holders = (int)wait->held.count;
     kin__id holder = wait->held.count ? kin__thread_member(wait->held.name[0]) : wait->held.member;
