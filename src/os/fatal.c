@@ -44,11 +44,14 @@ void kin__os_fatal_prepare(kin__os_fatal_fn handler, void *stack, size_t size, i
  * (UnsetAlternateSignalStack in sanitizer_posix_libcdep.cpp), whosever it is. What lies among a module's variables it cannot
  * unmap, and ends the process, or it takes other variables with it. So there the stack is a mapping.
  */
+#define ASIDE 0x6e0000000000 /* free as a rule; else the kernel takes another */
 void __asan_init(void) __attribute__((weak));
 
 static void mapped_stack(void)
 {
-    void *at = mmap(NULL, own_stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* Not where it may take the place of what the parent has for itself alone (MADV_DONTFORK). */
+    void *at =
+        mmap((void *)ASIDE, own_stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at != MAP_FAILED)
         own_stack.ss_sp = at;
 }
