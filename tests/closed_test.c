@@ -487,28 +487,6 @@ static void any_one_of_them_may_be_closed(void)
 
 /* ---- pids that are used again ---- */
 
-/* Make a process with this number; 0: not possible here. */
-static pid_t fork_as(pid_t wanted)
-{
-    for (int i = 0; i < 1000; i++) {
-        FILE *last = fopen("/proc/sys/kernel/ns_last_pid", "w");
-        if (!last)
-            return 0;
-        fprintf(last, "%d", (int)wanted - 1);
-        if (fclose(last) != 0)
-            return 0;
-        pid_t pid = fork();
-        if (pid == 0)
-            for (;;)
-                pause();
-        if (pid == wanted)
-            return pid;
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-    }
-    return 0;
-}
-
 /* The descriptor is lost, the status collected by the program, and the number is another child's of the program. */
 static void another_child_with_its_number_is_not_taken_for_it(void)
 {
@@ -519,7 +497,7 @@ static void another_child_with_its_number_is_not_taken_for_it(void)
     close_all();
     kill(pid, SIGKILL);
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-    pid_t stranger = fork_as(pid);
+    pid_t stranger = test_fork_as(pid);
     if (!stranger) {
         kin_process_free(process);
         test_skip("/proc/sys/kernel/ns_last_pid cannot be set: no way to have a number again");

@@ -92,6 +92,9 @@ bool test_under_valgrind(void);
 double test_time_left(void);
 
 /* End the test as skipped. */
+/* Make a process with this number, which goes on until it is killed; 0: not possible here. */
+pid_t test_fork_as(pid_t wanted);
+
 void test_skip(const char *reason) __attribute__((noreturn));
 
 /*

@@ -122,28 +122,6 @@ static int start_one_that_is_reaped(void *arg)
     return 0;
 }
 
-/* Make a process with this number; 0: not possible here. */
-static pid_t fork_as(pid_t wanted)
-{
-    for (int i = 0; i < 1000; i++) {
-        FILE *last = fopen("/proc/sys/kernel/ns_last_pid", "w");
-        if (!last)
-            return 0;
-        fprintf(last, "%d", (int)wanted - 1);
-        if (fclose(last) != 0)
-            return 0;
-        pid_t pid = fork();
-        if (pid == 0)
-            for (;;)
-                pause();
-        if (pid == wanted)
-            return pid;
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-    }
-    return 0;
-}
-
 static void kill_never_hits_a_process_with_the_same_number(void)
 {
     test_init();
@@ -154,7 +132,7 @@ static void kill_never_hits_a_process_with_the_same_number(void)
     while (kill(pid, 0) == 0)
         usleep(1000);
     usleep(50000); /* start times come in ticks of 10 ms, and are compared with some more */
-    pid_t stranger = fork_as(pid);
+    pid_t stranger = test_fork_as(pid);
     if (!stranger) {
         kin_process_free(child);
         test_skip("/proc/sys/kernel/ns_last_pid cannot be set: no way to have a number again");

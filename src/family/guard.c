@@ -10,11 +10,6 @@
 
 _Static_assert(KIN__PARTS == 4, "kin__parts() fills in that many");
 
-static uint64_t up(uint64_t offset)
-{
-    return (offset + KIN__GUARD - 1) / KIN__GUARD * KIN__GUARD;
-}
-
 void kin__parts(struct kin__part out[KIN__PARTS])
 {
     const struct kin__heap *heap = kin__heap();
@@ -22,7 +17,7 @@ void kin__parts(struct kin__part out[KIN__PARTS])
     out[0] = (struct kin__part){"tables", 0, KIN__HEADER_END};
     out[KIN__PART_HEAP] = (struct kin__part){"heap", units, units + (count << KIN__UNIT_BITS)};
     out[2] = (struct kin__part){"unit tables", heap->entries_at,
-                                up(heap->descriptors_at + count * KIN__DESCRIPTOR_SIZE)};
+                                kin__up(heap->descriptors_at + count * KIN__DESCRIPTOR_SIZE, KIN__GUARD)};
     out[3] = (struct kin__part){"frozen data", kin__region->shelf, kin__region->size - KIN__GUARD};
 }
 

@@ -101,6 +101,13 @@ KIN__IN_CHILD static void close_descriptors(void)
     epoll_fd = poke_fd = poke_other = -1;
 }
 
+static void watch_in_epoll(struct kin__watch *watch)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, watch->pidfd, &event);
+}
+
+/* With the children that are to be watched in it. */
 static int open_descriptors(void)
 {
     int ends[2] = {-1, -1};
@@ -111,20 +118,18 @@ static int open_descriptors(void)
         poke_other = kin__os_high(ends[0]);
         poke_fd = kin__os_high(ends[1]);
     }
-    if (poke_fd >= 0 && poke_other >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, poke_fd, &event) == 0)
+    if (poke_fd >= 0 && poke_other >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, poke_fd, &event) == 0) {
+        for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next)
+            if (!watch->over)
+                watch_in_epoll(watch);
         return 0;
+    }
     int error = errno;
     if (epoll_fd >= 0)
         close(epoll_fd);
     epoll_fd = -1;
     close_descriptors();
     return kin__fail_errno(KIN_ESYSTEM, error, "could not start watching child processes");
-}
-
-static void watch_in_epoll(struct kin__watch *watch)
-{
-    struct epoll_event event = {.events = EPOLLIN};
-    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, watch->pidfd, &event);
 }
 
 /* The program may have its child's sentinel in an epoll of its own, under our number. */
@@ -254,10 +259,7 @@ static void look_after_descriptors(void)
     kin__guardian_late();
     if (atomic_exchange(&renewed, false) || !epoll_is_ours()) {
         close_descriptors();
-        if (open_descriptors() == 0)
-            for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next)
-                if (!watch->over)
-                    watch_in_epoll(watch);
+        (void)open_descriptors(); /* else it naps, and tries again */
     }
     pthread_mutex_unlock(&mutex);
 }
@@ -348,9 +350,6 @@ int kin__guardian_start(void)
         return 0;
     if (open_descriptors() != 0)
         return KIN_ESYSTEM;
-    for (struct kin__watch *watch = kin__guardian_list; watch; watch = watch->next)
-        if (!watch->over)
-            watch_in_epoll(watch);
     atomic_store(&stopping, false);
     int error = kin__os_thread_start(&thread, guard, NULL);
     if (error) {

@@ -83,6 +83,12 @@ static inline void *kin__region_at(size_t offset)
     return (char *)kin__region + offset;
 }
 
+/* An offset, or an address, at the next multiple. */
+static inline uint64_t kin__up(uint64_t offset, uint64_t multiple)
+{
+    return (offset + multiple - 1) / multiple * multiple;
+}
+
 /* Hidden in so many words: the compiler's option means definitions only, and each use would load an address first. */
 #define KIN__HIDDEN __attribute__((visibility("hidden")))
 

@@ -27,11 +27,6 @@ struct kin__view kin__view;
 
 /* ---- layout ---------------------------------------------------------------------------------- */
 
-static uint64_t up(uint64_t offset, uint64_t multiple)
-{
-    return (offset + multiple - 1) / multiple * multiple;
-}
-
 int kin__units_format(void)
 {
     /* Three guards, and what is lost to alignment behind each and before the descriptors. */
@@ -45,9 +40,9 @@ int kin__units_format(void)
     heap->units = (uint32_t)units;
     /* Alignment is one of addresses: the base may be any page. */
     uint64_t base = kin__region->base;
-    heap->units_at = up(base + KIN__HEADER_END + KIN__GUARD, KIN__UNIT) - base;
-    heap->entries_at = up(heap->units_at + units * KIN__UNIT, KIN__GUARD) + KIN__GUARD;
-    heap->descriptors_at = up(heap->entries_at + (units + 1) * sizeof(struct kin__unit), KIN__GUARD);
+    heap->units_at = kin__up(base + KIN__HEADER_END + KIN__GUARD, KIN__UNIT) - base;
+    heap->entries_at = kin__up(heap->units_at + units * KIN__UNIT, KIN__GUARD) + KIN__GUARD;
+    heap->descriptors_at = kin__up(heap->entries_at + (units + 1) * sizeof(struct kin__unit), KIN__GUARD);
     kin__guards_set();
     kin__units_attach();
 

@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define DOOMED_PERIOD 0.1 /* seconds */
-#define LOOK_AGAIN (0.1 * kin__pool_look_again)
 #define DEPTH_TO_HELP \
     16 /* with so many tasks on the stack a wait takes up no others than what it waits for */
 
@@ -287,7 +286,7 @@ int kin__hand_await(struct kin__hand *hand, kin_result *common, double deadline)
             continue;
         if (hand->depth >= DEPTH_TO_HELP)
             hand->nested_seen = atomic_load(&hand->pool->nested);
-        sleep_till_called(hand, record, left < LOOK_AGAIN ? left : LOOK_AGAIN, since);
+        sleep_till_called(hand, record, left < KIN__POOL_LOOK_OFTEN ? left : KIN__POOL_LOOK_OFTEN, since);
         if (kin__child_is_orphan())
             _exit(KIN__ORPHAN_EXIT);
     }

@@ -67,6 +67,7 @@ void kin__local_release(struct kin__local *local);
  * supervisor, and who waits for a result, look ten times as often. Tests make it long, so that a call that is lost where it
  * must not be is one for good. */
 extern double kin__pool_look_again;
+#define KIN__POOL_LOOK_OFTEN (0.1 * kin__pool_look_again)
 
 /* What a process that has pools, or is a worker, needs once. */
 void kin__pool_setup(void);

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <time.h>
 
-#define LOOK_AGAIN (0.1 * kin__pool_look_again)
 #define SPIN 20e-6
 #define SPIN_TURNS 32
 #define WRITERS_PATIENCE 1.0
@@ -77,7 +76,7 @@ static int sleep_for(kin_result *record, double deadline)
         if (left <= 0)
             return KIN_ETIMEDOUT;
         if (kin__os_futex_wait((const _Atomic uint32_t *)&record->state, (uint32_t)state,
-                               left < LOOK_AGAIN ? left : LOOK_AGAIN) == KIN_ETIMEDOUT) {
+                               left < KIN__POOL_LOOK_OFTEN ? left : KIN__POOL_LOOK_OFTEN) == KIN_ETIMEDOUT) {
             int error = kin__pool_check_maker(record->pool);
             if (error)
                 return error;

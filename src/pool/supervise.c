@@ -2,7 +2,7 @@
  * pool/supervise.c - the maker's part in a window: rounds, waiting, time limits.
  *
  * It sleeps on the pool's event, which the last worker of a round to answer, and whoever reaps a dead worker,
- * increment. It looks by itself at least every LOOK_AGAIN seconds, so that a lost guardian delays, but
+ * increment. It looks by itself at least every KIN__POOL_LOOK_OFTEN seconds, so that a lost guardian delays, but
  * never hangs.
  */
 #include "pool/map.h"
@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_AGAIN (0.1 * kin__pool_look_again)
 #define SPIN 20e-6
 #define TICKS_PER_LIMIT 20
 #define TICK_LEAST 0.001
@@ -170,7 +169,7 @@ static bool look(struct kin__map *map, bool thoroughly)
 static double tick(const struct kin__map *map)
 {
     if (!map->limited)
-        return LOOK_AGAIN;
+        return KIN__POOL_LOOK_OFTEN;
     double time = map->args.time_limit, cpu = map->args.cpu_limit;
     double tick = (time > 0 && (cpu <= 0 || time < cpu) ? time : cpu) / TICKS_PER_LIMIT;
     return tick < TICK_LEAST ? TICK_LEAST : tick < TICK_MOST ? tick : TICK_MOST;
@@ -389,7 +388,7 @@ void kin__map_back_off(struct kin__map *map, unsigned attempts)
         if (map->stopping || left <= 0)
             return;
         kin__map_progress(map, false);
-        kin__os_futex_wait(&pool->event, seen, left < LOOK_AGAIN ? left : LOOK_AGAIN);
+        kin__os_futex_wait(&pool->event, seen, left < KIN__POOL_LOOK_OFTEN ? left : KIN__POOL_LOOK_OFTEN);
     }
 }
 

@@ -7,7 +7,6 @@
 #include "pool/local.h"
 #include "pool/waits.h"
 
-#define LOOK_AGAIN (0.1 * kin__pool_look_again)
 #define MIXED_PERIOD 0.001 /* where results are of several pools, which wake by several words */
 
 struct wait {
@@ -76,7 +75,7 @@ static void want(const struct wait *wait)
 
 static int sleep_for(struct wait *wait, double deadline, size_t *which)
 {
-    double most = wait->mixed ? MIXED_PERIOD : LOOK_AGAIN;
+    double most = wait->mixed ? MIXED_PERIOD : KIN__POOL_LOOK_OFTEN;
     want(wait); /* before the states: partner in kin__record_tell */
     for (;;) {
         uint32_t seen = wait->pool ? atomic_load(&wait->pool->chime) : 0;

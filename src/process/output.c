@@ -483,10 +483,8 @@ static int start_relay(void)
     init_condition();
     relay.quit = false;
     int error = new_poke();
-    if (error)
-        return kin__fail_errno(KIN_ESYSTEM, error, "could not start the thread that reads processes' output");
     relay.whole = malloc(LINE_MAX_BYTES + PREFIX_MAX);
-    if (!relay.whole)
+    if (!error && !relay.whole)
         error = ENOMEM;
     if (!error) /* no SIGPIPE is for it: a write that nobody reads is an error, not the program's end */
         error = kin__os_thread_start(&relay.thread, run, NULL);
